@@ -1,0 +1,1 @@
+//! The application databases behind the ports, and Metaferry's own rows in them.

@@ -1,0 +1,1 @@
+//! Who may act, and is everyone quiet: leases, heartbeats, membership, quiesce.

@@ -1,0 +1,125 @@
+//! What every port answers when it could not do what was asked: a kind that decides, and words for a person.
+
+use std::error::Error;
+use std::fmt;
+
+/// What kind of failure it was. Retries, HTTP statuses and classes are decided from the kind, never from text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// What was named is not there.
+    NotFound,
+    /// Something is there already, or somebody else holds it.
+    Conflict,
+    /// A condition that the call relied on does not hold: a lost lease, a guarded update of an ended row.
+    Precondition,
+    /// The credentials do not allow it.
+    Denied,
+    /// No answer, or an answer that asks to come back later.
+    Unavailable,
+    /// Data are not what they must be.
+    Corrupt,
+    /// Something that cannot be carried or done, by its nature.
+    Unsupported,
+    /// No room left: disk, quota, a named limit.
+    Exhausted,
+    /// Stopped because cancellation was asked for.
+    Cancelled,
+}
+
+/// The class shown to a person: it says what is done about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// Retried; then rolled back.
+    Network,
+    /// Temporary files removed; room must be made.
+    Disk,
+    /// A person must grant something.
+    Permission,
+    /// Rolled back; a person must look at the data.
+    Data,
+}
+
+impl ErrorKind {
+    /// The class a person is shown; `None` for a cancellation, which is no error.
+    #[must_use]
+    pub fn class(self) -> Option<ErrorClass> {
+        match self {
+            Self::Unavailable => Some(ErrorClass::Network),
+            Self::Exhausted => Some(ErrorClass::Disk),
+            Self::Denied => Some(ErrorClass::Permission),
+            Self::NotFound | Self::Conflict | Self::Precondition | Self::Corrupt | Self::Unsupported => {
+                Some(ErrorClass::Data)
+            }
+            Self::Cancelled => None,
+        }
+    }
+}
+
+impl ErrorClass {
+    /// What to do next, in a sentence for the operator.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Network => "check the connection to the named host, then retry",
+            Self::Disk => "make room on the named disk (or name another directory), then retry",
+            Self::Permission => "grant what is named, or use other credentials, then retry",
+            Self::Data => "look at what is named; nothing was changed, and a retry alone will not help",
+        }
+    }
+}
+
+/// A port's failure.
+pub struct PortError {
+    /// What kind of failure.
+    pub kind: ErrorKind,
+    /// A lower-case fragment that names the thing and, where a person can act, what to do. Never holds a secret.
+    pub what: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl PortError {
+    /// A failure with no cause beneath it.
+    pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), source: None }
+    }
+
+    /// The same with its cause, which a reporter prints after it.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What failed, then every cause, joined by ": ".
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.what.clone();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl fmt::Debug for PortError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.chain())
+    }
+}
+
+impl fmt::Display for PortError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Error for PortError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,43 @@
+//! The append-only record.
+
+use async_trait::async_trait;
+
+use crate::lease::FencingToken;
+use crate::migration::MigrationId;
+use crate::PortError;
+
+/// An entry as the store keeps it: the domain's JSON, opaque to the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalRecord {
+    /// 1, 2, 3 … within one migration.
+    pub sequence: u64,
+    /// The serialized [`JournalEntry`](crate::journal::JournalEntry).
+    pub json: String,
+}
+
+/// One migration of the journal, for lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationSummary {
+    /// Whose.
+    pub id: MigrationId,
+    /// Has everything been undone or finished that had to be?
+    pub settled: bool,
+}
+
+/// Keeps the journal where the application's data are.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait JournalStore: Send + Sync {
+    /// Appends durably, under the token. [`Conflict`](crate::ErrorKind::Conflict) if that sequence number is
+    /// taken by other content; asked again with the same content it answers `Ok`.
+    async fn append(&self, token: FencingToken, id: MigrationId, record: &JournalRecord) -> Result<(), PortError>;
+
+    /// Every record of a migration, in order.
+    async fn read(&self, id: MigrationId) -> Result<Vec<JournalRecord>, PortError>;
+
+    /// Marks a migration as settled, under the token.
+    async fn settle(&self, token: FencingToken, id: MigrationId) -> Result<(), PortError>;
+
+    /// Migrations, newest first, at most `limit`.
+    async fn migrations(&self, limit: u32) -> Result<Vec<MigrationSummary>, PortError>;
+}

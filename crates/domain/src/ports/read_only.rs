@@ -1,0 +1,55 @@
+//! Writes held off and let go.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::PortError;
+use crate::lease::FencingToken;
+use crate::migration::ReadOnlyStrength;
+
+/// What was there before read-only went on: what restoring must give back.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ReadOnlyBefore {
+    /// The setting's stored text; `None` when there was no row.
+    pub value: Option<String>,
+    /// The text that we write, by which we know our own.
+    pub ours: String,
+}
+
+/// What was found when read-only was to be proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadOnlyProof {
+    /// The value was ours at every look.
+    Held,
+    /// Somebody changed it.
+    SwitchedOff {
+        /// What is there now.
+        value: Option<String>,
+    },
+}
+
+/// Holds the application's writes off.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait ReadOnlyGuard: Send + Sync {
+    /// What is there now; written to the journal before [`ReadOnlyGuard::engage`].
+    async fn before(&self) -> Result<ReadOnlyBefore, PortError>;
+
+    /// Read-only on. Idempotent.
+    async fn engage(
+        &self,
+        token: FencingToken,
+        strength: ReadOnlyStrength,
+        before: &ReadOnlyBefore,
+    ) -> Result<(), PortError>;
+
+    /// How long to wait, from engaging, until it holds on every node.
+    async fn propagation(&self, strength: ReadOnlyStrength) -> Result<Duration, PortError>;
+
+    /// Is it still as we engaged it?
+    async fn prove(&self, strength: ReadOnlyStrength, before: &ReadOnlyBefore) -> Result<ReadOnlyProof, PortError>;
+
+    /// As it was before, if the value is still ours. Idempotent.
+    async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError>;
+}

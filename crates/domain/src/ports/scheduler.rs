@@ -1,0 +1,30 @@
+//! Jobs paused and resumed exactly.
+
+use async_trait::async_trait;
+
+use crate::PortError;
+use crate::lease::FencingToken;
+
+/// What was paused before we paused everything: what restoring must leave paused. The adapter's own JSON.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PausedBefore {
+    /// Opaque to everyone but the adapter.
+    pub json: String,
+}
+
+/// The application's job scheduler, over all its nodes.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Scheduler: Send + Sync {
+    /// What is paused now; written to the journal before [`Scheduler::quiesce`].
+    async fn before(&self) -> Result<PausedBefore, PortError>;
+
+    /// Pauses every trigger on every node. Idempotent.
+    async fn quiesce(&self, token: FencingToken, before: &PausedBefore) -> Result<(), PortError>;
+
+    /// Jobs that still run on live nodes.
+    async fn running_jobs(&self) -> Result<u64, PortError>;
+
+    /// Everything runs again that ran before, and nothing else. Idempotent.
+    async fn restore(&self, token: FencingToken, before: &PausedBefore) -> Result<(), PortError>;
+}

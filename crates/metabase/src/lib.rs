@@ -1,0 +1,1 @@
+//! What is known about Metabase itself: environment, settings, copy policy, encryption, Quartz. Pure.

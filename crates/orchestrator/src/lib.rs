@@ -1,0 +1,1 @@
+//! Drives one migration: performs effects through ports and appends what happened to the journal.

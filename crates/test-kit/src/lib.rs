@@ -1,0 +1,1 @@
+//! Fakes, contracts and sample data for tests. Only ever a dev-dependency.

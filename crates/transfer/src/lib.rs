@@ -1,0 +1,1 @@
+//! Moves rows from any source to any target, with a digest of every table on both sides.
