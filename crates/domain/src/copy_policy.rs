@@ -109,4 +109,6 @@ pub enum NewValue {
     Null,
     /// A text.
     Text(String),
+    /// A truth value.
+    Boolean(bool),
 }
