@@ -42,6 +42,19 @@ pub enum ErrorClass {
 }
 
 impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::NotFound,
+        Self::Conflict,
+        Self::Precondition,
+        Self::Denied,
+        Self::Unavailable,
+        Self::Corrupt,
+        Self::Unsupported,
+        Self::Exhausted,
+        Self::Cancelled,
+    ];
+
     /// The class a person is shown; `None` for a cancellation, which is no error.
     #[must_use]
     pub fn class(self) -> Option<ErrorClass> {
@@ -82,7 +95,11 @@ pub struct PortError {
 impl PortError {
     /// A failure with no cause beneath it.
     pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), source: None }
+        Self {
+            kind,
+            what: what.into(),
+            source: None,
+        }
     }
 
     /// The same with its cause, which a reporter prints after it.

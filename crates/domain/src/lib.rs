@@ -9,6 +9,7 @@ pub mod lease;
 pub mod migration;
 pub mod part_plan;
 pub mod ports;
+pub mod retry;
 pub mod row_batch;
 pub mod schema;
 
