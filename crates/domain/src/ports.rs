@@ -47,7 +47,7 @@ pub use read_only::{ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof};
 pub use scheduler::{PausedBefore, Scheduler};
 pub use source::{RowOrder, RowReader, Snapshot, Source, TableRead};
 pub use store_client::{CreatedMigration, MultipartUrls, StoreClient};
-pub use target::{FinishedTarget, TableWriter, Target};
+pub use target::{FinishedTarget, GeneratedColumns, TableWriter, Target};
 pub use uploader::{
     Destination, ObjectFacts, ObjectStore, PartBody, PartReceipt, UploadLog, UploadObserver, UploadRequest,
     UploadReceipt, Uploader,

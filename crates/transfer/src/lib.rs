@@ -1,1 +1,14 @@
-//! Moves rows from any source to any target, with a digest of every table on both sides.
+#![doc = include_str!("../README.md")]
+
+pub mod copy;
+pub mod digest;
+pub mod dump;
+mod error;
+mod foreign_keys;
+mod key_set;
+pub mod manifest;
+mod plan;
+mod row_rules;
+pub mod verify;
+
+pub use error::TransferError;

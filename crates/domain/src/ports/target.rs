@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::PortError;
+use crate::ports::RowOrder;
 use crate::row_batch::RowBatch;
 use crate::schema::Catalogue;
 
@@ -15,9 +16,28 @@ pub struct FinishedTarget {
     pub notes: Vec<String>,
 }
 
+/// Who supplies the values of generated columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GeneratedColumns {
+    /// The target computes them: they are not written.
+    Computed,
+    /// The target stores what it is given, as a file does.
+    Supplied,
+}
+
 /// Somewhere that rows go to. Nothing is visible until [`Target::finish`]; dropping it leaves nothing behind.
 #[async_trait]
 pub trait Target: Send + Sync {
+    /// The order that spares this target work.
+    fn row_order(&self) -> RowOrder {
+        RowOrder::Any
+    }
+
+    /// Are generated columns to be read and written?
+    fn generated_columns(&self) -> GeneratedColumns {
+        GeneratedColumns::Computed
+    }
+
     /// Prepares tables and views of the catalogue (translated to the target's dialect) before any row comes.
     /// Answers notes: what could not be translated exactly. Refuses, before writing anything, what cannot be
     /// carried at all, naming table and column.

@@ -1,0 +1,217 @@
+//! Source to target in batches: several tables at once, each row filtered, changed and digested on the way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use metaferry_domain::Cancellation;
+use metaferry_domain::copy_policy::CopyPolicy;
+use metaferry_domain::ports::{DumpObserver, LeftOut, RowReader, Snapshot, TableReport, TableWriter, Target};
+use metaferry_domain::row_batch::RowBatch;
+use tokio::task::JoinSet;
+
+use crate::digest::TableDigest;
+use crate::error::TransferError;
+use crate::plan::Plan;
+use crate::row_rules::RowRules;
+
+/// Bytes of a batch: large enough that a batch costs nothing, small enough that several in flight stay small.
+pub(crate) const BATCH_BYTES: usize = 512 << 10;
+
+/// What was carried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CopyReport {
+    /// Per table, by name.
+    pub tables: Vec<TableReport>,
+    /// Tables whose rows stayed, by name.
+    pub left_out: Vec<LeftOut>,
+    /// Things a person should know.
+    pub notes: Vec<String>,
+    /// Bytes of all batches.
+    pub bytes: u64,
+}
+
+/// Copies what the policy carries out of `snapshot` into `target`, which is left unfinished.
+///
+/// # Errors
+/// The first that any table met; the others are stopped.
+pub async fn copy(
+    snapshot: &dyn Snapshot,
+    target: &mut dyn Target,
+    policy: &CopyPolicy,
+    observer: Arc<dyn DumpObserver>,
+    cancel: &Cancellation,
+) -> Result<CopyReport, TransferError> {
+    let catalogue = snapshot.catalogue();
+    let plan = Plan::new(catalogue, policy, target.row_order(), target.generated_columns());
+    let mut notes = target.prepare(catalogue).await?;
+    notes.extend(
+        plan.unknown
+            .iter()
+            .map(|table| format!("table {table} is not Metabase's own; it goes along")),
+    );
+    let progress = Arc::new(Progress::new(
+        observer,
+        plan.tables.iter().map(|table| table.rows_estimate).sum(),
+    ));
+
+    let mut running: JoinSet<Result<Copied, TransferError>> = JoinSet::new();
+    let mut copied = Vec::with_capacity(plan.tables.len());
+    let parallelism = snapshot.parallelism().max(1);
+    for table_plan in &plan.tables {
+        if running.len() >= parallelism {
+            copied.extend(finished(&mut running).await?);
+        }
+        cancel.check()?;
+        let name = table_plan.read.table.clone();
+        let at_table = |source| TransferError::Table {
+            table: name.clone(),
+            source,
+        };
+        let Some(table) = catalogue.table(&name) else {
+            continue;
+        };
+        let columns = table_plan.columns(table);
+        let rules =
+            RowRules::compile(snapshot, &columns, &table_plan.drop_rows, &table_plan.rewrites).await?;
+        let moving = MovingTable {
+            reader: snapshot.read(&table_plan.read).await.map_err(at_table)?,
+            writer: target
+                .table(&name, &table_plan.read.columns)
+                .await
+                .map_err(at_table)?,
+            digest: TableDigest::new(&columns),
+            width: columns.len(),
+            name: name.clone(),
+            rules,
+            progress: Arc::clone(&progress),
+            cancel: cancel.clone(),
+        };
+        running.spawn(moving.run());
+    }
+    while !running.is_empty() {
+        copied.extend(finished(&mut running).await?);
+    }
+
+    let mut left_out = Vec::with_capacity(plan.left_out.len());
+    for (name, why) in plan.left_out {
+        let rows = snapshot
+            .count(&name)
+            .await
+            .map_err(|source| TransferError::Table {
+                table: name.clone(),
+                source,
+            })?;
+        left_out.push(LeftOut { name, rows, why });
+    }
+    notes.extend(
+        copied
+            .iter()
+            .filter(|copied| copied.finer_than_micros > 0)
+            .map(|copied| {
+                format!(
+                    "table {}: {} values are finer than a microsecond",
+                    copied.report.name, copied.finer_than_micros
+                )
+            }),
+    );
+    let mut tables: Vec<TableReport> = copied.into_iter().map(|copied| copied.report).collect();
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(CopyReport {
+        tables,
+        left_out,
+        notes,
+        bytes: progress.bytes.load(Ordering::Relaxed),
+    })
+}
+
+async fn finished(
+    running: &mut JoinSet<Result<Copied, TransferError>>,
+) -> Result<Option<Copied>, TransferError> {
+    match running.join_next().await {
+        None => Ok(None),
+        Some(Ok(copied)) => copied.map(Some),
+        Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// A table on its way, with everything that its task needs.
+struct MovingTable {
+    name: String,
+    reader: Box<dyn RowReader>,
+    writer: Box<dyn TableWriter>,
+    digest: TableDigest,
+    rules: RowRules,
+    width: usize,
+    progress: Arc<Progress>,
+    cancel: Cancellation,
+}
+
+struct Copied {
+    report: TableReport,
+    finer_than_micros: u64,
+}
+
+impl MovingTable {
+    async fn run(mut self) -> Result<Copied, TransferError> {
+        let name = self.name.clone();
+        let at_table = |source| TransferError::Table {
+            table: name.clone(),
+            source,
+        };
+        let mut read = RowBatch::new(self.width);
+        let mut changed = RowBatch::new(self.width);
+        loop {
+            self.cancel.check()?;
+            self.reader.next(&mut read, BATCH_BYTES).await.map_err(at_table)?;
+            if read.rows() == 0 {
+                break;
+            }
+            let batch = self.rules.apply(&read, &mut changed);
+            self.digest.add(batch);
+            self.writer.write(batch).await.map_err(at_table)?;
+            self.progress.add(read.rows() as u64, read.bytes() as u64);
+        }
+        let written = self.writer.finish().await.map_err(at_table)?;
+        if written != self.digest.rows() {
+            return Err(TransferError::Differs {
+                tables: vec![format!(
+                    "{name}: {} rows read, {written} written",
+                    self.digest.rows()
+                )],
+            });
+        }
+        let report = TableReport {
+            name: self.name,
+            rows: written,
+            digest: self.digest.digest().to_string(),
+        };
+        Ok(Copied {
+            report,
+            finer_than_micros: self.digest.finer_than_micros(),
+        })
+    }
+}
+
+struct Progress {
+    observer: Arc<dyn DumpObserver>,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    rows_estimate: u64,
+}
+
+impl Progress {
+    fn new(observer: Arc<dyn DumpObserver>, rows_estimate: u64) -> Self {
+        Self {
+            observer,
+            rows: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            rows_estimate,
+        }
+    }
+
+    fn add(&self, rows: u64, bytes: u64) {
+        let rows = self.rows.fetch_add(rows, Ordering::Relaxed) + rows;
+        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.observer.copied(rows, bytes, self.rows_estimate);
+    }
+}

@@ -1,0 +1,277 @@
+//! A snapshot into a verified file: what was read, written, read again and found equal.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use metaferry_domain::copy_policy::CopyPolicy;
+use metaferry_domain::ports::{
+    DumpFile, DumpObserver, DumpReport, DumpRequest, Dumper, SnapshotReport, Source, Target,
+};
+use metaferry_domain::schema::Catalogue;
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
+use sha2::{Digest as _, Sha256};
+
+use crate::copy::copy;
+use crate::error::TransferError;
+use crate::manifest::Manifest;
+use crate::verify::{compare, scan};
+
+/// The file format of a dump.
+#[async_trait]
+pub trait DumpFormat: Send + Sync {
+    /// A file that will be at `file` when it is finished, and nowhere before.
+    async fn create(&self, file: &Path) -> Result<Box<dyn Target>, PortError>;
+
+    /// A finished file as a source of rows.
+    async fn open(&self, file: &Path) -> Result<Box<dyn Source>, PortError>;
+
+    /// Where an unfinished file lives, so that it can be removed after a crash.
+    fn unfinished(&self, file: &Path) -> PathBuf;
+}
+
+/// Decides what to carry once the catalogue is known.
+pub type PolicyFor = dyn Fn(&Catalogue) -> CopyPolicy + Send + Sync;
+
+/// What happens to a file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// The dump is refused.
+    Refuse,
+    /// It is replaced, by rename, when the new one is complete.
+    Replace,
+}
+
+/// Whether a finished file is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reread {
+    /// Rows, digests and foreign keys are compared; a file that differs is removed.
+    Verify,
+    /// The file is taken as it is.
+    Skip,
+}
+
+/// Dumps one source into files of one format.
+pub struct FileDumper {
+    source: Arc<dyn Source>,
+    format: Arc<dyn DumpFormat>,
+    policy: Arc<PolicyFor>,
+    existing: Existing,
+    reread: Reread,
+    begun: Mutex<Option<Begun>>,
+}
+
+struct Begun {
+    request: DumpRequest,
+    target: Box<dyn Target>,
+    report: SnapshotReport,
+}
+
+impl std::fmt::Debug for FileDumper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileDumper")
+            .field("existing", &self.existing)
+            .field("reread", &self.reread)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FileDumper {
+    /// A dumper of that source.
+    #[must_use]
+    pub fn new(
+        source: Arc<dyn Source>,
+        format: Arc<dyn DumpFormat>,
+        policy: Arc<PolicyFor>,
+        existing: Existing,
+        reread: Reread,
+    ) -> Self {
+        Self {
+            source,
+            format,
+            policy,
+            existing,
+            reread,
+            begun: Mutex::new(None),
+        }
+    }
+
+    async fn verify(
+        &self,
+        begun: &SnapshotReport,
+        file: &Path,
+        cancel: &Cancellation,
+    ) -> Result<(), TransferError> {
+        let source = self.format.open(file).await?;
+        let snapshot = source.snapshot().await?;
+        let arrived = scan(&*snapshot, &CopyPolicy::default(), cancel).await?;
+        let differing: Vec<String> = compare(&begun.tables, &arrived.tables)
+            .into_iter()
+            .filter(|table| !table.is_equal())
+            .map(|table| {
+                let side = |report: Option<metaferry_domain::ports::TableReport>| {
+                    report.map_or_else(
+                        || "absent".to_owned(),
+                        |r| format!("{} rows, {}", r.rows, r.digest),
+                    )
+                };
+                format!(
+                    "{}: read {}; in the dump {}",
+                    table.name,
+                    side(table.left),
+                    side(table.right)
+                )
+            })
+            .collect();
+        if !differing.is_empty() {
+            return Err(TransferError::Differs { tables: differing });
+        }
+        if !arrived.dangling.is_empty() {
+            return Err(TransferError::Dangling {
+                violations: arrived.dangling,
+            });
+        }
+        Ok(())
+    }
+
+    fn take_begun(&self) -> Option<Begun> {
+        self.begun
+            .lock()
+            .expect("no code panics while it holds this")
+            .take()
+    }
+}
+
+#[async_trait]
+impl Dumper for FileDumper {
+    async fn copy_snapshot(
+        &self,
+        request: &DumpRequest,
+        observer: Arc<dyn DumpObserver>,
+        cancel: &Cancellation,
+    ) -> Result<SnapshotReport, PortError> {
+        match self.existing {
+            Existing::Refuse if request.file.exists() => {
+                return Err(PortError::new(
+                    ErrorKind::Conflict,
+                    format!(
+                        "{} exists already; name another file, or say --force",
+                        request.file.display()
+                    ),
+                ));
+            }
+            Existing::Refuse | Existing::Replace => {}
+        }
+        drop(self.take_begun());
+        let snapshot = self.source.snapshot().await?;
+        let started = Instant::now();
+        let policy = (self.policy)(snapshot.catalogue());
+        let mut target = self.format.create(&request.file).await?;
+        let copied = copy(&*snapshot, &mut *target, &policy, observer, cancel).await?;
+        let report = SnapshotReport {
+            taken_at: snapshot.taken_at(),
+            snapshot_seconds: started.elapsed().as_secs_f64(),
+            tables: copied.tables,
+            left_out: copied.left_out,
+            notes: copied.notes,
+        };
+        snapshot.close().await?;
+        let begun = Begun {
+            request: request.clone(),
+            target,
+            report: report.clone(),
+        };
+        *self.begun.lock().expect("no code panics while it holds this") = Some(begun);
+        Ok(report)
+    }
+
+    async fn finish(&self, cancel: &Cancellation) -> Result<DumpReport, PortError> {
+        let Some(begun) = self.take_begun() else {
+            return Err(PortError::new(
+                ErrorKind::Precondition,
+                "no dump was begun in this process",
+            ));
+        };
+        let path = begun.request.file.clone();
+        begun.target.finish().await?;
+        let published = async {
+            if self.reread == Reread::Verify {
+                self.verify(&begun.report, &path, cancel).await?;
+            }
+            let file = describe(path.clone(), cancel.clone()).await?;
+            let manifest = Manifest::new(&file, &begun.report).write(&path)?;
+            Ok::<_, TransferError>(DumpReport {
+                file,
+                manifest,
+                snapshot: begun.report.clone(),
+            })
+        }
+        .await;
+        match published {
+            Ok(report) => Ok(report),
+            Err(error) => {
+                self.discard(&begun.request).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn discard(&self, request: &DumpRequest) -> Result<(), PortError> {
+        drop(self.take_begun());
+        for path in [
+            self.format.unfinished(&request.file),
+            request.file.clone(),
+            Manifest::path_for(&request.file),
+        ] {
+            match tokio::fs::remove_file(&path).await {
+                Ok(()) => tracing::debug!(path = %path.display(), "removed"),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    return Err(TransferError::File {
+                        what: format!("remove {}", path.display()),
+                        source,
+                    }
+                    .into());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Size and SHA-256 of a file.
+///
+/// # Errors
+/// If it cannot be read, or on cancellation.
+pub async fn describe(path: PathBuf, cancel: Cancellation) -> Result<DumpFile, TransferError> {
+    let task = tokio::task::spawn_blocking(move || {
+        let at_path = |source| TransferError::File {
+            what: format!("read {}", path.display()),
+            source,
+        };
+        let mut file = std::fs::File::open(&path).map_err(at_path)?;
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        let mut size_bytes = 0;
+        loop {
+            cancel.check()?;
+            let read = file.read(&mut buffer).map_err(at_path)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&buffer[..read]);
+            size_bytes += read as u64;
+        }
+        Ok(DumpFile {
+            path: path.clone(),
+            size_bytes,
+            sha256: hex::encode(hash.finalize()),
+        })
+    });
+    match task.await {
+        Ok(described) => described,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

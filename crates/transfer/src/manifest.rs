@@ -1,0 +1,101 @@
+//! What a dump must contain, in a file beside it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use metaferry_domain::ports::{DumpFile, LeftOut, SnapshotReport, TableReport};
+use serde::{Deserialize, Serialize};
+
+use crate::error::TransferError;
+
+/// Version of the manifest's form.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// The manifest of one dump. Names in lower case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`].
+    pub version: u32,
+    /// The dump's file name, without its folder: the two move together.
+    pub file: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Its SHA-256 in lower-case hex.
+    pub sha256: String,
+    /// When the snapshot was taken: microseconds since 1970 in UTC, by the source's clock.
+    pub snapshot_micros: i64,
+    /// Per table rows and digest.
+    pub tables: Vec<TableReport>,
+    /// Tables whose rows stayed.
+    pub left_out: Vec<LeftOut>,
+    /// Things a person should know.
+    pub notes: Vec<String>,
+}
+
+impl Manifest {
+    /// The manifest of that file and what was read into it.
+    #[must_use]
+    pub fn new(file: &DumpFile, snapshot: &SnapshotReport) -> Self {
+        Self {
+            version: MANIFEST_VERSION,
+            file: file
+                .path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            size_bytes: file.size_bytes,
+            sha256: file.sha256.clone(),
+            snapshot_micros: snapshot.taken_at.micros,
+            tables: snapshot.tables.clone(),
+            left_out: snapshot.left_out.clone(),
+            notes: snapshot.notes.clone(),
+        }
+    }
+
+    /// Where the manifest of a dump is: `.manifest.json` after the whole name.
+    #[must_use]
+    pub fn path_for(dump: &Path) -> PathBuf {
+        let mut name = dump
+            .file_name()
+            .map(std::ffi::OsStr::to_os_string)
+            .unwrap_or_default();
+        name.push(".manifest.json");
+        dump.with_file_name(name)
+    }
+
+    /// Writes it beside the dump: complete or not at all.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn write(&self, dump: &Path) -> Result<PathBuf, TransferError> {
+        let path = Self::path_for(dump);
+        let unfinished = path.with_extension("json.unfinished");
+        let at_path = |source| TransferError::File {
+            what: format!("write manifest {}", path.display()),
+            source,
+        };
+        let json = serde_json::to_vec_pretty(self).expect("strings and numbers always serialize");
+        let mut file = std::fs::File::create(&unfinished).map_err(at_path)?;
+        file.write_all(&json)
+            .and_then(|()| file.write_all(b"\n"))
+            .and_then(|()| file.sync_all())
+            .map_err(at_path)?;
+        std::fs::rename(&unfinished, &path).map_err(at_path)?;
+        Ok(path)
+    }
+
+    /// Reads the manifest beside a dump.
+    ///
+    /// # Errors
+    /// If it is not there or is not a manifest.
+    pub fn read(dump: &Path) -> Result<Self, TransferError> {
+        let path = Self::path_for(dump);
+        let at_path = |source| TransferError::File {
+            what: format!("read manifest {}", path.display()),
+            source,
+        };
+        let json = std::fs::read(&path).map_err(at_path)?;
+        serde_json::from_slice(&json)
+            .map_err(|error| at_path(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
+    }
+}

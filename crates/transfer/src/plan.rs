@@ -1,0 +1,113 @@
+//! What is read of each table, fixed before the first row moves.
+
+use metaferry_domain::copy_policy::{CellRewrite, CopyPolicy, Origin, RowFilter, TablePolicy};
+use metaferry_domain::ports::{GeneratedColumns, RowOrder, TableRead};
+use metaferry_domain::schema::{Catalogue, Column, DataType, Table};
+
+/// The tables that go along, largest first, and those that do not.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) tables: Vec<TablePlan>,
+    /// Table key and why.
+    pub(crate) left_out: Vec<(String, String)>,
+    /// Carried, but none of the application's.
+    pub(crate) unknown: Vec<String>,
+}
+
+/// One table that goes along.
+#[derive(Debug)]
+pub(crate) struct TablePlan {
+    pub(crate) read: TableRead,
+    pub(crate) drop_rows: Vec<RowFilter>,
+    pub(crate) rewrites: Vec<CellRewrite>,
+    pub(crate) rows_estimate: u64,
+    bytes_estimate: u64,
+}
+
+impl Plan {
+    pub(crate) fn new(
+        catalogue: &Catalogue,
+        policy: &CopyPolicy,
+        order: RowOrder,
+        generated: GeneratedColumns,
+    ) -> Self {
+        let mut plan = Self {
+            tables: Vec::new(),
+            left_out: Vec::new(),
+            unknown: Vec::new(),
+        };
+        for table in &catalogue.tables {
+            let key = table.name.key();
+            match policy.table(&key) {
+                TablePolicy::LeaveOut { why } => plan.left_out.push((key, why)),
+                TablePolicy::Carry {
+                    drop_rows,
+                    rewrites,
+                    origin,
+                } => {
+                    match origin {
+                        Origin::Unknown => plan.unknown.push(key.clone()),
+                        Origin::Known => {}
+                    }
+                    let columns = table
+                        .columns
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, column)| {
+                            generated == GeneratedColumns::Supplied || !column.is_generated()
+                        })
+                        .map(|(position, _)| position)
+                        .collect();
+                    let order = if is_keyed_by_number(table) {
+                        order
+                    } else {
+                        RowOrder::Any
+                    };
+                    plan.tables.push(TablePlan {
+                        read: TableRead {
+                            table: key,
+                            columns,
+                            order,
+                        },
+                        drop_rows,
+                        rewrites,
+                        rows_estimate: table.rows_estimate,
+                        bytes_estimate: table.bytes_estimate,
+                    });
+                }
+            }
+        }
+        // The largest first, so that no long table is begun last.
+        plan.tables.sort_by(|a, b| {
+            b.bytes_estimate
+                .cmp(&a.bytes_estimate)
+                .then(a.read.table.cmp(&b.read.table))
+        });
+        plan
+    }
+}
+
+impl TablePlan {
+    /// The columns that are read, in the order of the cells.
+    pub(crate) fn columns<'a>(&self, table: &'a Table) -> Vec<&'a Column> {
+        self.read
+            .columns
+            .iter()
+            .map(|&position| &table.columns[position])
+            .collect()
+    }
+}
+
+/// Ordering pays only where the key is one whole number: that is what targets key their rows by.
+fn is_keyed_by_number(table: &Table) -> bool {
+    let Some(key) = &table.primary_key else {
+        return false;
+    };
+    let [name] = &key.columns[..] else { return false };
+    table.column(&name.key()).is_some_and(|column| {
+        matches!(
+            column.data_type,
+            DataType::SmallInt | DataType::Integer | DataType::BigInt
+        )
+    })
+}
