@@ -33,6 +33,10 @@ impl Cancellation {
     /// # Errors
     /// If cancelled.
     pub fn check(&self) -> Result<(), PortError> {
-        if self.is_cancelled() { Err(PortError::new(ErrorKind::Cancelled, "cancelled")) } else { Ok(()) }
+        if self.is_cancelled() {
+            Err(PortError::new(ErrorKind::Cancelled, "cancelled"))
+        } else {
+            Ok(())
+        }
     }
 }

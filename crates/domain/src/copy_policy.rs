@@ -38,7 +38,11 @@ pub enum TablePolicy {
 
 impl Default for TablePolicy {
     fn default() -> Self {
-        Self::Carry { drop_rows: Vec::new(), rewrites: Vec::new(), origin: Origin::Unknown }
+        Self::Carry {
+            drop_rows: Vec::new(),
+            rewrites: Vec::new(),
+            origin: Origin::Unknown,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What must be done next. An effect is performed through one port call, and is announced in the journal before.
 
+use std::fmt;
+
 use crate::migration::Phase;
 
 /// One thing to do. Effects of the way forward first, then those that undo.
@@ -46,6 +48,82 @@ pub enum Effect {
     AbortUpload,
     /// Write state and progress under the guard: the row must not be terminal.
     WriteState(Phase),
+    /// Write the progress of the present state under the guard. The one effect that the journal is not told of:
+    /// if it fails, the next write makes up for it.
+    WriteProgress,
     /// Give the right to act back.
     ReleaseLease,
+}
+
+impl Effect {
+    /// Every effect, with every phase that is ever written.
+    pub const ALL: [Self; 26] = [
+        Self::Preflight,
+        Self::AcquireLease,
+        Self::CreateAtStore,
+        Self::InsertRow,
+        Self::StoreUndoScript,
+        Self::ReadOnlyOn,
+        Self::AwaitReadOnly,
+        Self::QuiesceScheduler,
+        Self::AwaitRunningJobs,
+        Self::CopySnapshot,
+        Self::ProveReadOnlyHeld,
+        Self::RestoreScheduler,
+        Self::RestoreReadOnly,
+        Self::FinishDump,
+        Self::UploadDump,
+        Self::VerifyObject,
+        Self::TellStore,
+        Self::DeleteDump,
+        Self::AbortUpload,
+        Self::WriteState(Phase::Setup),
+        Self::WriteState(Phase::Dump),
+        Self::WriteState(Phase::Upload),
+        Self::WriteState(Phase::Done),
+        Self::WriteState(Phase::Error),
+        Self::WriteState(Phase::Cancelled),
+        Self::ReleaseLease,
+    ];
+
+    /// While this effect runs, `undoing` must not begin: it would undo what is still being done, or take away
+    /// what is being read. Everything else that is owed need not wait.
+    #[must_use]
+    pub fn holds_up(self, undoing: Self) -> bool {
+        match self {
+            Self::ReadOnlyOn => undoing == Self::RestoreReadOnly,
+            Self::QuiesceScheduler => undoing == Self::RestoreScheduler,
+            Self::CopySnapshot | Self::FinishDump => undoing == Self::DeleteDump,
+            Self::UploadDump => matches!(undoing, Self::AbortUpload | Self::DeleteDump),
+            Self::InsertRow => matches!(undoing, Self::WriteState(_)),
+            // Whether the migration arrived is being decided: a cancel must not take the dump away meanwhile.
+            Self::WriteState(Phase::Done) => matches!(undoing, Self::WriteState(_) | Self::DeleteDump),
+            // Two writes at once could end in either order.
+            Self::WriteState(_) => matches!(undoing, Self::WriteState(_)),
+            Self::Preflight
+            | Self::AcquireLease
+            | Self::CreateAtStore
+            | Self::StoreUndoScript
+            | Self::AwaitReadOnly
+            | Self::AwaitRunningJobs
+            | Self::ProveReadOnlyHeld
+            | Self::RestoreScheduler
+            | Self::RestoreReadOnly
+            | Self::VerifyObject
+            | Self::TellStore
+            | Self::DeleteDump
+            | Self::AbortUpload
+            | Self::WriteProgress
+            | Self::ReleaseLease => false,
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WriteState(phase) => write!(f, "WriteState({phase})"),
+            other => fmt::Debug::fmt(other, f),
+        }
+    }
 }

@@ -44,8 +44,15 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in order.
-    pub const ALL: [Self; 7] =
-        [Self::Init, Self::Setup, Self::Dump, Self::Upload, Self::Done, Self::Error, Self::Cancelled];
+    pub const ALL: [Self; 7] = [
+        Self::Init,
+        Self::Setup,
+        Self::Dump,
+        Self::Upload,
+        Self::Done,
+        Self::Error,
+        Self::Cancelled,
+    ];
 
     /// Nothing follows but a retry.
     #[must_use]

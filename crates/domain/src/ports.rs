@@ -49,6 +49,6 @@ pub use source::{RowOrder, RowReader, Snapshot, Source, TableRead};
 pub use store_client::{CreatedMigration, MultipartUrls, StoreClient};
 pub use target::{FinishedTarget, GeneratedColumns, TableWriter, Target};
 pub use uploader::{
-    Destination, ObjectFacts, ObjectStore, PartBody, PartReceipt, UploadLog, UploadObserver, UploadRequest,
-    UploadReceipt, Uploader,
+    Destination, ObjectFacts, ObjectStore, PartBody, PartReceipt, UploadLog, UploadObserver, UploadReceipt,
+    UploadRequest, Uploader,
 };

@@ -92,7 +92,10 @@ impl RowBatch {
     /// An empty batch of rows of `columns` cells.
     #[must_use]
     pub fn new(columns: usize) -> Self {
-        Self { columns, ..Self::default() }
+        Self {
+            columns,
+            ..Self::default()
+        }
     }
 
     /// Empties the batch for rows of `columns` cells; the allocation stays.
@@ -199,7 +202,11 @@ impl RowBatch {
     /// If the row does not have exactly [`RowBatch::columns`] cells.
     pub fn end_row(&mut self) {
         self.rows += 1;
-        assert_eq!(self.slots.len(), self.rows * self.columns, "a row must have as many cells as the batch has columns");
+        assert_eq!(
+            self.slots.len(),
+            self.rows * self.columns,
+            "a row must have as many cells as the batch has columns"
+        );
     }
 
     /// The cell at `row`, `column`, both counted from 0.
@@ -220,13 +227,19 @@ impl RowBatch {
             Kind::Text => Cell::Text(text(bytes)),
             Kind::Bytes => Cell::Bytes(bytes),
             Kind::Date => Cell::Date(i64::from_le_bytes(array(bytes))),
-            Kind::Time => Cell::Time(TimeOfDay { nanos: u64::from_le_bytes(array(bytes)) }),
+            Kind::Time => Cell::Time(TimeOfDay {
+                nanos: u64::from_le_bytes(array(bytes)),
+            }),
             Kind::TimeTz => Cell::TimeTz(
-                TimeOfDay { nanos: u64::from_le_bytes(array(&bytes[..8])) },
+                TimeOfDay {
+                    nanos: u64::from_le_bytes(array(&bytes[..8])),
+                },
                 i32::from_le_bytes(array(&bytes[8..])),
             ),
             Kind::Timestamp => Cell::Timestamp(instant(bytes)),
-            Kind::TimestampTz => Cell::TimestampTz(instant(&bytes[..10]), i32::from_le_bytes(array(&bytes[10..]))),
+            Kind::TimestampTz => {
+                Cell::TimestampTz(instant(&bytes[..10]), i32::from_le_bytes(array(&bytes[10..])))
+            }
             Kind::Uuid => Cell::Uuid(array(bytes)),
         }
     }
@@ -251,7 +264,10 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 fn instant(bytes: &[u8]) -> Instant {
-    Instant { micros: i64::from_le_bytes(array(&bytes[..8])), nanos: u16::from_le_bytes(array(&bytes[8..10])) }
+    Instant {
+        micros: i64::from_le_bytes(array(&bytes[..8])),
+        nanos: u16::from_le_bytes(array(&bytes[8..10])),
+    }
 }
 
 #[cfg(test)]

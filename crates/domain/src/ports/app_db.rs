@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
+use crate::PortError;
 use crate::lease::FencingToken;
 use crate::migration::{Phase, RowId};
-use crate::PortError;
 use crate::row_batch::Instant;
 
 /// A row of `cloud_migration`, which Metabase shows and anybody may end.
@@ -57,7 +57,12 @@ pub trait MigrationRows: Send + Sync {
     async fn insert(&self, token: FencingToken, row: &NewMigrationRow) -> Result<MigrationRow, PortError>;
 
     /// Takes a row from `error` or `cancelled` back to `init` at 0 with a new external id, if it is the newest one.
-    async fn reopen(&self, token: FencingToken, id: RowId, row: &NewMigrationRow) -> Result<GuardedUpdate, PortError>;
+    async fn reopen(
+        &self,
+        token: FencingToken,
+        id: RowId,
+        row: &NewMigrationRow,
+    ) -> Result<GuardedUpdate, PortError>;
 
     /// Writes state and progress if the row is not terminal. One statement, atomic.
     async fn update_guarded(

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
+use crate::PortError;
 use crate::lease::FencingToken;
 use crate::migration::MigrationId;
-use crate::PortError;
 
 /// An entry as the store keeps it: the domain's JSON, opaque to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,12 @@ pub struct MigrationSummary {
 pub trait JournalStore: Send + Sync {
     /// Appends durably, under the token. [`Conflict`](crate::ErrorKind::Conflict) if that sequence number is
     /// taken by other content; asked again with the same content it answers `Ok`.
-    async fn append(&self, token: FencingToken, id: MigrationId, record: &JournalRecord) -> Result<(), PortError>;
+    async fn append(
+        &self,
+        token: FencingToken,
+        id: MigrationId,
+        record: &JournalRecord,
+    ) -> Result<(), PortError>;
 
     /// Every record of a migration, in order.
     async fn read(&self, id: MigrationId) -> Result<Vec<JournalRecord>, PortError>;

@@ -48,7 +48,11 @@ pub trait ReadOnlyGuard: Send + Sync {
     async fn propagation(&self, strength: ReadOnlyStrength) -> Result<Duration, PortError>;
 
     /// Is it still as we engaged it?
-    async fn prove(&self, strength: ReadOnlyStrength, before: &ReadOnlyBefore) -> Result<ReadOnlyProof, PortError>;
+    async fn prove(
+        &self,
+        strength: ReadOnlyStrength,
+        before: &ReadOnlyBefore,
+    ) -> Result<ReadOnlyProof, PortError>;
 
     /// As it was before, if the value is still ours. Idempotent.
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError>;

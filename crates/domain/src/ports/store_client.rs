@@ -25,13 +25,17 @@ pub struct MultipartUrls {
 
 impl std::fmt::Debug for CreatedMigration {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CreatedMigration").field("external_id", &self.external_id).finish_non_exhaustive()
+        f.debug_struct("CreatedMigration")
+            .field("external_id", &self.external_id)
+            .finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for MultipartUrls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MultipartUrls").field("urls", &self.urls.len()).finish_non_exhaustive()
+        f.debug_struct("MultipartUrls")
+            .field("urls", &self.urls.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -145,7 +145,12 @@ pub trait ObjectStore: Send + Sync {
     async fn create(&self, parts: u32) -> Result<String, PortError>;
 
     /// Puts one part; answers its `ETag` as received. Putting a part again replaces it.
-    async fn put_part(&self, upload_id: &str, number: PartNumber, body: &PartBody) -> Result<String, PortError>;
+    async fn put_part(
+        &self,
+        upload_id: &str,
+        number: PartNumber,
+        body: &PartBody,
+    ) -> Result<String, PortError>;
 
     /// The parts that arrived; `None` where the store cannot tell.
     async fn parts(&self, upload_id: &str) -> Result<Option<Vec<PartReceipt>>, PortError>;

@@ -13,10 +13,21 @@ fn gives_back_every_kind_of_cell() {
         Cell::Text(""),
         Cell::Bytes(&[0, 255]),
         Cell::Date(-719_162),
-        Cell::Time(TimeOfDay { nanos: 86_399_999_999_999 }),
+        Cell::Time(TimeOfDay {
+            nanos: 86_399_999_999_999,
+        }),
         Cell::TimeTz(TimeOfDay { nanos: 1 }, -3600),
-        Cell::Timestamp(Instant { micros: -1, nanos: 999 }),
-        Cell::TimestampTz(Instant { micros: i64::MAX, nanos: 0 }, 19_800),
+        Cell::Timestamp(Instant {
+            micros: -1,
+            nanos: 999,
+        }),
+        Cell::TimestampTz(
+            Instant {
+                micros: i64::MAX,
+                nanos: 0,
+            },
+            19_800,
+        ),
         Cell::Uuid([7; 16]),
     ];
     let mut batch = RowBatch::new(cells.len());

@@ -1,0 +1,205 @@
+//! Early ends: cancelled, failed, ended by somebody else; and what is done and fails while undoing.
+
+use crate::ErrorKind;
+use crate::effect::Effect;
+use crate::event::{Canceller, Failure, RowEnd};
+use crate::migration::Phase;
+use crate::state::{CancelledBy, MigrationState, RowStanding, Run};
+use crate::transition::forward::{arrive, arrived};
+use crate::transition::{Why, is_forward};
+use crate::undo::Stuck;
+
+/// A forward state fails: from here on everything owed is undone, and `error` is written last.
+pub(super) fn roll_back(state: MigrationState, failure: Failure) -> MigrationState {
+    let arrived = arrived(&state);
+    let failed_in = state.phase();
+    MigrationState::RollingBack {
+        run: state.into_run(),
+        failed_in,
+        failure,
+        arrived,
+    }
+}
+
+/// Somebody asks to stop.
+pub(super) fn cancel_requested(state: MigrationState, by: &Canceller) -> Result<MigrationState, Why> {
+    match &state {
+        MigrationState::Init { .. }
+        | MigrationState::Setup { .. }
+        | MigrationState::Dump { .. }
+        | MigrationState::Upload { .. } => Ok(cancel(state, CancelledBy::Asked(by.clone()))),
+        MigrationState::RollingBack { run, .. } => match run.row.standing {
+            RowStanding::Closed => Err(Why::Ended),
+            RowStanding::Unsure | RowStanding::Open => Ok(cancel(state, CancelledBy::Asked(by.clone()))),
+        },
+        // Asked twice: it is being done.
+        MigrationState::Cancelled { .. } => Ok(state),
+        MigrationState::Done { .. } | MigrationState::Error { .. } => Err(Why::Ended),
+    }
+}
+
+/// The row was found ended.
+pub(super) fn row_ended(mut state: MigrationState, end: RowEnd) -> Result<MigrationState, Why> {
+    match state.run().row.standing {
+        // Seen late: we wrote it, or know it already.
+        RowStanding::Closed if !is_forward(&state) => return Ok(state),
+        RowStanding::Closed => return Err(Why::NoOpenRow),
+        RowStanding::Unsure | RowStanding::Open => {}
+    }
+    state.run_mut().row.close();
+    match end {
+        // Our own write whose answer was lost: it did arrive.
+        RowEnd::Done => {
+            if let Some(arrived) = arrived(&state) {
+                return Ok(arrive(state.into_run(), arrived));
+            }
+        }
+        RowEnd::Error => {
+            if let MigrationState::RollingBack { .. } = state {
+                return Ok(state);
+            }
+            if let MigrationState::Cancelled {
+                run,
+                cancelled_in,
+                failure: Some(failure),
+                ..
+            } = state
+            {
+                return Ok(MigrationState::Error {
+                    run,
+                    failed_in: cancelled_in,
+                    failure,
+                });
+            }
+        }
+        RowEnd::Cancelled | RowEnd::Deleted => {}
+    }
+    Ok(cancel(state, CancelledBy::Row(end)))
+}
+
+fn cancel(state: MigrationState, by: CancelledBy) -> MigrationState {
+    let arrived = arrived(&state);
+    let phase = state.phase();
+    match state {
+        // Who cancelled first stays named.
+        MigrationState::Cancelled { .. } => state,
+        MigrationState::RollingBack {
+            mut run,
+            failed_in,
+            failure,
+            ..
+        } => {
+            run.row.stuck = None;
+            MigrationState::Cancelled {
+                run,
+                cancelled_in: failed_in,
+                by,
+                failure: Some(failure),
+                arrived,
+            }
+        }
+        MigrationState::Init { run, .. }
+        | MigrationState::Setup { run, .. }
+        | MigrationState::Dump { run, .. }
+        | MigrationState::Upload { run, .. }
+        | MigrationState::Done { run, .. }
+        | MigrationState::Error { run, .. } => MigrationState::Cancelled {
+            run,
+            cancelled_in: phase,
+            by,
+            failure: None,
+            arrived,
+        },
+    }
+}
+
+/// An effect ended well after the attempt had ended: one that undoes, one that writes the end, or one that was
+/// running when the end came.
+pub(super) fn done(mut state: MigrationState, effect: Effect) -> MigrationState {
+    let Effect::WriteState(written) = effect else {
+        return state;
+    };
+    match written {
+        Phase::Cancelled => {
+            state.run_mut().row.close();
+            state
+        }
+        Phase::Error => {
+            state.run_mut().row.close();
+            match state {
+                // The cancel came while `error` was being written: the row says `error`.
+                MigrationState::Cancelled {
+                    run,
+                    cancelled_in,
+                    failure: Some(failure),
+                    ..
+                } => MigrationState::Error {
+                    run,
+                    failed_in: cancelled_in,
+                    failure,
+                },
+                other => other,
+            }
+        }
+        // The cancel came while `done` was being written: the row says `done`.
+        Phase::Done => match arrived(&state) {
+            Some(arrived) => arrive(state.into_run(), arrived),
+            None => state,
+        },
+        Phase::Init | Phase::Setup | Phase::Dump | Phase::Upload => state,
+    }
+}
+
+/// An effect failed after the attempt had ended: what undoes stays owed, what was running has stopped.
+pub(super) fn failed(mut state: MigrationState, effect: Effect, failure: Failure) -> MigrationState {
+    // It was stopped together with everything else, not beyond its retries: due again at once.
+    if failure.kind == ErrorKind::Cancelled {
+        return state;
+    }
+    let stuck = Stuck {
+        kind: failure.kind,
+        message: failure.message,
+    };
+    let writes_end = match &state {
+        MigrationState::RollingBack { .. } => effect == Effect::WriteState(Phase::Error),
+        MigrationState::Cancelled { .. } => effect == Effect::WriteState(Phase::Cancelled),
+        MigrationState::Init { .. }
+        | MigrationState::Setup { .. }
+        | MigrationState::Dump { .. }
+        | MigrationState::Upload { .. }
+        | MigrationState::Done { .. }
+        | MigrationState::Error { .. } => false,
+    };
+    let run = state.run_mut();
+    if writes_end {
+        if run.row.standing != RowStanding::Closed {
+            run.row.stuck = Some(stuck);
+        }
+    } else {
+        run.undo.failed(effect, stuck);
+    }
+    state
+}
+
+/// Rolling back ends when all that can be undone is undone and the row needs no more writing.
+pub(super) fn written_last(state: MigrationState) -> MigrationState {
+    match state {
+        MigrationState::RollingBack {
+            run,
+            failed_in,
+            failure,
+            ..
+        } if run.undo.is_rested() && run.row.standing == RowStanding::Closed && is_still(&run) => {
+            MigrationState::Error {
+                run,
+                failed_in,
+                failure,
+            }
+        }
+        other => other,
+    }
+}
+
+fn is_still(run: &Run) -> bool {
+    run.running.is_empty()
+}
