@@ -1,0 +1,29 @@
+//! Writes a database file in one pass: rows stream into the leaves of their tables, indexes are sorted under a
+//! memory limit and written when their table ends, and the catalogue, the layout and the file header come last.
+//! Reading files back is the reader's matter.
+
+mod case_fold;
+mod catalogue;
+mod chunk;
+mod column_value;
+mod database;
+mod decimal;
+mod encode;
+mod finish;
+mod index_key;
+mod key_log;
+mod lob;
+mod options;
+mod page;
+mod plan;
+mod registry;
+mod sorter;
+mod sql_text;
+mod table;
+mod target;
+mod tree;
+mod value_encode;
+
+pub use database::{DatabaseWriter, Summary, TableSummary};
+pub use options::{WriteOptions, WriteUser};
+pub use table::TableWriter;
