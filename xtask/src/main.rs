@@ -1,1 +1,67 @@
-fn main() {}
+//! `cargo xtask …`: the commands a contributor and the CI run.
+//!
+//! Responsible for reading the command line and for the exit code; each command lives in a module of its own.
+//! Standard library only, so that it builds in a second on a machine that has nothing yet.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool talks to its terminal"
+)]
+
+mod bench;
+mod ci;
+mod failure;
+mod layers;
+mod machine;
+mod runner;
+mod servers;
+mod test_command;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use failure::Failure;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  ci                            everything a change must pass: fmt, tidy, layers, deny, clippy, docs, tests
+  test [-- FILTER…]             all tests, with the servers they need (started here, ended whatever happens)
+  with-servers -- CMD [ARG…]    runs CMD with the same servers and variables
+  layers                        who depends on whom, compared with the table
+  tidy                          what no lint sees: long files, stray words, dead links
+  bench dump [--scale S]        dump beside COPY, pg_dump and a JDBC copy, in one run (needs ../shared)
+
+exit: 0 done · 1 failed · 2 wrong usage · 3 something is missing on this machine";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(message) = failure.message() {
+                eprintln!("xtask: {message}");
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<(), Failure> {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["ci"] => ci::run(),
+        ["test"] => test_command::run(&[]),
+        ["test", "--", filters @ ..] | ["test", filters @ ..] => test_command::run(filters),
+        ["with-servers", "--", command @ ..] if !command.is_empty() => test_command::with_servers(command),
+        ["layers"] => layers::run(),
+        ["tidy"] => tidy::run(),
+        ["bench", "dump", options @ ..] => bench::dump(options),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(Failure::Usage(USAGE.to_owned())),
+    }
+}

@@ -1,0 +1,104 @@
+//! `cargo xtask test` and `with-servers`: the test runner, or any command, with the servers around it.
+
+use std::process::Command;
+
+use crate::failure::Failure;
+use crate::runner::{self, Ended};
+use crate::servers::Servers;
+use crate::workspace;
+
+/// `cargo xtask test [-- FILTER…]`; the runner's closing lines are the last thing printed.
+pub(crate) fn run(filters: &[&str]) -> Result<(), Failure> {
+    let mut closing_lines = Vec::new();
+    let result = tests(filters, &mut closing_lines);
+    for line in closing_lines {
+        println!("{line}");
+    }
+    result
+}
+
+/// Runs the tests and hands out the runner's closing lines, whatever the result.
+pub(crate) fn tests(filters: &[&str], closing_lines: &mut Vec<String>) -> Result<(), Failure> {
+    let servers = Servers::start()?;
+    if workspace::shared().is_none() {
+        eprintln!("xtask: no ../shared (METAFERRY_SHARED): the tests on its fixtures will say SKIPPED");
+    }
+    // Documentation examples first: the main runner's closing line is to be the last one.
+    let docs = match filters {
+        [] => Some(watched(
+            &servers,
+            workspace::cargo().args(["test", "--workspace", "--doc"]),
+        )?),
+        _ => None,
+    };
+    let main = watched(&servers, &mut main_runner(filters))?;
+    for ended in docs.iter().chain([&main]) {
+        closing_lines.extend(ended.closing_lines.iter().cloned());
+    }
+    docs.map_or(Ok(()), |docs| docs.check())?;
+    main.check()
+}
+
+/// `cargo xtask with-servers -- CMD…`; the command's own exit code is passed on.
+pub(crate) fn with_servers(command: &[&str]) -> Result<(), Failure> {
+    let Some((program, args)) = command.split_first() else {
+        return Err(Failure::Usage(
+            "with-servers needs a command after `--`".to_owned(),
+        ));
+    };
+    let servers = Servers::start()?;
+    let mut command = Command::new(program);
+    servers.lend_to(command.args(args));
+    let mut child = command
+        .spawn()
+        .map_err(Failure::while_doing(format!("start {program}")))?;
+    servers.watch_child(Some(child.id()));
+    let status = child
+        .wait()
+        .map_err(Failure::while_doing(format!("wait for {program}")))?;
+    servers.watch_child(None);
+    Ended {
+        status,
+        closing_lines: Vec::new(),
+    }
+    .check()
+}
+
+fn watched(servers: &Servers, command: &mut Command) -> Result<Ended, Failure> {
+    servers.lend_to(command);
+    let ended = runner::run(command, |child| servers.watch_child(Some(child.id())));
+    servers.watch_child(None);
+    ended
+}
+
+/// nextest where it is installed, else cargo's own runner. Filters are the runner's own; for cargo's they are names.
+fn main_runner(filters: &[&str]) -> Command {
+    let mut cargo = workspace::cargo();
+    let names_packages = filters
+        .iter()
+        .any(|word| word.starts_with("-p") || word.starts_with("--package"));
+    let scope: &[&str] = if names_packages { &[] } else { &["--workspace"] };
+    if has_nextest() {
+        cargo
+            .args(["nextest", "run", "--color", runner::color()])
+            .args(scope)
+            .args(filters);
+    } else {
+        cargo
+            .args(["test", "--no-fail-fast", "--all-targets"])
+            .args(scope);
+        if filters.iter().any(|word| word.starts_with('-')) {
+            cargo.args(filters);
+        } else {
+            cargo.arg("--").args(filters);
+        }
+    }
+    cargo
+}
+
+fn has_nextest() -> bool {
+    workspace::cargo()
+        .args(["nextest", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
