@@ -23,6 +23,11 @@ impl<'a> Cursor<'a> {
         Self { rest: bytes, total: bytes.len() }
     }
 
+    /// Starts behind the first `at` bytes.
+    pub(crate) fn at_offset(bytes: &'a [u8], at: usize) -> Self {
+        Self { rest: bytes.get(at..).unwrap_or_default(), total: bytes.len() }
+    }
+
     /// Bytes read so far.
     pub(crate) fn at(&self) -> usize {
         self.total.saturating_sub(self.rest.len())

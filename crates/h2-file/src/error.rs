@@ -114,8 +114,9 @@ pub enum ReadError {
         /// What was tried.
         why: String,
     },
-    /// The version that is left holds no table, and a newer one is cut off: an empty result would be a lie.
-    #[error("the file is incomplete: what is left of it is an empty database (version {version}), and {lost}")]
+    /// The version found holds no table, and nothing proves that it is the newest that was written: an empty result
+    /// could be a lie. [`OlderVersion::Accept`](crate::OlderVersion) opens it.
+    #[error("only an empty database (version {version}) was found, and {lost}")]
     OnlyEmptyVersionLeft {
         /// The version that could be read.
         version: u64,

@@ -1,10 +1,10 @@
 //! The reader against files that H2 itself wrote, and against damaged copies of them.
 #![expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
 
-//mod app_db;
+mod app_db;
 //mod damage;
 mod fixtures;
 mod h2_text;
-//mod index_order;
-//mod newest_version;
+mod index_order;
+mod newest_version;
 mod support;

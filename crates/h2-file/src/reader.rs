@@ -1,0 +1,17 @@
+//! Opening a database file and reading what is in it.
+
+pub(crate) mod database;
+mod entries;
+mod index_entries;
+mod layout;
+mod lob;
+mod newest;
+mod page_cache;
+mod rows;
+mod scan;
+mod system;
+
+pub use database::{Database, Facts, OpenOptions, OpenWork, Table};
+pub use index_entries::{IndexEntries, IndexEntry};
+pub use newest::{OlderVersion, PassedOver};
+pub use rows::{FoundRow, Row, Rows};

@@ -1,0 +1,279 @@
+//! An opened database: its definition, its tables and the facts about its newest version.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::SqlType;
+use crate::catalogue::{Index, IndexKind, assemble};
+use crate::definition::{Definition, TableDefinition};
+use crate::error::{Malformed, ReadError};
+use crate::file_header::{Closure, Format};
+use crate::reader::entries::{Entries, KeyKind};
+use crate::reader::index_entries::IndexEntries;
+use crate::reader::layout::Maps;
+use crate::reader::lob::{LobMaps, LobReader};
+use crate::reader::newest::{self, OlderVersion, PassedOver};
+use crate::reader::page_cache::PageCache;
+use crate::reader::rows::{FoundRow, Rows, find_row};
+use crate::reader::system::{catalogue_rows, open_transactions};
+use crate::source::Source;
+use crate::store::Store;
+use crate::value_decode::Shape;
+use crate::versioned::OpenTransactions;
+
+/// An H2 database file, opened for reading.
+///
+/// The file is never loaded whole and never changed. Reads are positioned, so one `Database` serves any number of
+/// threads. It does not lock: a file that H2 has open is read as of some version written before.
+#[derive(Debug)]
+pub struct Database {
+    pub(crate) store: Store,
+    pub(crate) maps: Maps,
+    pub(crate) open_transactions: OpenTransactions,
+    pub(crate) cache: PageCache,
+    lob_maps: LobMaps,
+    facts: Facts,
+    definition: Definition,
+    tables: Vec<Table>,
+    indexes: Vec<Index>,
+}
+
+/// What is known about the version that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Store format.
+    pub format: Format,
+    /// Newest chunk of the version.
+    pub chunk: u32,
+    /// The version.
+    pub version: u64,
+    /// When the store was created, in milliseconds since 1970.
+    pub created_ms: u64,
+    /// How the file was left.
+    pub closure: Closure,
+    /// Newer versions that were not used, and why.
+    pub passed_over: Vec<PassedOver>,
+    /// Chunks with live pages.
+    pub chunks: usize,
+    /// Length of the file.
+    pub file_bytes: u64,
+    /// Were transactions open? What they did is not shown.
+    pub open_transactions: OpenWork,
+    /// Names of the database users; without one, the first user to connect is created.
+    pub users: Vec<String>,
+}
+
+/// Whether the file holds work of transactions that never ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenWork {
+    /// All transactions ended.
+    None,
+    /// At least one was open; what it did is not shown.
+    RolledBack,
+}
+
+/// A table and how its rows are stored.
+#[derive(Debug, Clone)]
+pub struct Table {
+    id: u32,
+    definition: TableDefinition,
+    pub(crate) shapes: Vec<Shape>,
+}
+
+impl Table {
+    /// Object id.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Names, columns, keys.
+    pub fn definition(&self) -> &TableDefinition {
+        &self.definition
+    }
+
+    /// Declared types of the columns, in stored order.
+    pub fn column_types(&self) -> impl ExactSizeIterator<Item = &SqlType> {
+        self.definition.columns.iter().map(|column| &column.sql_type)
+    }
+
+    pub(crate) fn map_name(&self) -> String {
+        format!("table.{}", self.id)
+    }
+
+    fn full_name(&self) -> String {
+        format!("{}.{}", self.definition.schema, self.definition.name)
+    }
+
+    pub(crate) fn row_error(&self, key: i64, column: usize, problem: Malformed) -> ReadError {
+        let column = self.definition.columns.get(column).map_or_else(String::new, |column| column.name.clone());
+        ReadError::Row { table: self.full_name(), key, column, problem }
+    }
+
+    /// Adds the table to an error of a page.
+    pub(crate) fn locate(&self, error: ReadError) -> ReadError {
+        match error {
+            ReadError::Page { chunk, offset, problem, .. } => {
+                ReadError::Leaf { table: self.full_name(), chunk, offset, problem }
+            }
+            other => other,
+        }
+    }
+}
+
+/// How to open a file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenOptions {
+    /// What to do when the newest version is damaged.
+    pub older_version: OlderVersion,
+}
+
+impl OpenOptions {
+    /// Opens the file at `path`.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Database, ReadError> {
+        let path = path.as_ref();
+        let failed = |source| ReadError::Open { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+        }
+        Database::from_source(Source::File { file, len: metadata.len() }, self)
+    }
+
+    /// Opens a database whose bytes are in memory.
+    pub fn open_bytes(self, bytes: impl Into<Arc<[u8]>>) -> Result<Database, ReadError> {
+        Database::from_source(Source::Memory(bytes.into()), self)
+    }
+}
+
+impl Database {
+    /// Largest BLOB or CLOB that is read; a larger one is [`ReadError::LobTooLarge`].
+    pub const LOB_BYTES_MAX: u64 = 1 << 30;
+
+    /// Opens the newest version of the file at `path`; a damaged newest version is an error.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ReadError> {
+        OpenOptions::default().open(path)
+    }
+
+    fn from_source(source: Source, options: OpenOptions) -> Result<Self, ReadError> {
+        let newest = newest::find(source, options.older_version)?;
+        let (store, maps) = (newest.store, newest.maps);
+        let open_transactions = open_transactions(&store, &maps)?;
+        let rows = catalogue_rows(&store, &maps, &open_transactions)?;
+        let catalogue = assemble(&rows)?;
+        let tables: Vec<_> = catalogue
+            .definition
+            .tables
+            .iter()
+            .zip(catalogue.table_ids)
+            .map(|(definition, id)| Table {
+                id,
+                shapes: definition.columns.iter().map(|column| Shape::of(&column.sql_type)).collect(),
+                definition: definition.clone(),
+            })
+            .collect();
+        let facts = Facts {
+            format: newest.header.format,
+            chunk: newest.chunk.id,
+            version: newest.chunk.version,
+            created_ms: newest.header.created_ms,
+            closure: newest.header.closure,
+            passed_over: newest.passed_over,
+            chunks: store.chunk_count(),
+            file_bytes: store.source.len(),
+            open_transactions: if open_transactions.is_empty() { OpenWork::None } else { OpenWork::RolledBack },
+            users: catalogue.users,
+        };
+        if tables.is_empty() && options.older_version == OlderVersion::Refuse {
+            refuse_if_emptied(&facts, newest.trailing_bytes)?;
+        }
+        Ok(Self {
+            lob_maps: LobMaps::of(&maps),
+            cache: PageCache::default(),
+            definition: catalogue.definition,
+            indexes: catalogue.indexes,
+            store,
+            maps,
+            open_transactions,
+            facts,
+            tables,
+        })
+    }
+
+    /// About the version that was opened.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Everything but the rows.
+    pub fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// The tables that hold rows, in the order of their ids.
+    pub fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    /// A table by schema and name, both spelled exactly as in the catalogue.
+    pub fn table(&self, schema: &str, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.definition.schema == schema && table.definition.name == name)
+    }
+
+    /// All indexes, those of constraints included, in the order of their ids.
+    pub fn indexes(&self) -> &[Index] {
+        &self.indexes
+    }
+
+    /// The exact number of rows, which takes reading all pages of the table (but decoding few of them).
+    pub fn row_count(&self, table: &Table) -> Result<u64, ReadError> {
+        let Some(map) = self.maps.get(&table.map_name()) else { return Ok(0) };
+        Entries::new(&self.store, map, KeyKind::RowKey, table.shapes.len())
+            .count(&self.store, &self.open_transactions)
+            .map_err(|error| table.locate(error))
+    }
+
+    /// The rows of a table in row key order.
+    pub fn rows<'d>(&'d self, table: &'d Table) -> Rows<'d> {
+        Rows::new(self, table)
+    }
+
+    /// The row with this row key.
+    pub fn row_by_key<'d>(&'d self, table: &'d Table, key: i64) -> Result<Option<FoundRow<'d>>, ReadError> {
+        find_row(self, table, key)
+    }
+
+    /// The entries of an index in index order. `None` if the file has no map for it: the row keys of the table
+    /// serve as this index, or H2 builds it when it opens the file.
+    pub fn index_entries(&self, index: &Index) -> Result<Option<IndexEntries<'_>>, ReadError> {
+        let Some(map) = self.maps.get(&format!("index.{}", index.id)).filter(|_| index.kind != IndexKind::Spatial) else {
+            return Ok(None);
+        };
+        let table = self.tables.iter().find(|table| table.id == index.table);
+        let table = table.ok_or(ReadError::NoSuchObject { what: "table", id: index.table })?;
+        let shape = |name: &str| {
+            let place = table.definition.columns.iter().position(|column| column.name == name)?;
+            table.shapes.get(place).cloned()
+        };
+        let shapes = index.columns.iter().map(|column| shape(&column.name)).collect::<Option<Vec<_>>>();
+        let shapes = shapes.ok_or(ReadError::NoSuchObject { what: "index", id: index.id })?;
+        Ok(Some(IndexEntries::new(self, map, shapes)))
+    }
+
+    pub(crate) fn lob_reader(&self) -> LobReader<'_> {
+        LobReader { store: &self.store, cache: &self.cache, maps: self.lob_maps, bytes_max: Self::LOB_BYTES_MAX }
+    }
+}
+
+/// A cut-off file whose remains are an empty database must not pass as one.
+fn refuse_if_emptied(facts: &Facts, trailing_bytes: u64) -> Result<(), ReadError> {
+    let lost = match facts.passed_over.first() {
+        Some(newer) => format!("a newer version was cut off: {newer}"),
+        None if trailing_bytes > 0 => format!("{trailing_bytes} bytes that belong to no chunk follow it"),
+        // Cut off between two chunks, such a file is like one whose process was killed before it did anything.
+        None if facts.closure == Closure::Unclean => "the file was not closed, so nothing tells that it is whole".to_owned(),
+        None => return Ok(()),
+    };
+    Err(ReadError::OnlyEmptyVersionLeft { version: facts.version, lost })
+}

@@ -1,0 +1,156 @@
+//! The rows of a table, in row key order, and single rows by key.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::bytes::Cursor;
+use crate::error::{Malformed, ReadError};
+use crate::map::{child_of_long, descend};
+use crate::page::Page;
+use crate::reader::database::{Database, Table};
+use crate::reader::entries::{Entries, KeyKind, skip_columns};
+use crate::reader::lob::LobReader;
+use crate::value::{Text, Value};
+use crate::value_decode::{Decoded, LobReference, decode};
+use crate::versioned::{Entry, ValueList};
+
+/// Iterates over the rows of a table. A row borrows from the page it lies on, so it must be done with before the
+/// next one is read.
+#[derive(Debug)]
+pub struct Rows<'d> {
+    database: &'d Database,
+    table: &'d Table,
+    entries: Option<Entries>,
+    /// Where the values of the last row ended.
+    row_end: Option<usize>,
+    after_error: bool,
+}
+
+/// One row: its key and the values of all columns, INVISIBLE and generated ones included, in stored order.
+#[derive(Debug)]
+pub struct Row<'r> {
+    /// The row key: the value of a single-column integer primary key, else a counter.
+    pub key: i64,
+    /// One value per column of the table's definition.
+    pub values: Vec<Value<'r>>,
+}
+
+impl<'d> Rows<'d> {
+    pub(crate) fn new(database: &'d Database, table: &'d Table) -> Self {
+        let map = database.maps.get(&table.map_name());
+        let entries = map.map(|map| Entries::new(&database.store, map, KeyKind::RowKey, table.shapes.len()));
+        Self { database, table, entries, row_end: None, after_error: false }
+    }
+
+    /// The next row, or `None` at the end. After an error there are no more rows.
+    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, ReadError> {
+        let (database, table) = (self.database, self.table);
+        let Some(entries) = &mut self.entries else { return Ok(None) };
+        if self.after_error {
+            return Ok(None);
+        }
+        // Cleared at the end of a step that went well.
+        self.after_error = true;
+        if let Some(end) = self.row_end.take() {
+            entries.value_ended(end).map_err(|error| table.locate(error))?;
+        }
+        if !entries.advance(&database.store, &database.open_transactions).map_err(|error| table.locate(error))? {
+            return Ok(None);
+        }
+        let entries: &Entries = entries;
+        let key = entries.key().varlong().map_err(|problem| table.row_error(0, 0, problem))?;
+        let mut cursor = entries.value();
+        let values = decode_row(&mut cursor, key, table, &database.lob_reader())?;
+        self.row_end = Some(cursor.at());
+        self.after_error = false;
+        Ok(Some(Row { key, values }))
+    }
+}
+
+fn decode_row<'r>(
+    cursor: &mut Cursor<'r>,
+    key: i64,
+    table: &Table,
+    lobs: &LobReader<'_>,
+) -> Result<Vec<Value<'r>>, ReadError> {
+    let mut values = Vec::with_capacity(table.shapes.len());
+    for (column, shape) in table.shapes.iter().enumerate() {
+        let located = |problem| table.row_error(key, column, problem);
+        values.push(match decode(cursor, shape).map_err(located)? {
+            Decoded::Value(value) => value,
+            Decoded::StoredBlob(reference) => Value::Blob(Cow::Owned(lobs.read(reference)?)),
+            Decoded::StoredClob(reference) => Value::Clob(Text::Utf8(Cow::Owned(stored_text(lobs, reference)?))),
+        });
+    }
+    Ok(values)
+}
+
+fn stored_text(lobs: &LobReader<'_>, reference: LobReference) -> Result<String, ReadError> {
+    String::from_utf8(lobs.read(reference)?).map_err(|error| ReadError::Lob {
+        lob: reference.lob,
+        problem: Malformed::new(error.utf8_error().valid_up_to(), "CLOB is not UTF-8"),
+    })
+}
+
+/// A row found by its key; holds the page on which it lies.
+#[derive(Debug)]
+pub struct FoundRow<'d> {
+    database: &'d Database,
+    table: &'d Table,
+    page: Arc<Page>,
+    key: i64,
+    at: usize,
+}
+
+impl FoundRow<'_> {
+    /// The row, borrowed from the page.
+    pub fn row(&self) -> Result<Row<'_>, ReadError> {
+        let mut cursor = Cursor::at_offset(self.page.contents(), self.at);
+        let values = decode_row(&mut cursor, self.key, self.table, &self.database.lob_reader())?;
+        Ok(Row { key: self.key, values })
+    }
+}
+
+pub(crate) fn find_row<'d>(
+    database: &'d Database,
+    table: &'d Table,
+    key: i64,
+) -> Result<Option<FoundRow<'d>>, ReadError> {
+    let Some(map) = database.maps.get(&table.map_name()) else { return Ok(None) };
+    let page = |position| database.cache.page(&database.store, position, map);
+    let Some(page) = descend(map, page, |node| child_of_long(node, key)).map_err(|error| table.locate(error))? else {
+        return Ok(None);
+    };
+    let at = row_in_leaf(database, table, &page, key)
+        .map_err(|problem| table.locate(page.position.malformed(map.id, problem)))?;
+    Ok(at.map(|at| FoundRow { database, table, page, key, at }))
+}
+
+/// Where the visible values of row `key` begin in `leaf`.
+fn row_in_leaf(database: &Database, table: &Table, leaf: &Page, key: i64) -> Result<Option<usize>, Malformed> {
+    let mut cursor = Cursor::new(leaf.contents());
+    let mut place = None;
+    for index in 0..leaf.keys {
+        if cursor.varlong()? == key {
+            place = Some(index);
+        }
+    }
+    let Some(place) = place else { return Ok(None) };
+    let list = ValueList::read(&mut cursor)?;
+    let columns = table.shapes.len();
+    let skip_row = |cursor: &mut Cursor<'_>| skip_columns(cursor, columns);
+    for _ in 0..place {
+        let entry = list.entry(&mut cursor, &database.open_transactions, skip_row)?;
+        let rows_left = match entry {
+            Entry::Absent => 0,
+            Entry::Visible => 1,
+            Entry::VisibleBeforeOther => 2,
+        };
+        for _ in 0..rows_left {
+            skip_row(&mut cursor)?;
+        }
+    }
+    let entry = list.entry(&mut cursor, &database.open_transactions, skip_row)?;
+    Ok(if entry == Entry::Absent { None } else { Some(cursor.at()) })
+}

@@ -1,0 +1,38 @@
+//! The store below the maps: the file and the chunks that one version of it consists of.
+
+use std::collections::HashMap;
+
+use crate::chunk::Chunk;
+use crate::file_header::Format;
+use crate::source::Source;
+
+/// The file and the chunks in which pages may lie.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) source: Source,
+    pub(crate) format: Format,
+    chunks: HashMap<u32, Chunk>,
+}
+
+impl Store {
+    pub(crate) fn new(source: Source, format: Format) -> Self {
+        Self { source, format, chunks: HashMap::new() }
+    }
+
+    pub(crate) fn chunk(&self, id: u32) -> Option<&Chunk> {
+        self.chunks.get(&id)
+    }
+
+    /// Adds a chunk that was found whole at its place.
+    pub(crate) fn add_chunk(&mut self, chunk: Chunk) {
+        self.chunks.insert(chunk.id, chunk);
+    }
+
+    pub(crate) fn forget_chunks(&mut self) {
+        self.chunks.clear();
+    }
+
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.chunks.len()
+    }
+}

@@ -1,0 +1,308 @@
+//! Values from bytes: one tag byte, then what the tag says. Where the bytes of a stored large object are is
+//! the business of `reader/lob.rs`.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use std::borrow::Cow;
+
+use crate::bytes::Cursor;
+use crate::error::Malformed;
+use crate::value::{Date, DecFloat, Decimal, Interval, Text, TimeOfDay, Unscaled, Value};
+use crate::SqlType;
+
+type Result<T> = std::result::Result<T, Malformed>;
+
+/// Arrays and rows within each other, at most.
+const NESTING_MAX: u8 = 64;
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+const NANOS_PER_DAY: u64 = 86_400 * NANOS_PER_SECOND;
+
+/// What the bytes alone do not tell: small INTEGER and ENUM values share their tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// The tag says everything.
+    Plain,
+    Enum,
+    Array(Box<Shape>),
+    Row(Vec<Shape>),
+}
+
+impl Shape {
+    pub(crate) fn of(sql_type: &SqlType) -> Self {
+        match sql_type {
+            SqlType::Enum(_) => Self::Enum,
+            SqlType::Array(element) => match Self::of(element) {
+                Self::Plain => Self::Plain,
+                shape => Self::Array(Box::new(shape)),
+            },
+            SqlType::Row(fields) => {
+                let shapes: Vec<_> = fields.iter().map(|(_, field)| Self::of(field)).collect();
+                if shapes.iter().all(|shape| *shape == Self::Plain) { Self::Plain } else { Self::Row(shapes) }
+            }
+            _ => Self::Plain,
+        }
+    }
+
+    fn of_element(&self, index: usize) -> &Self {
+        match self {
+            Self::Plain | Self::Enum => &Self::Plain,
+            Self::Array(element) => element,
+            Self::Row(fields) => fields.get(index).unwrap_or(&Self::Plain),
+        }
+    }
+}
+
+/// A reference to a large object outside its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LobReference {
+    pub(crate) lob: i64,
+    pub(crate) octets: u64,
+}
+
+/// A value, or where it is.
+#[derive(Debug)]
+pub(crate) enum Decoded<'a> {
+    Value(Value<'a>),
+    StoredBlob(LobReference),
+    StoredClob(LobReference),
+}
+
+/// Reads one value of a column.
+#[inline]
+pub(crate) fn decode<'a>(cursor: &mut Cursor<'a>, shape: &Shape) -> Result<Decoded<'a>> {
+    match cursor.u8()? {
+        15 => blob(cursor),
+        16 => clob(cursor),
+        tag => plain(cursor, tag, shape, NESTING_MAX).map(Decoded::Value),
+    }
+}
+
+/// Reads one value that cannot be a stored large object: catalogue columns, index keys, array elements.
+pub(crate) fn decode_inline<'a>(cursor: &mut Cursor<'a>, shape: &Shape) -> Result<Value<'a>> {
+    inline(cursor, shape, NESTING_MAX)
+}
+
+/// Steps over one value.
+pub(crate) fn skip(cursor: &mut Cursor<'_>) -> Result<()> {
+    decode(cursor, &Shape::Plain).map(|_| ())
+}
+
+fn inline<'a>(cursor: &mut Cursor<'a>, shape: &Shape, nesting: u8) -> Result<Value<'a>> {
+    let start = *cursor;
+    let decoded = match cursor.u8()? {
+        15 => blob(cursor)?,
+        16 => clob(cursor)?,
+        tag => return plain(cursor, tag, shape, nesting),
+    };
+    match decoded {
+        Decoded::Value(value) => Ok(value),
+        Decoded::StoredBlob(_) | Decoded::StoredClob(_) => {
+            Err(start.malformed("stored large object where only an inline one can be"))
+        }
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "one arm per tag, in the order of the tags, is the clearest form")]
+#[inline]
+fn plain<'a>(cursor: &mut Cursor<'a>, tag: u8, shape: &Shape, nesting: u8) -> Result<Value<'a>> {
+    Ok(match tag {
+        0 => Value::Null,
+        2 => Value::TinyInt(cursor.i8()?),
+        3 => Value::SmallInt(cursor.i16()?),
+        4 => Value::Integer(cursor.varint()?),
+        5 => Value::BigInt(cursor.varlong()?),
+        6 => {
+            let scale = scale(cursor)?;
+            Value::Numeric(Decimal { scale, unscaled: big_integer(cursor.byte_string()?, cursor)? })
+        }
+        7 => Value::Double(f64::from_bits(cursor.varlong()?.cast_unsigned().reverse_bits())),
+        8 => Value::Real(f32::from_bits(cursor.varint()?.cast_unsigned().reverse_bits())),
+        9 => Value::Time(time_in_millis(cursor)?),
+        10 => Value::Date(date(cursor)?),
+        11 => Value::Timestamp(date(cursor)?, time_in_millis(cursor)?),
+        12 => Value::Varbinary(Cow::Borrowed(cursor.byte_string()?)),
+        13 => Value::Varchar(cursor.string()?),
+        14 => Value::VarcharIgnoreCase(cursor.string()?),
+        17 => Value::Array(elements(cursor, shape, nesting)?),
+        19 => Value::JavaObject(Cow::Borrowed(cursor.byte_string()?)),
+        20 => Value::Uuid(cursor.array()?),
+        21 => Value::Char(cursor.string()?),
+        22 => Value::Geometry(Cow::Borrowed(cursor.byte_string()?)),
+        24 => {
+            let (date, time) = (date(cursor)?, time_in_millis(cursor)?);
+            let offset = cursor.varint()?.checked_mul(60).and_then(valid_offset);
+            Value::TimestampTz(date, time, offset.ok_or(cursor.malformed("impossible time zone offset"))?)
+        }
+        25 => Value::Enum(u32::try_from(cursor.varint()?).map_err(|_| cursor.malformed("negative ENUM ordinal"))?),
+        26 => Value::Interval(interval(cursor)?),
+        27 => Value::Row(elements(cursor, shape, nesting)?),
+        32..=47 if *shape == Shape::Enum => Value::Enum(u32::from(tag & 15)),
+        32..=47 => Value::Integer(i32::from(tag & 15)),
+        48..=55 => Value::BigInt(i64::from(tag & 7)),
+        56 | 57 => small_numeric(0, i64::from(tag & 1)),
+        58 => small_numeric(0, cursor.varlong()?),
+        59 => {
+            let scale = scale(cursor)?;
+            small_numeric(scale, cursor.varlong()?)
+        }
+        60 | 61 => Value::Double(f64::from(tag & 1)),
+        62 | 63 => Value::Real(f32::from(tag & 1)),
+        64 | 65 => Value::Boolean(tag == 65),
+        66 => Value::Integer(cursor.varint()?.wrapping_neg()),
+        67 => Value::BigInt(cursor.varlong()?.wrapping_neg()),
+        68..=99 => Value::Varchar(cursor.string_units(usize::from(tag.wrapping_sub(68)))?),
+        100..=131 => Value::Varbinary(Cow::Borrowed(cursor.take(usize::from(tag.wrapping_sub(100)))?)),
+        134 => Value::Json(Cow::Borrowed(cursor.byte_string()?)),
+        135 => {
+            let (date, time) = (date(cursor)?, time_in_millis(cursor)?);
+            Value::TimestampTz(date, time, offset(cursor)?)
+        }
+        136 => {
+            let seconds = cursor.varint()?;
+            let time = time_of_day(i64::from(seconds), NANOS_PER_SECOND, cursor)?;
+            Value::TimeTz(time, offset(cursor)?)
+        }
+        137 => Value::Binary(Cow::Borrowed(cursor.byte_string()?)),
+        138 => Value::DecFloat(decfloat(cursor)?),
+        _ => return Err(cursor.malformed("unknown value tag")),
+    })
+}
+
+fn small_numeric<'a>(scale: i32, unscaled: i64) -> Value<'a> {
+    Value::Numeric(Decimal { scale, unscaled: Unscaled::Small(unscaled) })
+}
+
+/// NUMERIC has no negative scale.
+fn scale(cursor: &mut Cursor<'_>) -> Result<i32> {
+    let scale = cursor.varint()?;
+    if scale < 0 { Err(cursor.malformed("negative scale")) } else { Ok(scale) }
+}
+
+/// Two's complement, big-endian. What fits 64 bits becomes [`Unscaled::Small`].
+fn big_integer<'a>(bytes: &'a [u8], cursor: &Cursor<'_>) -> Result<Unscaled<'a>> {
+    let Some(first) = bytes.first() else {
+        return Err(cursor.malformed("number without digits"));
+    };
+    if bytes.len() > 8 {
+        return Ok(Unscaled::Wide(Cow::Borrowed(bytes)));
+    }
+    let sign = if *first >= 0x80 { -1_i64 } else { 0 };
+    Ok(Unscaled::Small(bytes.iter().fold(sign, |value, byte| value.wrapping_shl(8) | i64::from(*byte))))
+}
+
+fn decfloat<'a>(cursor: &mut Cursor<'a>) -> Result<DecFloat<'a>> {
+    let scale = cursor.varint()?;
+    let start = *cursor;
+    match cursor.varint()? {
+        -1 => Ok(DecFloat::NaN),
+        -2 => Ok(DecFloat::PositiveInfinity),
+        -3 => Ok(DecFloat::NegativeInfinity),
+        _ => {
+            *cursor = start;
+            let unscaled = big_integer(cursor.byte_string()?, cursor)?;
+            Ok(DecFloat::Finite(Decimal { scale, unscaled }))
+        }
+    }
+}
+
+/// `year << 9 | month << 5 | day`.
+fn date(cursor: &mut Cursor<'_>) -> Result<Date> {
+    let packed = cursor.varlong()?;
+    let wrong = || cursor.malformed("impossible date");
+    let year = i32::try_from(packed.wrapping_shr(9)).ok().filter(|year| (-1_000_000_000..=1_000_000_000).contains(year));
+    let month = u8::try_from(packed.wrapping_shr(5) & 15).ok().filter(|month| (1..=12).contains(month));
+    let day = u8::try_from(packed & 31).ok().filter(|day| *day > 0);
+    Ok(Date { year: year.ok_or_else(wrong)?, month: month.ok_or_else(wrong)?, day: day.ok_or_else(wrong)? })
+}
+
+fn time_in_millis(cursor: &mut Cursor<'_>) -> Result<TimeOfDay> {
+    let millis = cursor.varlong()?;
+    time_of_day(millis, NANOS_PER_MILLI, cursor)
+}
+
+/// `count` units of the day, then the nanoseconds of the last one.
+fn time_of_day(count: i64, nanos_per_unit: u64, cursor: &mut Cursor<'_>) -> Result<TimeOfDay> {
+    let rest = u64::try_from(cursor.varint()?).ok().filter(|rest| *rest < nanos_per_unit);
+    let nanos = u64::try_from(count)
+        .ok()
+        .and_then(|count| count.checked_mul(nanos_per_unit)?.checked_add(rest?))
+        .filter(|nanos| *nanos < NANOS_PER_DAY);
+    nanos.map(|nanos| TimeOfDay { nanos }).ok_or(cursor.malformed("impossible time of day"))
+}
+
+/// Quarter hours where possible, else seconds.
+fn offset(cursor: &mut Cursor<'_>) -> Result<i32> {
+    let seconds = match cursor.i8()? {
+        i8::MAX => Some(cursor.varint()?),
+        i8::MIN => cursor.varint()?.checked_neg(),
+        quarters => i32::from(quarters).checked_mul(900),
+    };
+    seconds.and_then(valid_offset).ok_or(cursor.malformed("impossible time zone offset"))
+}
+
+/// H2 knows offsets up to 18 hours.
+fn valid_offset(seconds: i32) -> Option<i32> {
+    (-18 * 3600..=18 * 3600).contains(&seconds).then_some(seconds)
+}
+
+fn interval(cursor: &mut Cursor<'_>) -> Result<Interval> {
+    let ordinal = cursor.i8()?;
+    let negative = ordinal < 0;
+    let qualifier = u8::try_from(if negative { !ordinal } else { ordinal }).ok().filter(|qualifier| *qualifier <= 12);
+    let qualifier = qualifier.ok_or(cursor.malformed("unknown INTERVAL qualifier"))?;
+    let mut field = || u64::try_from(cursor.varlong()?).map_err(|_| cursor.malformed("negative INTERVAL field"));
+    let leading = field()?;
+    let remaining = if qualifier >= 5 { field()? } else { 0 };
+    Ok(Interval { qualifier, negative, leading, remaining })
+}
+
+fn elements<'a>(cursor: &mut Cursor<'a>, shape: &Shape, nesting: u8) -> Result<Vec<Value<'a>>> {
+    let nesting = nesting.checked_sub(1).ok_or(cursor.malformed("arrays or rows are nested too deeply"))?;
+    let count = cursor.count()?;
+    let mut values = Vec::new();
+    for index in 0..count {
+        values.push(inline(cursor, shape.of_element(index), nesting)?);
+    }
+    Ok(values)
+}
+
+/// A stored large object has -3 in the place of its length.
+const STORED: i32 = -3;
+
+fn blob<'a>(cursor: &mut Cursor<'a>) -> Result<Decoded<'a>> {
+    Ok(match lob_bytes(cursor)? {
+        LobBytes::Inline(bytes) => Decoded::Value(Value::Blob(Cow::Borrowed(bytes))),
+        LobBytes::Stored(reference) => Decoded::StoredBlob(reference),
+    })
+}
+
+fn clob<'a>(cursor: &mut Cursor<'a>) -> Result<Decoded<'a>> {
+    let lob = lob_bytes(cursor)?;
+    let decoded = match lob {
+        LobBytes::Inline(bytes) => {
+            let text = std::str::from_utf8(bytes).map_err(|_| cursor.malformed("CLOB is not UTF-8"))?;
+            Decoded::Value(Value::Clob(Text::Utf8(Cow::Borrowed(text))))
+        }
+        LobBytes::Stored(reference) => Decoded::StoredClob(reference),
+    };
+    let _units = cursor.varlong()?;
+    Ok(decoded)
+}
+
+enum LobBytes<'a> {
+    Inline(&'a [u8]),
+    Stored(LobReference),
+}
+
+fn lob_bytes<'a>(cursor: &mut Cursor<'a>) -> Result<LobBytes<'a>> {
+    let start = *cursor;
+    if cursor.varint()? != STORED {
+        *cursor = start;
+        return cursor.byte_string().map(LobBytes::Inline);
+    }
+    let _table = cursor.varint()?;
+    let lob = cursor.varlong()?;
+    let octets = u64::try_from(cursor.varlong()?).map_err(|_| start.malformed("negative length of a large object"))?;
+    Ok(LobBytes::Stored(LobReference { lob, octets }))
+}

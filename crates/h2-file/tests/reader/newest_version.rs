@@ -1,0 +1,156 @@
+//! Which version is opened, and that a loss is never silent.
+
+use metaferry_h2_file::{Closure, OlderVersion, OpenOptions, ReadError, Unsupported};
+
+use crate::support::{FIXTURES, bytes, open};
+
+const BLOCK: usize = 4096;
+
+fn open_bytes(bytes: &[u8]) -> Result<metaferry_h2_file::Database, ReadError> {
+    OpenOptions::default().open_bytes(bytes.to_vec())
+}
+
+fn open_older(bytes: &[u8]) -> Result<metaferry_h2_file::Database, ReadError> {
+    OpenOptions { older_version: OlderVersion::Accept }.open_bytes(bytes.to_vec())
+}
+
+/// Offset of the newest chunk of a cleanly closed file: the last `block` of its header.
+fn newest_block(bytes: &[u8]) -> usize {
+    let header = String::from_utf8_lossy(&bytes[..200]).into_owned();
+    let block = header.split(',').find_map(|entry| entry.strip_prefix("block:")).unwrap();
+    usize::from_str_radix(block, 16).unwrap() * BLOCK
+}
+
+#[test]
+fn a_clean_file_without_its_newest_chunk_is_refused() {
+    for name in ["churn", "schema", "lobs", "v2_3_232"] {
+        let whole = bytes(name);
+        let cut = &whole[..newest_block(&whole)];
+        let error = open_bytes(cut).unwrap_err();
+        assert!(matches!(error, ReadError::NewestVersionLost { .. }), "{name}: {error}");
+    }
+}
+
+#[test]
+fn no_cut_makes_a_database_of_fewer_rows() {
+    for name in FIXTURES {
+        let whole = bytes(name);
+        let tables = open(name).tables().len();
+        for blocks in 0..whole.len() / BLOCK {
+            for extra in [0, 1, 2048] {
+                let cut = &whole[..blocks * BLOCK + extra];
+                match open_bytes(cut) {
+                    Err(_) => {}
+                    Ok(database) => {
+                        // A killed process leaves older versions; they may be opened, but never as if empty.
+                        assert_eq!(database.facts().closure, Closure::Unclean, "{name} cut to {}", cut.len());
+                        assert!(!database.tables().is_empty() || tables == 0, "{name} cut to {}", cut.len());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn one_good_header_block_is_enough() {
+    let mut bytes = bytes("churn");
+    bytes[..BLOCK].fill(0);
+    let database = open_bytes(&bytes).unwrap();
+    assert_eq!(database.facts().version, open("churn").facts().version);
+    bytes[BLOCK..2 * BLOCK].fill(0xAA);
+    assert!(matches!(open_bytes(&bytes).unwrap_err(), ReadError::NotH2 { .. }));
+}
+
+#[test]
+fn garbage_behind_the_last_chunk_is_tolerated() {
+    for name in ["churn", "unclean"] {
+        let mut bytes = bytes(name);
+        bytes.extend(std::iter::repeat_n(0x5A, 40 * BLOCK + 17));
+        let database = open_bytes(&bytes).unwrap();
+        assert_eq!(database.facts().version, open(name).facts().version);
+        assert!(crate::support::read_everything(&database).is_ok());
+    }
+}
+
+#[test]
+fn a_torn_newest_chunk_of_an_unclean_file_is_reported() {
+    let whole = bytes("uncommitted");
+    let newest = open("uncommitted").facts().version;
+    // Without its last bytes the newest chunk has no footer.
+    let error = open_bytes(&whole[..whole.len() - BLOCK]);
+    let facts = match error {
+        Ok(database) => database.facts().clone(),
+        Err(ReadError::NewestVersionLost { version, .. }) => {
+            assert_eq!(version, newest);
+            open_older(&whole[..whole.len() - BLOCK]).unwrap().facts().clone()
+        }
+        Err(error) => panic!("{error}"),
+    };
+    assert!(facts.version < newest);
+    assert_eq!(facts.passed_over[0].version, newest);
+}
+
+#[test]
+fn a_lost_older_chunk_is_an_error_and_not_an_older_database() {
+    let mut refused = 0;
+    let whole = bytes("churn");
+    for block in 2..whole.len() / BLOCK {
+        if whole[block * BLOCK..].starts_with(b"chunk:") && block * BLOCK != newest_block(&whole) {
+            let mut damaged = whole.clone();
+            damaged[block * BLOCK..block * BLOCK + 64].fill(b'x');
+            match open_bytes(&damaged) {
+                // A chunk without live pages is not needed.
+                Ok(database) => assert_eq!(database.facts().version, open("churn").facts().version),
+                Err(error) => {
+                    assert!(matches!(error, ReadError::NewestVersionDamaged { .. }), "{error}");
+                    assert!(error.to_string().contains("chunk"), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 0);
+}
+
+#[test]
+fn what_is_not_read_is_named() {
+    let mut encrypted = vec![0; 3 * BLOCK];
+    encrypted[..10].copy_from_slice(b"H2encrypt\n");
+    assert!(matches!(open_bytes(&encrypted).unwrap_err(), ReadError::Unsupported(Unsupported::Encrypted)));
+    let mut page_store = vec![0; 3 * BLOCK];
+    page_store[..14].copy_from_slice(b"-- H2 0.5/B --");
+    assert!(matches!(open_bytes(&page_store).unwrap_err(), ReadError::Unsupported(Unsupported::PageStore)));
+    for nothing in [&b""[..], b"H:2", &[0; 8192], b"SQLite format 3\0"] {
+        assert!(matches!(open_bytes(nothing).unwrap_err(), ReadError::NotH2 { .. }));
+    }
+}
+
+#[test]
+fn format_1_is_refused_by_name() {
+    let text = "H:2,block:2,blockSize:1000,chunk:1,created:18000000000,format:1,version:1";
+    let line = format!("{text},fletcher:{:x}\n", fletcher32(text.as_bytes()));
+    let mut bytes = vec![0; 3 * BLOCK];
+    bytes[..line.len()].copy_from_slice(line.as_bytes());
+    bytes[BLOCK..BLOCK + line.len()].copy_from_slice(line.as_bytes());
+    assert!(matches!(open_bytes(&bytes).unwrap_err(), ReadError::Unsupported(Unsupported::Format(1))));
+}
+
+/// The checksum again, in its plainest form; short texts need no intermediate folding.
+fn fletcher32(bytes: &[u8]) -> u32 {
+    let (mut low, mut high) = (0xFFFF_u64, 0xFFFF_u64);
+    for pair in bytes.chunks(2) {
+        low += u64::from(pair[0]) << 8 | u64::from(pair.get(1).copied().unwrap_or(0));
+        high += low;
+    }
+    let fold = |sum: u64| (sum & 0xFFFF) + (sum >> 16);
+    (low, high) = (fold(fold(low)), fold(fold(high)));
+    u32::try_from(high << 16 | low).unwrap()
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = metaferry_h2_file::Database::open("no/such/file.mv.db").unwrap_err();
+    assert_eq!(error.to_string(), "cannot open no/such/file.mv.db");
+    assert!(matches!(metaferry_h2_file::Database::open(".").unwrap_err(), ReadError::Open { .. }));
+}
