@@ -17,7 +17,7 @@ use crate::{ErrorClass, ErrorKind};
 ///
 /// Each [`Event::EffectStarted`] is followed by exactly one [`Event::EffectDone`] or [`Event::EffectFailed`] of the
 /// same effect, unless the process ends or the lease is lost between them. Other events may come at any time.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
     /// The migration begins; always and only the first entry of a journal.
@@ -87,7 +87,7 @@ pub enum Event {
 }
 
 /// What is announced before an effect, with what must be known to undo it.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Intent {
     /// Read-only goes on.
@@ -123,7 +123,7 @@ impl Intent {
 }
 
 /// What an effect brought about.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// The lease was given.
@@ -197,7 +197,7 @@ impl Fact {
 }
 
 /// What was read from the source, as the journal keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, Hash)]
 pub struct SnapshotFacts {
     /// When the snapshot was taken, in microseconds since 1970 by the source's clock.
     pub taken_at_us: i64,
@@ -228,7 +228,7 @@ impl SnapshotFacts {
 }
 
 /// What was found when read-only was to be proved.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StillnessProof {
     /// It held, and nothing that should have been still was written.
@@ -246,7 +246,7 @@ pub enum StillnessProof {
 }
 
 /// What could be seen of the object at the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectCheck {
     /// Size and checksum are those of the dump.
@@ -256,7 +256,7 @@ pub enum ObjectCheck {
 }
 
 /// Who asked to stop.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Canceller {
     /// A caller of the API or of the command line, in words.
@@ -293,7 +293,7 @@ impl RowEnd {
 }
 
 /// Why an attempt failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Failure {
     /// Where it came from.
     pub cause: FailureCause,
@@ -304,7 +304,7 @@ pub struct Failure {
 }
 
 /// Where a failure came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureCause {
     /// An effect failed.
     Effect(Effect),

@@ -14,6 +14,7 @@ pub mod ports;
 pub mod progress;
 pub mod retry;
 pub mod row_batch;
+pub mod samples;
 pub mod schema;
 pub mod state;
 pub mod transition;

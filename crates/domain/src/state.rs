@@ -19,7 +19,7 @@ use crate::progress::Progress;
 use crate::undo::{Stuck, Undo};
 
 /// Where a migration stands.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum MigrationState {
     /// Begun.
     Init {
@@ -71,8 +71,6 @@ pub enum MigrationState {
         failed_in: Phase,
         /// Why.
         failure: Failure,
-        /// What arrived, if all that was left was to write `done`.
-        arrived: Option<Arrived>,
     },
     /// Arrived, verified, and the row says so.
     Done {
@@ -106,7 +104,7 @@ pub enum MigrationState {
 }
 
 /// What every state knows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Run {
     /// Whose.
     pub id: MigrationId,
@@ -131,7 +129,7 @@ pub struct Run {
 }
 
 /// How it stands with the lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tenure {
     /// Not taken yet in this attempt.
     NotYet,
@@ -156,14 +154,14 @@ impl Tenure {
 }
 
 /// Our row in `cloud_migration`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Row {
     /// Its key, if it is known. In [`RowStanding::Unsure`] without a key: look for the row by the shore's
-    /// `external_id`.
+    /// `external_id`; if there is none, a write of its end is done without doing anything.
     pub id: Option<RowId>,
     /// Whether it must still be ended.
     pub standing: RowStanding,
-    /// Why its end could not be written yet.
+    /// Why `done`, `error` or `cancelled` could not be written yet.
     pub stuck: Option<Stuck>,
 }
 
@@ -175,7 +173,7 @@ impl Row {
 }
 
 /// Whether our row must still be ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RowStanding {
     /// There is none, or it is terminal: nothing to write.
     Closed,
@@ -186,7 +184,7 @@ pub enum RowStanding {
 }
 
 /// The other shore of one attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Shore {
     /// Where the dump goes.
     pub destination: Destination,
@@ -195,7 +193,7 @@ pub struct Shore {
 }
 
 /// What arrived.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Arrived {
     /// What was read.
     pub snapshot: SnapshotFacts,
@@ -208,7 +206,7 @@ pub struct Arrived {
 }
 
 /// Who ended it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CancelledBy {
     /// Somebody asked this process.
     Asked(Canceller),
@@ -379,9 +377,13 @@ impl MigrationState {
                 }
             }
             // The row first: an outside cancel is visible at once, while undoing still runs.
-            Self::Cancelled { .. } => {
+            Self::Cancelled { arrived, .. } => {
                 due.extend(run.row_end(Phase::Cancelled));
                 due.extend(run.undoing());
+                // `done` may have been written after all, and then the dump may be one to keep.
+                if arrived.is_some() && run.row.standing != RowStanding::Closed {
+                    due.retain(|effect| *effect != Effect::DeleteDump);
+                }
                 due.extend(run.release());
             }
             Self::Done { .. } | Self::Error { .. } => {
@@ -395,6 +397,12 @@ impl MigrationState {
 }
 
 impl Run {
+    /// Another end is to be written: that the former could not be is of no interest any more.
+    pub(crate) fn unstuck(mut self) -> Self {
+        self.row.stuck = None;
+        self
+    }
+
     fn undoing(&self) -> impl Iterator<Item = Effect> {
         self.undo
             .owed()

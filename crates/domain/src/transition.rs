@@ -308,7 +308,7 @@ fn failed(mut state: MigrationState, effect: Effect, failure: Failure) -> Result
         MigrationState::Init { .. }
         | MigrationState::Setup { .. }
         | MigrationState::Dump { .. }
-        | MigrationState::Upload { .. } => ending::roll_back(state, failure),
+        | MigrationState::Upload { .. } => ending::failed_forward(state, failure),
         MigrationState::RollingBack { .. }
         | MigrationState::Done { .. }
         | MigrationState::Error { .. }

@@ -8,7 +8,7 @@ use crate::effect::Effect;
 use crate::ports::{PartReceipt, PausedBefore, ReadOnlyBefore};
 
 /// Something to undo, with what undoing it needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Debt<T> {
     /// What was remembered before acting.
     pub remembered: T,
@@ -27,7 +27,7 @@ impl<T> Debt<T> {
 }
 
 /// Why something could not be undone yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Stuck {
     /// What kind of failure.
     pub kind: ErrorKind,
@@ -36,7 +36,7 @@ pub struct Stuck {
 }
 
 /// What is known of a multipart upload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UploadMemory {
     /// The store's id.
     pub upload_id: String,
@@ -60,7 +60,7 @@ impl UploadMemory {
 }
 
 /// Everything an attempt owes, but for the row and the lease.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub struct Undo {
     /// Read-only, as it was before.
     pub read_only: Option<Debt<ReadOnlyBefore>>,

@@ -35,7 +35,7 @@ pub trait DumpObserver: Send + Sync {
 }
 
 /// One table of a report. Names in lower case.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TableReport {
     /// Table.
     pub name: String,
@@ -46,7 +46,7 @@ pub struct TableReport {
 }
 
 /// A table whose rows were not carried. Names in lower case.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct LeftOut {
     /// Table.
     pub name: String,
@@ -72,7 +72,7 @@ pub struct SnapshotReport {
 }
 
 /// A finished dump.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct DumpFile {
     /// The file.
     pub path: PathBuf,
@@ -109,6 +109,9 @@ pub trait Dumper: Send + Sync {
     /// again and compares rows and digests; checks foreign keys; writes the manifest.
     /// [`Precondition`](crate::ErrorKind::Precondition) if nothing was begun.
     async fn finish(&self, cancel: &Cancellation) -> Result<DumpReport, PortError>;
+
+    /// Size and checksum of a file that somebody else made.
+    async fn describe(&self, file: &std::path::Path, cancel: &Cancellation) -> Result<DumpFile, PortError>;
 
     /// Removes the dump of this request, finished or not, its manifest and every temporary file of it. Idempotent.
     async fn discard(&self, request: &DumpRequest) -> Result<(), PortError>;

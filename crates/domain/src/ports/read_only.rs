@@ -9,7 +9,7 @@ use crate::lease::FencingToken;
 use crate::migration::ReadOnlyStrength;
 
 /// What was there before read-only went on: what restoring must give back.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ReadOnlyBefore {
     /// The setting's stored text; `None` when there was no row.
     pub value: Option<String>,

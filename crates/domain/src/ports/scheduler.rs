@@ -6,7 +6,7 @@ use crate::PortError;
 use crate::lease::FencingToken;
 
 /// What was paused before we paused everything: what restoring must leave paused. The adapter's own JSON.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct PausedBefore {
     /// Opaque to everyone but the adapter.
     pub json: String,

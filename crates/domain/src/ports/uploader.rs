@@ -9,7 +9,7 @@ use crate::part_plan::PartNumber;
 use crate::{Cancellation, PortError};
 
 /// Where a dump goes.
-#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Destination {
     /// The store API, by the id it gave; `upload_url` is presigned, a secret in its query.
     Store {
@@ -50,7 +50,7 @@ pub struct UploadRequest {
 }
 
 /// A part that the store has taken.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct PartReceipt {
     /// Which.
     pub number: PartNumber,
@@ -80,7 +80,7 @@ pub trait UploadObserver: Send + Sync {
 }
 
 /// What arrived.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct UploadReceipt {
     /// `ETag` of the whole object, if the store gave one.
     pub etag: Option<String>,

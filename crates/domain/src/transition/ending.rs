@@ -11,14 +11,27 @@ use crate::undo::Stuck;
 
 /// A forward state fails: from here on everything owed is undone, and `error` is written last.
 pub(super) fn roll_back(state: MigrationState, failure: Failure) -> MigrationState {
-    let arrived = arrived(&state);
     let failed_in = state.phase();
     MigrationState::RollingBack {
         run: state.into_run(),
         failed_in,
         failure,
-        arrived,
     }
+}
+
+/// An effect of the way forward failed.
+pub(super) fn failed_forward(mut state: MigrationState, failure: Failure) -> MigrationState {
+    if arrived(&state).is_none() {
+        return roll_back(state, failure);
+    }
+    // The store has everything and was told: undoing is no longer possible, only the row lags behind.
+    if failure.kind != ErrorKind::Cancelled {
+        state.run_mut().row.stuck = Some(Stuck {
+            kind: failure.kind,
+            message: failure.message,
+        });
+    }
+    state
 }
 
 /// Somebody asks to stop.
@@ -79,20 +92,15 @@ pub(super) fn row_ended(mut state: MigrationState, end: RowEnd) -> Result<Migrat
 
 fn cancel(state: MigrationState, by: CancelledBy) -> MigrationState {
     let arrived = arrived(&state);
-    let phase = state.phase();
+    let cancelled_in = state.phase();
     match state {
         // Who cancelled first stays named.
         MigrationState::Cancelled { .. } => state,
-        MigrationState::RollingBack {
-            mut run,
-            failed_in,
-            failure,
-            ..
-        } => {
-            run.row.stuck = None;
+        MigrationState::RollingBack { run, failure, .. } => {
+            let run = run.unstuck();
             MigrationState::Cancelled {
                 run,
-                cancelled_in: failed_in,
+                cancelled_in,
                 by,
                 failure: Some(failure),
                 arrived,
@@ -104,8 +112,8 @@ fn cancel(state: MigrationState, by: CancelledBy) -> MigrationState {
         | MigrationState::Upload { run, .. }
         | MigrationState::Done { run, .. }
         | MigrationState::Error { run, .. } => MigrationState::Cancelled {
-            run,
-            cancelled_in: phase,
+            run: run.unstuck(),
+            cancelled_in,
             by,
             failure: None,
             arrived,

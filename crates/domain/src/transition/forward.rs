@@ -134,14 +134,13 @@ pub(super) fn arrived(state: &MigrationState) -> Option<Arrived> {
             receipt: receipt.clone(),
             check: *check,
         }),
-        MigrationState::RollingBack { arrived, .. } | MigrationState::Cancelled { arrived, .. } => {
-            arrived.clone()
-        }
+        MigrationState::Cancelled { arrived, .. } => arrived.clone(),
         MigrationState::Done { arrived, .. } => Some(arrived.clone()),
         MigrationState::Init { .. }
         | MigrationState::Setup { .. }
         | MigrationState::Dump { .. }
         | MigrationState::Upload { .. }
+        | MigrationState::RollingBack { .. }
         | MigrationState::Error { .. } => None,
     }
 }

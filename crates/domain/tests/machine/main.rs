@@ -1,0 +1,5 @@
+//! The state machine as others see it: an exhaustive check against a model of the world, every state by every
+//! event, and properties over random histories.
+
+mod model;
+mod world;
