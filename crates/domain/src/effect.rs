@@ -121,9 +121,10 @@ impl Effect {
 
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WriteState(phase) => write!(f, "WriteState({phase})"),
-            other => fmt::Debug::fmt(other, f),
+        if let Self::WriteState(phase) = self {
+            write!(f, "WriteState({phase})")
+        } else {
+            fmt::Debug::fmt(self, f)
         }
     }
 }

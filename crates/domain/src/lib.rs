@@ -1,4 +1,6 @@
-//! The rules of a migration, as pure functions: no IO, no clock, no randomness, no async runtime.
+#![doc = include_str!("../README.md")]
+// A new variant must be looked at wherever our enums are matched.
+#![warn(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 pub mod cancellation;
 pub mod copy_policy;

@@ -4,7 +4,7 @@ use crate::ErrorKind;
 use crate::effect::Effect;
 use crate::event::{Canceller, Failure, RowEnd};
 use crate::migration::Phase;
-use crate::state::{CancelledBy, MigrationState, RowStanding, Run};
+use crate::state::{CancelledBy, MigrationState, RowStanding};
 use crate::transition::forward::{arrive, arrived};
 use crate::transition::{Why, is_forward};
 use crate::undo::Stuck;
@@ -134,19 +134,21 @@ pub(super) fn done(mut state: MigrationState, effect: Effect) -> MigrationState 
         }
         Phase::Error => {
             state.run_mut().row.close();
-            match state {
-                // The cancel came while `error` was being written: the row says `error`.
-                MigrationState::Cancelled {
-                    run,
-                    cancelled_in,
-                    failure: Some(failure),
-                    ..
-                } => MigrationState::Error {
+            // The cancel came while `error` was being written: the row says `error`.
+            if let MigrationState::Cancelled {
+                run,
+                cancelled_in,
+                failure: Some(failure),
+                ..
+            } = state
+            {
+                MigrationState::Error {
                     run,
                     failed_in: cancelled_in,
                     failure,
-                },
-                other => other,
+                }
+            } else {
+                state
             }
         }
         // The cancel came while `done` was being written: the row says `done`.
@@ -191,23 +193,25 @@ pub(super) fn failed(mut state: MigrationState, effect: Effect, failure: Failure
 
 /// Rolling back ends when all that can be undone is undone and the row needs no more writing.
 pub(super) fn written_last(state: MigrationState) -> MigrationState {
+    let run = state.run();
+    let is_over = run.undo.is_rested() && run.row.standing == RowStanding::Closed && run.running.is_empty();
     match state {
         MigrationState::RollingBack {
             run,
             failed_in,
             failure,
-            ..
-        } if run.undo.is_rested() && run.row.standing == RowStanding::Closed && is_still(&run) => {
-            MigrationState::Error {
-                run,
-                failed_in,
-                failure,
-            }
-        }
-        other => other,
+        } if is_over => MigrationState::Error {
+            run,
+            failed_in,
+            failure,
+        },
+        MigrationState::RollingBack { .. }
+        | MigrationState::Init { .. }
+        | MigrationState::Setup { .. }
+        | MigrationState::Dump { .. }
+        | MigrationState::Upload { .. }
+        | MigrationState::Done { .. }
+        | MigrationState::Error { .. }
+        | MigrationState::Cancelled { .. } => state,
     }
-}
-
-fn is_still(run: &Run) -> bool {
-    run.running.is_empty()
 }

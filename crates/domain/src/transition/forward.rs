@@ -15,31 +15,44 @@ pub(super) fn done(mut state: MigrationState, fact: &Fact) -> Result<MigrationSt
         let run = state.run_mut();
         run.progress = run.progress.raised_to(reached);
     }
-    match (&mut state, fact) {
-        (MigrationState::Setup { undo_script, .. }, Fact::StoreUndoScript { location }) => {
-            *undo_script = Some(location.clone());
+    match fact {
+        Fact::StoreUndoScript { location } => {
+            if let MigrationState::Setup { undo_script, .. } = &mut state {
+                *undo_script = Some(location.clone());
+            }
         }
-        (MigrationState::Dump { snapshot, .. }, Fact::CopySnapshot { snapshot: read }) => {
-            *snapshot = Some(read.clone())
+        Fact::CopySnapshot { snapshot: read } => {
+            if let MigrationState::Dump { snapshot, .. } = &mut state {
+                *snapshot = Some(read.clone());
+            }
         }
-        (MigrationState::Dump { file, .. }, Fact::FinishDump { file: finished }) => {
-            *file = Some(finished.clone())
-        }
-        (MigrationState::Dump { run, .. }, Fact::ProveReadOnlyHeld { found }) => {
-            if let Some(failure) = weigh(run, found) {
+        Fact::ProveReadOnlyHeld { found } => {
+            if let Some(failure) = weigh(state.run_mut(), found) {
                 return Ok(ending::roll_back(state, failure));
             }
         }
-        (MigrationState::Upload { receipt, .. }, Fact::UploadDump { receipt: given }) => {
-            *receipt = Some(given.clone())
+        Fact::FinishDump { file: finished } => {
+            if let MigrationState::Dump { file, .. } = &mut state {
+                *file = Some(finished.clone());
+            }
         }
-        (MigrationState::Upload { check, .. }, Fact::VerifyObject { check: seen }) => *check = Some(*seen),
-        // Facts that change no more than what every state knows, which is noted before.
-        (_, _) => {}
+        Fact::UploadDump { receipt: given } => {
+            if let MigrationState::Upload { receipt, .. } = &mut state {
+                *receipt = Some(given.clone());
+            }
+        }
+        Fact::VerifyObject { check: seen } => {
+            if let MigrationState::Upload { check, .. } = &mut state {
+                *check = Some(*seen);
+            }
+        }
+        // These change what every state knows, which is noted already.
+        Fact::AcquireLease { .. } | Fact::CreateAtStore { .. } | Fact::InsertRow { .. } | Fact::Plain(_) => {}
     }
-    match fact.effect() {
-        Effect::WriteState(phase) => enter(state, phase),
-        effect => step(state, effect),
+    if let Effect::WriteState(phase) = fact.effect() {
+        enter(state, phase)
+    } else {
+        step(state, fact.effect())
     }
 }
 
