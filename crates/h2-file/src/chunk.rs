@@ -9,9 +9,9 @@ use crate::source::Source;
 use crate::text_map::TextMap;
 
 /// The header lies within so many bytes.
-const HEADER_BYTES_MAX: u64 = 1024;
+const HEADER_BYTES_MAX: usize = 1024;
 /// Length of the footer.
-pub(crate) const FOOTER_BYTES: u64 = 128;
+const FOOTER_BYTES: usize = 128;
 /// Chunk ids have 26 bits in a page position.
 const CHUNK_ID_MAX: u64 = (1 << 26) - 1;
 
@@ -68,11 +68,9 @@ impl Chunk {
     /// Reads the header at `block`. The outer error is one of the file, the inner one says that there is none.
     pub(crate) fn read_header(source: &Source, block: u64) -> Result<Result<Self, Malformed>, ReadError> {
         let start = block.saturating_mul(BLOCK_BYTES);
-        let left = source.len().saturating_sub(start).min(HEADER_BYTES_MAX);
-        let mut text = [0; HEADER_BYTES_MAX as usize];
-        let Some(text) = text.get_mut(..usize::try_from(left).unwrap_or(0)) else {
-            return Ok(Err(Malformed::new(0, "file ends before it")));
-        };
+        let left = usize::try_from(source.len().saturating_sub(start)).unwrap_or(usize::MAX);
+        let mut text = [0; HEADER_BYTES_MAX];
+        let text = text.get_mut(..left.min(HEADER_BYTES_MAX)).unwrap_or_default();
         source.read_exact_at(text, start)?;
         let Some(end) = text.iter().position(|&byte| byte == b'\n') else {
             return Ok(Err(Malformed::new(0, "no chunk header here")));
@@ -131,8 +129,8 @@ pub(crate) struct Footer {
 impl Footer {
     /// Reads the footer that ends at file offset `end`.
     pub(crate) fn read(source: &Source, end: u64) -> Result<Result<Self, Malformed>, ReadError> {
-        let mut text = [0; FOOTER_BYTES as usize];
-        source.read_exact_at(&mut text, end.saturating_sub(FOOTER_BYTES))?;
+        let mut text = [0; FOOTER_BYTES];
+        source.read_exact_at(&mut text, end.saturating_sub(FOOTER_BYTES as u64))?;
         Ok(Self::parse(&text))
     }
 

@@ -6,7 +6,7 @@ use crate::SqlType;
 /// Everything in a database apart from its rows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Definition {
-    /// Schemas other than PUBLIC and INFORMATION_SCHEMA.
+    /// Schemas other than PUBLIC and `INFORMATION_SCHEMA`.
     pub schemas: Vec<String>,
     /// Tables that hold rows.
     pub tables: Vec<TableDefinition>,

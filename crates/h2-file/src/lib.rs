@@ -1,8 +1,32 @@
 //! Reads and writes H2 database files (.mv.db) without Java.
 
+mod bytes;
+mod catalogue;
+mod chunk;
 pub mod definition;
+mod error;
+mod file_header;
+mod fletcher;
+mod map;
+mod page;
+mod reader;
+mod source;
 mod sql_type;
+mod store;
+mod text_map;
 mod value;
+mod value_decode;
+mod versioned;
+mod write;
+mod write_error;
 
+pub use catalogue::{Index, IndexKind, IndexOwner};
+pub use error::{Malformed, ReadError, Unsupported};
+pub use file_header::{Closure, Format};
+pub use reader::{
+    Database, Facts, FoundRow, IndexEntries, IndexEntry, OlderVersion, OpenOptions, OpenWork, PassedOver, Row, Rows, Table,
+};
 pub use sql_type::SqlType;
 pub use value::{Date, DecFloat, Decimal, Interval, Text, TimeOfDay, Unscaled, Value};
+pub use write::{DatabaseWriter, Summary, TableSummary, TableWriter, WriteOptions, WriteUser};
+pub use write_error::WriteError;

@@ -30,7 +30,7 @@ pub enum SqlType {
     Char(u32),
     /// CHARACTER VARYING(length).
     Varchar(u32),
-    /// VARCHAR_IGNORECASE(length).
+    /// `VARCHAR_IGNORECASE(length)`.
     VarcharIgnoreCase(u32),
     /// CHARACTER LARGE OBJECT.
     Clob,
@@ -42,7 +42,7 @@ pub enum SqlType {
     Blob,
     /// JSON.
     Json,
-    /// JAVA_OBJECT.
+    /// `JAVA_OBJECT`.
     JavaObject,
     /// GEOMETRY.
     Geometry,

@@ -33,7 +33,7 @@ pub enum Value<'a> {
     Char(Text<'a>),
     /// CHARACTER VARYING.
     Varchar(Text<'a>),
-    /// VARCHAR_IGNORECASE; the case is kept.
+    /// `VARCHAR_IGNORECASE`; the case is kept.
     VarcharIgnoreCase(Text<'a>),
     /// CHARACTER LARGE OBJECT, whole.
     Clob(Text<'a>),
@@ -45,7 +45,7 @@ pub enum Value<'a> {
     Blob(Cow<'a, [u8]>),
     /// JSON: UTF-8 text.
     Json(Cow<'a, [u8]>),
-    /// JAVA_OBJECT: the serialized bytes.
+    /// `JAVA_OBJECT`: the serialized bytes.
     JavaObject(Cow<'a, [u8]>),
     /// GEOMETRY: EWKB.
     Geometry(Cow<'a, [u8]>),

@@ -103,7 +103,6 @@ fn inline<'a>(cursor: &mut Cursor<'a>, shape: &Shape, nesting: u8) -> Result<Val
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one arm per tag, in the order of the tags, is the clearest form")]
 #[inline]
 fn plain<'a>(cursor: &mut Cursor<'a>, tag: u8, shape: &Shape, nesting: u8) -> Result<Value<'a>> {
     Ok(match tag {

@@ -166,9 +166,11 @@ impl<'s> Parser<'s> {
     pub(super) fn column_expression(&mut self) -> Parsed<&'s str> {
         let from = self.at;
         let mut depth = 0_usize;
+        // `IS NOT NULL` does not end an expression, `NOT NULL` does.
         let mut after_is = false;
         while let Some((token, begin, end)) = self.peek()? {
-            if depth == 0 && self.ends_column_expression(&token, from, after_is)? {
+            let is_clause = self.at > from && !after_is && matches!(token, Token::Word(_)) && self.is_column_clause()?;
+            if depth == 0 && (is_clause || matches!(token, Token::Symbol(',' | ')'))) {
                 return Ok(self.sql.get(from..begin).unwrap_or_default().trim());
             }
             after_is = matches!(&token, Token::Word(word) if word.eq_ignore_ascii_case("IS"));
@@ -182,7 +184,8 @@ impl<'s> Parser<'s> {
         Ok(self.sql.get(from..).unwrap_or_default().trim())
     }
 
-    fn ends_column_expression(&self, token: &Token<'s>, from: usize, after_is: bool) -> Parsed<bool> {
+    /// Does a clause of a column begin here?
+    fn is_column_clause(&self) -> Parsed<bool> {
         const CLAUSES: [&[&str]; 9] = [
             &["INVISIBLE"],
             &["DEFAULT"],
@@ -194,18 +197,12 @@ impl<'s> Parser<'s> {
             &["NOT", "NULL"],
             &["NULL_TO_DEFAULT"],
         ];
-        match token {
-            Token::Symbol(',' | ')') => Ok(true),
-            Token::Word(_) if self.at > from && !after_is => {
-                for clause in CLAUSES {
-                    let mut ahead = *self;
-                    if ahead.eat(clause)? {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
+        for clause in CLAUSES {
+            let mut ahead = *self;
+            if ahead.eat(clause)? {
+                return Ok(true);
             }
-            Token::Word(_) | Token::Name(_) | Token::Text(_) | Token::Number(_) | Token::Symbol(_) => Ok(false),
         }
+        Ok(false)
     }
 }

@@ -30,14 +30,11 @@ fn token_at(rest: &str, first: char) -> Result<(Token<'_>, usize), &'static str>
     let bytes = rest.as_bytes();
     let unicode = matches!(bytes, [b'U' | b'u', b'&', b'"' | b'\'', ..]);
     let at_quote = if unicode { rest.get(2..).unwrap_or_default() } else { rest };
-    match at_quote.as_bytes().first() {
-        Some(quote @ (b'"' | b'\'')) => {
-            let (content, length) = quoted(at_quote, char::from(*quote))?;
-            let content = if unicode { Cow::Owned(unescape(&content)?) } else { content };
-            let token = if *quote == b'"' { Token::Name(content) } else { Token::Text(content) };
-            return Ok((token, length.saturating_add(if unicode { 2 } else { 0 })));
-        }
-        Some(_) | None => {}
+    if let Some(quote @ (b'"' | b'\'')) = at_quote.as_bytes().first() {
+        let (content, length) = quoted(at_quote, char::from(*quote))?;
+        let content = if unicode { Cow::Owned(unescape(&content)?) } else { content };
+        let token = if *quote == b'"' { Token::Name(content) } else { Token::Text(content) };
+        return Ok((token, length.saturating_add(if unicode { 2 } else { 0 })));
     }
     if let Some(body) = rest.strip_prefix("$$") {
         let end = body.find("$$").ok_or("a closing $$")?;

@@ -124,10 +124,10 @@ fn fraction(nanos: u64) -> String {
 fn zone(offset: i32) -> String {
     let seconds = offset.unsigned_abs();
     let mut text = format!("{}{:02}", if offset < 0 { '-' } else { '+' }, seconds / 3600);
-    if seconds % 3600 != 0 {
+    if !seconds.is_multiple_of(3600) {
         text += &format!(":{:02}", seconds / 60 % 60);
     }
-    if seconds % 60 != 0 {
+    if !seconds.is_multiple_of(60) {
         text += &format!(":{:02}", seconds % 60);
     }
     text

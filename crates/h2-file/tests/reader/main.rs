@@ -1,8 +1,9 @@
 //! The reader against files that H2 itself wrote, and against damaged copies of them.
 #![expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may panic like tests")]
 
 mod app_db;
-//mod damage;
+mod damage;
 mod fixtures;
 mod h2_text;
 mod index_order;
