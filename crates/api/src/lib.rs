@@ -1,1 +1,10 @@
-//! The HTTP API.
+#![doc = include_str!("../README.md")]
+
+mod caller;
+mod problem;
+mod router;
+mod routes;
+mod wire;
+
+pub use router::{Api, Hosting, router};
+pub use wire::MigrationBody;

@@ -218,6 +218,10 @@ impl Dumper for FileDumper {
         }
     }
 
+    async fn describe(&self, file: &Path, cancel: &Cancellation) -> Result<DumpFile, PortError> {
+        Ok(describe(file.to_path_buf(), cancel.clone()).await?)
+    }
+
     async fn discard(&self, request: &DumpRequest) -> Result<(), PortError> {
         drop(self.take_begun());
         for path in [

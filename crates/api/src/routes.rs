@@ -1,0 +1,4 @@
+//! One file per resource.
+
+pub(crate) mod cloud_migration;
+pub(crate) mod health;

@@ -1,0 +1,73 @@
+//! The app DB as an object that several ports share: a pool, and the names of our own tables in it.
+
+use metaferry_domain::lease::FencingToken;
+use metaferry_domain::{ErrorKind, PortError};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+
+use super::own_tables::OwnTables;
+use crate::error::failed;
+
+/// A Postgres app DB, for everything but moving rows. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct PostgresAppDb {
+    pub(super) pool: PgPool,
+    pub(super) own: OwnTables,
+}
+
+impl PostgresAppDb {
+    /// Opens the app DB and creates or upgrades our own tables: in a schema `metaferry` where it may be created, else
+    /// under the prefix `metaferry_` beside Metabase's.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or neither may be created.
+    pub async fn open(pool: PgPool) -> Result<Self, PortError> {
+        let own = OwnTables::prepare(&pool).await?;
+        Ok(Self { pool, own })
+    }
+
+    /// Looks at an app DB without creating anything; `None` if our tables are not there.
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
+    pub async fn look(pool: PgPool) -> Result<Option<Self>, PortError> {
+        Ok(OwnTables::find(&pool).await?.map(|own| Self { pool, own }))
+    }
+
+    /// Begins a transaction that has proved `token`: the lease is ours now, and stays so until the transaction ends,
+    /// because nobody can take it while its row is locked.
+    pub(super) async fn fenced(&self, token: FencingToken) -> Result<Transaction<'static, Postgres>, PortError> {
+        let mut transaction =
+            self.pool.begin().await.map_err(|error| failed("begin a transaction in the app DB", error))?;
+        self.prove(&mut transaction, token).await?;
+        Ok(transaction)
+    }
+
+    async fn prove(&self, connection: &mut PgConnection, token: FencingToken) -> Result<(), PortError> {
+        let sql = format!(
+            "SELECT token FROM {} WHERE token = $1 AND expires_at > clock_timestamp() FOR SHARE",
+            self.own.lease()
+        );
+        let held: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(database_token(token)?)
+            .fetch_optional(connection)
+            .await
+            .map_err(|error| failed("prove the lease", error))?;
+        match held {
+            Some(_) => Ok(()),
+            None => Err(PortError::new(
+                ErrorKind::Precondition,
+                format!("the lease with token {token} is no longer held: nothing was written"),
+            )),
+        }
+    }
+}
+
+pub(super) async fn commit(transaction: Transaction<'static, Postgres>, what: &str) -> Result<(), PortError> {
+    transaction.commit().await.map_err(|error| failed(what, error))
+}
+
+/// Tokens are counted from 1 in steps of 1 by the database itself.
+pub(super) fn database_token(token: FencingToken) -> Result<i64, PortError> {
+    i64::try_from(token.0)
+        .map_err(|_| PortError::new(ErrorKind::Precondition, format!("token {token} was never given by a database")))
+}

@@ -1,0 +1,150 @@
+//! Who is this caller? Sessions and API keys, looked up and judged as Metabase does.
+
+use async_trait::async_trait;
+use metaferry_domain::ports::{Authenticator, Caller, Credentials};
+use metaferry_domain::PortError;
+use metaferry_metabase::encryption::DerivedKey;
+use metaferry_metabase::session::{
+    SessionFacts, SessionLookup, SessionPurpose, SessionSchema, UserRights, UserStanding, api_key_prefix,
+    judge_session, session_lookups,
+};
+use sqlx::postgres::PgRow;
+use sqlx::{PgPool, Row};
+
+use crate::error::failed;
+
+/// Checks callers against the app DB.
+pub struct PostgresAuthenticator {
+    pool: PgPool,
+    max_age_minutes: u64,
+    session_key: Option<DerivedKey>,
+}
+
+impl std::fmt::Debug for PostgresAuthenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresAuthenticator").field("max_age_minutes", &self.max_age_minutes).finish_non_exhaustive()
+    }
+}
+
+/// Which of the columns that versions differ in are there.
+struct Columns {
+    key_hashed: bool,
+    expires_at: bool,
+}
+
+impl PostgresAuthenticator {
+    /// `max_age_minutes` is Metabase's `MAX_SESSION_AGE`; `session_key` is derived of `MB_SESSION_SECRET_KEY`.
+    #[must_use]
+    pub fn new(pool: PgPool, max_age_minutes: u64, session_key: Option<DerivedKey>) -> Self {
+        Self { pool, max_age_minutes, session_key }
+    }
+
+    async fn columns(&self) -> Result<Columns, PortError> {
+        let names: Vec<String> = sqlx::query_scalar(
+            "SELECT attname::text FROM pg_attribute
+             WHERE attrelid = 'core_session'::regclass AND attnum > 0 AND NOT attisdropped",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| failed("read the columns of core_session", error))?;
+        let has = |name: &str| names.iter().any(|there| there == name);
+        Ok(Columns { key_hashed: has("key_hashed"), expires_at: has("expires_at") })
+    }
+
+    async fn session(&self, value: &str) -> Result<Caller, PortError> {
+        let read = |error| failed("look a session up", error);
+        let columns = self.columns().await?;
+        let schema = if columns.key_hashed { SessionSchema::KeyHashed } else { SessionSchema::PlainId };
+        let expires = if columns.expires_at { "(extract(epoch FROM s.expires_at) * 1000)::bigint" } else { "NULL::bigint" };
+        let id_only = if columns.key_hashed { "s.id = $1 AND s.key_hashed IS NULL" } else { "s.id = $1" };
+        for lookup in session_lookups(value, schema, self.session_key.as_ref()) {
+            let (condition, key) = match &lookup {
+                SessionLookup::KeyHashed(hash) => ("s.key_hashed = $1", hash.as_str()),
+                SessionLookup::Id(id) => (id_only, id.expose()),
+            };
+            let sql = format!(
+                "SELECT (extract(epoch FROM s.created_at) * 1000)::bigint, {expires}, s.anti_csrf_token IS NOT NULL,
+                        u.is_active, u.is_superuser, (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+                 FROM core_session s JOIN core_user u ON u.id = s.user_id WHERE {condition}"
+            );
+            let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+                .bind(key)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(read)?;
+            if let Some(row) = row {
+                return self.judge(&row);
+            }
+        }
+        Ok(Caller::Unknown)
+    }
+
+    fn judge(&self, row: &PgRow) -> Result<Caller, PortError> {
+        let read = |error| failed("look a session up", error);
+        let embedded: bool = row.try_get(2).map_err(read)?;
+        let facts = SessionFacts {
+            created_at_ms: row.try_get(0).map_err(read)?,
+            expires_at_ms: row.try_get(1).map_err(read)?,
+            ended_at_ms: None,
+            purpose: if embedded { SessionPurpose::Embedded } else { SessionPurpose::Normal },
+            user: standing(row.try_get(3).map_err(read)?),
+            rights: rights(row.try_get(4).map_err(read)?),
+        };
+        let now_ms: i64 = row.try_get(5).map_err(read)?;
+        Ok(judge_session(&facts, now_ms, self.max_age_minutes).map_or(Caller::Unknown, caller))
+    }
+
+    async fn api_key(&self, key: &str) -> Result<Caller, PortError> {
+        let read = |error| failed("look an API key up", error);
+        let Some(prefix) = api_key_prefix(key) else { return Ok(Caller::Unknown) };
+        let rows = sqlx::query(
+            "SELECT k.key, u.is_active, u.is_superuser FROM api_key k JOIN core_user u ON u.id = k.user_id
+             WHERE k.key_prefix = $1",
+        )
+        .bind(prefix)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(read)?;
+        for row in &rows {
+            let hash: String = row.try_get(0).map_err(read)?;
+            if standing(row.try_get(1).map_err(read)?) == UserStanding::Inactive {
+                continue;
+            }
+            if verifies(key.to_owned(), hash).await {
+                return Ok(caller(rights(row.try_get(2).map_err(read)?)));
+            }
+        }
+        Ok(Caller::Unknown)
+    }
+}
+
+/// bcrypt takes tens of milliseconds by design: not on a thread that others wait for.
+async fn verifies(key: String, hash: String) -> bool {
+    tokio::task::spawn_blocking(move || bcrypt::verify(key, &hash).unwrap_or(false)).await.unwrap_or(false)
+}
+
+fn standing(active: bool) -> UserStanding {
+    if active { UserStanding::Active } else { UserStanding::Inactive }
+}
+
+fn rights(superuser: bool) -> UserRights {
+    if superuser { UserRights::Superuser } else { UserRights::Ordinary }
+}
+
+fn caller(rights: UserRights) -> Caller {
+    match rights {
+        UserRights::Ordinary => Caller::Ordinary,
+        UserRights::Superuser => Caller::Superuser,
+    }
+}
+
+#[async_trait]
+impl Authenticator for PostgresAuthenticator {
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Caller, PortError> {
+        match credentials {
+            Credentials::Session(value) => self.session(value).await,
+            Credentials::ApiKey(key) => self.api_key(key).await,
+            Credentials::None => Ok(Caller::Unknown),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The journal: append-only, every write under the token.
+
+use async_trait::async_trait;
+use metaferry_domain::lease::FencingToken;
+use metaferry_domain::migration::MigrationId;
+use metaferry_domain::ports::{JournalRecord, JournalStore, MigrationSummary};
+use metaferry_domain::{ErrorKind, PortError};
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::app_db::{PostgresAppDb, commit, database_token};
+use crate::error::failed;
+
+#[async_trait]
+impl JournalStore for PostgresAppDb {
+    async fn append(&self, token: FencingToken, id: MigrationId, record: &JournalRecord) -> Result<(), PortError> {
+        let write = |error| failed("write the journal", error);
+        let sequence = i64::try_from(record.sequence).unwrap_or(i64::MAX);
+        let mut transaction = self.fenced(token).await?;
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "INSERT INTO {} (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET settled = false WHERE {}.settled",
+            self.own.migration(),
+            self.own.migration(),
+        )))
+        .bind(id.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(write)?;
+        let inserted = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "INSERT INTO {} (migration_id, sequence, token, entry) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            self.own.journal()
+        )))
+        .bind(id.0)
+        .bind(sequence)
+        .bind(database_token(token)?)
+        .bind(&record.json)
+        .execute(&mut *transaction)
+        .await
+        .map_err(write)?;
+        if inserted.rows_affected() == 0 {
+            // The answer to an earlier try may have been lost: the same content is the same entry.
+            let there: String = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+                "SELECT entry FROM {} WHERE migration_id = $1 AND sequence = $2",
+                self.own.journal()
+            )))
+            .bind(id.0)
+            .bind(sequence)
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(write)?;
+            if there != record.json {
+                return Err(PortError::new(
+                    ErrorKind::Conflict,
+                    format!("entry {} of migration {id} was written by somebody else", record.sequence),
+                ));
+            }
+        }
+        commit(transaction, "write the journal").await
+    }
+
+    async fn read(&self, id: MigrationId) -> Result<Vec<JournalRecord>, PortError> {
+        let read = |error| failed("read the journal", error);
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT sequence, entry FROM {} WHERE migration_id = $1 ORDER BY sequence",
+            self.own.journal()
+        )))
+        .bind(id.0)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(read)?;
+        rows.iter()
+            .map(|row| {
+                Ok(JournalRecord {
+                    sequence: row.try_get::<i64, _>(0).map_err(read)?.unsigned_abs(),
+                    json: row.try_get(1).map_err(read)?,
+                })
+            })
+            .collect()
+    }
+
+    async fn settle(&self, token: FencingToken, id: MigrationId) -> Result<(), PortError> {
+        let mut transaction = self.fenced(token).await?;
+        sqlx::query(sqlx::AssertSqlSafe(format!("UPDATE {} SET settled = true WHERE id = $1", self.own.migration())))
+            .bind(id.0)
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| failed("settle the migration", error))?;
+        commit(transaction, "settle the migration").await
+    }
+
+    async fn migrations(&self, limit: u32) -> Result<Vec<MigrationSummary>, PortError> {
+        let read = |error| failed("list migrations", error);
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT id, settled FROM {} ORDER BY begun_at DESC, id LIMIT $1",
+            self.own.migration()
+        )))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(read)?;
+        rows.iter()
+            .map(|row| {
+                Ok(MigrationSummary {
+                    id: MigrationId(row.try_get::<Uuid, _>(0).map_err(read)?),
+                    settled: row.try_get(1).map_err(read)?,
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,82 @@
+//! The lease: one row, one clock, the database's.
+
+use async_trait::async_trait;
+use metaferry_domain::lease::{FencingToken, Lease};
+use metaferry_domain::ports::LeaseStore;
+use metaferry_domain::{ErrorKind, PortError};
+use sqlx::Row;
+
+use super::app_db::{PostgresAppDb, database_token};
+use crate::error::failed;
+
+#[async_trait]
+impl LeaseStore for PostgresAppDb {
+    async fn acquire(&self, holder: &str, term_ms: u64) -> Result<Lease, PortError> {
+        let term = i64::try_from(term_ms).unwrap_or(i64::MAX);
+        // One statement: whoever comes second waits for the row and then finds it held.
+        let sql = format!(
+            "UPDATE {} SET token = token + 1, holder = $1, term_ms = $2,
+                 expires_at = clock_timestamp() + $2 * interval '1 millisecond'
+             WHERE id = 1 AND expires_at <= clock_timestamp() RETURNING token",
+            self.own.lease()
+        );
+        let token: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(holder)
+            .bind(term)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| failed("take the lease", error))?;
+        if let Some(token) = token {
+            return Ok(Lease { token: FencingToken(token.unsigned_abs()), holder: holder.to_owned(), term_ms });
+        }
+        let by = self.current().await?.map_or_else(|| "another process".to_owned(), |lease| lease.holder);
+        Err(PortError::new(ErrorKind::Conflict, format!("the lease is held by {by}")))
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<(), PortError> {
+        let sql = format!(
+            "UPDATE {} SET expires_at = clock_timestamp() + term_ms * interval '1 millisecond'
+             WHERE id = 1 AND token = $1 AND expires_at > clock_timestamp()",
+            self.own.lease()
+        );
+        let renewed = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(database_token(lease.token)?)
+            .execute(&self.pool)
+            .await
+            .map_err(|error| failed("renew the lease", error))?;
+        if renewed.rows_affected() == 1 {
+            return Ok(());
+        }
+        Err(PortError::new(ErrorKind::Precondition, format!("the lease with token {} is lost", lease.token)))
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), PortError> {
+        let sql = format!("UPDATE {} SET expires_at = '-infinity' WHERE id = 1 AND token = $1", self.own.lease());
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(database_token(lease.token)?)
+            .execute(&self.pool)
+            .await
+            .map(|_| ())
+            .map_err(|error| failed("release the lease", error))
+    }
+
+    async fn current(&self) -> Result<Option<Lease>, PortError> {
+        let sql = format!(
+            "SELECT token, holder, term_ms FROM {} WHERE id = 1 AND expires_at > clock_timestamp()",
+            self.own.lease()
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| failed("read the lease", error))?;
+        row.map(|row| {
+            let read = |error| failed("read the lease", error);
+            Ok(Lease {
+                token: FencingToken(row.try_get::<i64, _>(0).map_err(read)?.unsigned_abs()),
+                holder: row.try_get(1).map_err(read)?,
+                term_ms: row.try_get::<i64, _>(2).map_err(read)?.unsigned_abs(),
+            })
+        })
+        .transpose()
+    }
+}

@@ -1,0 +1,160 @@
+//! The rows of `cloud_migration`, exactly in Metabase's shape and under its guard.
+
+use async_trait::async_trait;
+use metaferry_domain::lease::FencingToken;
+use metaferry_domain::migration::{Phase, RowId};
+use metaferry_domain::ports::{GuardedUpdate, MigrationRow, MigrationRows, NewMigrationRow};
+use metaferry_domain::row_batch::Instant;
+use metaferry_domain::{ErrorKind, PortError};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use super::app_db::{PostgresAppDb, commit};
+use crate::error::failed;
+
+/// What every query of a row selects, in this order.
+const COLUMNS: &str = "id, external_id, upload_url, state, progress, \
+     (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM updated_at) * 1000000)::bigint";
+
+#[async_trait]
+impl MigrationRows for PostgresAppDb {
+    async fn insert(&self, token: FencingToken, row: &NewMigrationRow) -> Result<MigrationRow, PortError> {
+        let write = |error| failed("insert into cloud_migration", error);
+        let mut transaction = self.fenced(token).await?;
+        let there = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM cloud_migration WHERE external_id = $1"
+        )))
+        .bind(&row.external_id)
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(write)?;
+        let inserted = match there {
+            Some(there) => there,
+            None => sqlx::query(sqlx::AssertSqlSafe(format!(
+                "INSERT INTO cloud_migration (external_id, upload_url, created_at, updated_at)
+                 VALUES ($1, $2, clock_timestamp(), clock_timestamp()) RETURNING {COLUMNS}"
+            )))
+            .bind(&row.external_id)
+            .bind(&row.upload_url)
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(write)?,
+        };
+        let inserted = migration_row(&inserted)?;
+        commit(transaction, "insert into cloud_migration").await?;
+        Ok(inserted)
+    }
+
+    async fn reopen(&self, token: FencingToken, id: RowId, row: &NewMigrationRow) -> Result<GuardedUpdate, PortError> {
+        let mut transaction = self.fenced(token).await?;
+        let updated = sqlx::query(
+            "UPDATE cloud_migration
+             SET state = 'init', progress = 0, external_id = $2, upload_url = $3, updated_at = clock_timestamp()
+             WHERE id = $1 AND (state IN ('error', 'cancelled') OR (state = 'init' AND external_id = $2))
+               AND NOT EXISTS (SELECT 1 FROM cloud_migration newer, cloud_migration this
+                               WHERE this.id = $1 AND newer.created_at > this.created_at)",
+        )
+        .bind(i32_id(id)?)
+        .bind(&row.external_id)
+        .bind(&row.upload_url)
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| failed("reopen the row in cloud_migration", error))?;
+        let outcome = outcome(&mut transaction, id, updated.rows_affected()).await?;
+        commit(transaction, "reopen the row in cloud_migration").await?;
+        Ok(outcome)
+    }
+
+    async fn update_guarded(
+        &self,
+        token: FencingToken,
+        id: RowId,
+        phase: Phase,
+        progress: u8,
+    ) -> Result<GuardedUpdate, PortError> {
+        let mut transaction = self.fenced(token).await?;
+        let updated = sqlx::query(
+            "UPDATE cloud_migration SET state = $2, progress = $3, updated_at = clock_timestamp()
+             WHERE id = $1 AND state NOT IN ('done', 'error', 'cancelled')",
+        )
+        .bind(i32_id(id)?)
+        .bind(phase.as_str())
+        .bind(i32::from(progress))
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| failed("update cloud_migration", error))?;
+        let outcome = outcome(&mut transaction, id, updated.rows_affected()).await?;
+        commit(transaction, "update cloud_migration").await?;
+        Ok(outcome)
+    }
+
+    async fn get(&self, id: RowId) -> Result<Option<MigrationRow>, PortError> {
+        let row =
+            sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM cloud_migration WHERE id = $1")))
+                .bind(i32_id(id)?)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(|error| failed("read cloud_migration", error))?;
+        row.as_ref().map(migration_row).transpose()
+    }
+
+    async fn newest(&self, limit: u32) -> Result<Vec<MigrationRow>, PortError> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM cloud_migration ORDER BY created_at DESC, id DESC LIMIT $1"
+        )))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| failed("read cloud_migration", error))?;
+        rows.iter().map(migration_row).collect()
+    }
+
+    async fn cancel_all(&self) -> Result<u64, PortError> {
+        sqlx::query(
+            "UPDATE cloud_migration SET state = 'cancelled', updated_at = clock_timestamp()
+             WHERE state NOT IN ('done', 'error', 'cancelled')",
+        )
+        .execute(&self.pool)
+        .await
+        .map(|done| done.rows_affected())
+        .map_err(|error| failed("cancel in cloud_migration", error))
+    }
+}
+
+async fn outcome(connection: &mut PgConnection, id: RowId, updated: u64) -> Result<GuardedUpdate, PortError> {
+    if updated > 0 {
+        return Ok(GuardedUpdate::Written);
+    }
+    let state: Option<String> = sqlx::query_scalar("SELECT state FROM cloud_migration WHERE id = $1")
+        .bind(i32_id(id)?)
+        .fetch_optional(connection)
+        .await
+        .map_err(|error| failed("read cloud_migration", error))?;
+    state.map_or(Ok(GuardedUpdate::Missing), |state| Ok(GuardedUpdate::Ended(phase(&state)?)))
+}
+
+/// `cloud_migration.id` is an integer.
+fn i32_id(id: RowId) -> Result<i32, PortError> {
+    i32::try_from(id.0)
+        .map_err(|_| PortError::new(ErrorKind::NotFound, format!("cloud_migration has no row {}", id.0)))
+}
+
+fn phase(state: &str) -> Result<Phase, PortError> {
+    Phase::parse(state).ok_or_else(|| {
+        PortError::new(ErrorKind::Corrupt, format!("cloud_migration holds the unknown state {state:?}"))
+    })
+}
+
+fn migration_row(row: &PgRow) -> Result<MigrationRow, PortError> {
+    let read = |error| failed("read cloud_migration", error);
+    let progress: i32 = row.try_get(4).map_err(read)?;
+    Ok(MigrationRow {
+        id: RowId(i64::from(row.try_get::<i32, _>(0).map_err(read)?)),
+        external_id: row.try_get(1).map_err(read)?,
+        upload_url: row.try_get(2).map_err(read)?,
+        phase: phase(row.try_get(3).map_err(read)?)?,
+        progress: u8::try_from(progress.clamp(0, 100)).unwrap_or(100),
+        created_at: Instant { micros: row.try_get(5).map_err(read)?, nanos: 0 },
+        updated_at: Instant { micros: row.try_get(6).map_err(read)?, nanos: 0 },
+    })
+}

@@ -1,0 +1,188 @@
+//! Metabase's read-only setting, switched in the app DB by its own bump protocol, and exactly put back.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use metaferry_domain::lease::FencingToken;
+use metaferry_domain::migration::ReadOnlyStrength;
+use metaferry_domain::ports::{ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof};
+use metaferry_domain::schema::Dialect;
+use metaferry_domain::{ErrorKind, PortError};
+use metaferry_metabase::read_only::ReadOnlyMode;
+use metaferry_metabase::settings::{
+    Bump, DatabaseNow, LAST_UPDATED, PROPAGATION_MS, READ_ONLY_MODE, SettingColumns, bump,
+};
+use sqlx::PgConnection;
+
+use super::app_db::{PostgresAppDb, commit};
+use crate::error::failed;
+
+/// What switching does to the row of [`READ_ONLY_MODE`].
+enum Switch<'a> {
+    To(&'a str),
+    Remove,
+}
+
+/// How often a bump that must wait for the clock is tried: the longest wait is ten seconds each.
+const BUMP_TRIES: u32 = 3;
+
+#[async_trait]
+impl ReadOnlyGuard for PostgresAppDb {
+    async fn before(&self) -> Result<ReadOnlyBefore, PortError> {
+        Ok(ReadOnlyBefore { value: self.read_only_value().await?, ours: ReadOnlyMode::On.setting_text().to_owned() })
+    }
+
+    async fn engage(
+        &self,
+        token: FencingToken,
+        strength: ReadOnlyStrength,
+        before: &ReadOnlyBefore,
+    ) -> Result<(), PortError> {
+        match strength {
+            ReadOnlyStrength::None => Ok(()),
+            ReadOnlyStrength::Flag => self.switch(token, &Switch::To(&before.ours), None).await,
+            ReadOnlyStrength::Enforced => Err(PortError::new(
+                ErrorKind::Unsupported,
+                "read-only of strength `enforced` is not built yet; use --read-only flag or none",
+            )),
+        }
+    }
+
+    async fn propagation(&self, strength: ReadOnlyStrength) -> Result<Duration, PortError> {
+        match strength {
+            ReadOnlyStrength::None => return Ok(Duration::ZERO),
+            ReadOnlyStrength::Flag | ReadOnlyStrength::Enforced => {}
+        }
+        // Nobody else is connected: nobody has anything cached.
+        let others: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND backend_type = 'client backend' AND application_name <> 'metaferry'",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(|error| failed("list the connections to the app DB", error))?;
+        Ok(if others == 0 { Duration::ZERO } else { Duration::from_millis(PROPAGATION_MS) })
+    }
+
+    async fn prove(&self, strength: ReadOnlyStrength, before: &ReadOnlyBefore) -> Result<ReadOnlyProof, PortError> {
+        if strength == ReadOnlyStrength::None {
+            return Ok(ReadOnlyProof::Held);
+        }
+        let value = self.read_only_value().await?;
+        Ok(if value.as_ref() == Some(&before.ours) { ReadOnlyProof::Held } else { ReadOnlyProof::SwitchedOff { value } })
+    }
+
+    async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
+        let switch = match &before.value {
+            Some(value) => Switch::To(value),
+            None => Switch::Remove,
+        };
+        self.switch(token, &switch, Some(&before.ours)).await
+    }
+}
+
+impl PostgresAppDb {
+    async fn read_only_value(&self) -> Result<Option<String>, PortError> {
+        sqlx::query_scalar("SELECT value FROM setting WHERE key = $1")
+            .bind(READ_ONLY_MODE)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| failed("read the setting read-only-mode", error))
+    }
+
+    /// Changes the setting, if it holds `only_from` (or whatever it holds), and lets every node know, in one transaction.
+    async fn switch(&self, token: FencingToken, switch: &Switch<'_>, only_from: Option<&str>) -> Result<(), PortError> {
+        for _ in 0..BUMP_TRIES {
+            match self.try_switch(token, switch, only_from).await? {
+                None => return Ok(()),
+                Some(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+        Err(PortError::new(
+            ErrorKind::Unavailable,
+            "the setting settings-last-updated is ahead of the database's clock and stays so; try again later",
+        ))
+    }
+
+    async fn try_switch(
+        &self,
+        token: FencingToken,
+        switch: &Switch<'_>,
+        only_from: Option<&str>,
+    ) -> Result<Option<Duration>, PortError> {
+        let write = |error| failed("write the setting read-only-mode", error);
+        let mut transaction = self.fenced(token).await?;
+        self.refuse_unknown_columns(&mut transaction).await?;
+        let now: Option<String> = sqlx::query_scalar("SELECT value FROM setting WHERE key = $1 FOR UPDATE")
+            .bind(READ_ONLY_MODE)
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(write)?;
+        if only_from.is_some() && now.as_deref() != only_from {
+            return Ok(None);
+        }
+        let wanted = match switch {
+            Switch::To(value) => Some(*value),
+            Switch::Remove => None,
+        };
+        if now.as_deref() == wanted {
+            return Ok(None);
+        }
+        let old: Option<String> = sqlx::query_scalar("SELECT value FROM setting WHERE key = $1 FOR UPDATE")
+            .bind(LAST_UPDATED)
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(write)?;
+        let unix_micros: i64 = sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(write)?;
+        let decided = bump(old.as_deref(), DatabaseNow { unix_micros, server_offset_seconds: 0 }, Dialect::Postgres)
+            .map_err(|refused| {
+                PortError::new(ErrorKind::Unsupported, "the other nodes cannot be told of a changed setting")
+                    .because(refused)
+            })?;
+        let text = match decided {
+            Bump::Write(text) | Bump::FirstWrite(text) => text,
+            Bump::Wait { micros } => return Ok(Some(Duration::from_micros(micros))),
+        };
+        put(&mut transaction, READ_ONLY_MODE, wanted).await?;
+        put(&mut transaction, LAST_UPDATED, Some(&text)).await?;
+        commit(transaction, "write the setting read-only-mode").await?;
+        Ok(None)
+    }
+
+    /// Versions with `value_with_aad` need both columns, and the key; refused rather than guessed.
+    async fn refuse_unknown_columns(&self, connection: &mut PgConnection) -> Result<(), PortError> {
+        let columns: Vec<String> = sqlx::query_scalar(
+            "SELECT attname::text FROM pg_attribute
+             WHERE attrelid = 'setting'::regclass AND attnum > 0 AND NOT attisdropped",
+        )
+        .fetch_all(connection)
+        .await
+        .map_err(|error| failed("read the columns of the table setting", error))?;
+        let refuse = |what: &str| PortError::new(ErrorKind::Unsupported, what.to_owned());
+        match SettingColumns::discover(READ_ONLY_MODE, columns.iter().map(String::as_str)) {
+            Ok(SettingColumns::Value) => Ok(()),
+            Ok(SettingColumns::ValueAndAad) => Err(refuse(
+                "the table setting has a column value_with_aad, which this version does not write; use --read-only none",
+            )),
+            Err(unknown) => Err(refuse("the setting read-only-mode cannot be written").because(unknown)),
+        }
+    }
+}
+
+async fn put(connection: &mut PgConnection, key: &str, value: Option<&str>) -> Result<(), PortError> {
+    let write = |error| failed("write a setting", error);
+    let Some(value) = value else {
+        sqlx::query("DELETE FROM setting WHERE key = $1").bind(key).execute(connection).await.map_err(write)?;
+        return Ok(());
+    };
+    sqlx::query("INSERT INTO setting (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2")
+        .bind(key)
+        .bind(value)
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(write)
+}

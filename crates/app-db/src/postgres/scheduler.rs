@@ -1,0 +1,248 @@
+//! Quartz, paused and resumed through its own tables the way `pauseAll` and `resumeAll` do it, under its own lock.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use metaferry_domain::PortError;
+use metaferry_domain::ErrorKind;
+use metaferry_domain::lease::FencingToken;
+use metaferry_domain::ports::{PausedBefore, Scheduler};
+use metaferry_metabase::quartz::liveness::{CheckIn, Observation, judge_nodes, running_jobs};
+use metaferry_metabase::quartz::plan::{self, StateChange, pause_plan, paused_now, resume_plan};
+use metaferry_metabase::quartz::{
+    Concurrency, FiredRow, FiredState, JobKey, SCHEDULER_NAME, TRIGGER_ACCESS, TriggerKey, TriggerRow, TriggerState,
+};
+use sqlx::{PgConnection, Row};
+
+use super::app_db::{PostgresAppDb, commit};
+use crate::error::failed;
+
+/// Looks at the nodes that are kept; the first and the latest decide.
+const LOOKS_MAX: usize = 64;
+
+/// Quartz in a Postgres app DB.
+#[derive(Debug, Clone)]
+pub struct PostgresQuartz {
+    app_db: PostgresAppDb,
+    looks: Arc<Mutex<Vec<Observation>>>,
+    since: Instant,
+}
+
+impl PostgresQuartz {
+    /// The scheduler of that app DB.
+    #[must_use]
+    pub fn new(app_db: PostgresAppDb) -> Self {
+        Self { app_db, looks: Arc::default(), since: Instant::now() }
+    }
+
+    async fn exists(&self) -> Result<bool, PortError> {
+        sqlx::query_scalar("SELECT to_regclass('qrtz_triggers') IS NOT NULL")
+            .fetch_one(&self.app_db.pool)
+            .await
+            .map_err(|error| failed("look for Quartz's tables", error))
+    }
+}
+
+#[async_trait]
+impl Scheduler for PostgresQuartz {
+    async fn before(&self) -> Result<PausedBefore, PortError> {
+        let now = if self.exists().await? {
+            let mut connection =
+                self.app_db.pool.acquire().await.map_err(|error| failed("read Quartz's triggers", error))?;
+            paused_now(&triggers(&mut connection).await?, &paused_groups(&mut connection).await?)
+        } else {
+            plan::PausedBefore::default()
+        };
+        let json = serde_json::to_string(&now).expect("keys are strings");
+        Ok(PausedBefore { json })
+    }
+
+    async fn quiesce(&self, token: FencingToken, _: &PausedBefore) -> Result<(), PortError> {
+        if !self.exists().await? {
+            return Ok(());
+        }
+        let mut transaction = self.app_db.fenced(token).await?;
+        lock_triggers(&mut transaction).await?;
+        let plan = pause_plan(&triggers(&mut transaction).await?, &paused_groups(&mut transaction).await?);
+        change_states(&mut transaction, &plan.states).await?;
+        for group in &plan.insert_groups {
+            sqlx::query("INSERT INTO qrtz_paused_trigger_grps (sched_name, trigger_group) VALUES ($1, $2)")
+                .bind(SCHEDULER_NAME)
+                .bind(group)
+                .execute(&mut *transaction)
+                .await
+                .map_err(|error| failed("pause a group of Quartz's triggers", error))?;
+        }
+        commit(transaction, "pause Quartz's triggers").await
+    }
+
+    async fn running_jobs(&self) -> Result<u64, PortError> {
+        if !self.exists().await? {
+            return Ok(0);
+        }
+        let mut connection =
+            self.app_db.pool.acquire().await.map_err(|error| failed("read Quartz's running jobs", error))?;
+        let fired = fired(&mut connection).await?;
+        let look = Observation {
+            at_ms: i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX),
+            check_ins: check_ins(&mut connection).await?,
+        };
+        let mut looks = self.looks.lock().expect("no code panics while it holds this");
+        if looks.len() >= LOOKS_MAX {
+            // The first look stays: what has not advanced since then is silent.
+            looks.remove(1);
+        }
+        looks.push(look);
+        Ok(running_jobs(&fired, &judge_nodes(&looks)) as u64)
+    }
+
+    async fn restore(&self, token: FencingToken, before: &PausedBefore) -> Result<(), PortError> {
+        let before: plan::PausedBefore = serde_json::from_str(&before.json).map_err(|error| {
+            PortError::new(ErrorKind::Corrupt, "what was saved of Quartz's triggers cannot be read").because(error)
+        })?;
+        if !self.exists().await? {
+            return Ok(());
+        }
+        let mut transaction = self.app_db.fenced(token).await?;
+        lock_triggers(&mut transaction).await?;
+        let plan = resume_plan(
+            &before,
+            &triggers(&mut transaction).await?,
+            &paused_groups(&mut transaction).await?,
+            &fired(&mut transaction).await?,
+        );
+        change_states(&mut transaction, &plan.states).await?;
+        for group in &plan.delete_groups {
+            sqlx::query("DELETE FROM qrtz_paused_trigger_grps WHERE sched_name = $1 AND trigger_group = $2")
+                .bind(SCHEDULER_NAME)
+                .bind(group)
+                .execute(&mut *transaction)
+                .await
+                .map_err(|error| failed("resume a group of Quartz's triggers", error))?;
+        }
+        commit(transaction, "resume Quartz's triggers").await
+    }
+}
+
+/// Takes Quartz's own lock. Held for milliseconds: every node waits for it.
+async fn lock_triggers(connection: &mut PgConnection) -> Result<(), PortError> {
+    let lock = |error| failed("take Quartz's lock TRIGGER_ACCESS", error);
+    sqlx::query("SET LOCAL lock_timeout = '10s'").execute(&mut *connection).await.map_err(lock)?;
+    // Where the row is missing, inserting it holds the lock as well.
+    sqlx::query("INSERT INTO qrtz_locks (sched_name, lock_name) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(SCHEDULER_NAME)
+        .bind(TRIGGER_ACCESS)
+        .execute(&mut *connection)
+        .await
+        .map_err(lock)?;
+    sqlx::query("SELECT 1 FROM qrtz_locks WHERE sched_name = $1 AND lock_name = $2 FOR UPDATE")
+        .bind(SCHEDULER_NAME)
+        .bind(TRIGGER_ACCESS)
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(lock)
+}
+
+async fn triggers(connection: &mut PgConnection) -> Result<Vec<TriggerRow>, PortError> {
+    let read = |error| failed("read Quartz's triggers", error);
+    let rows = sqlx::query(
+        "SELECT t.trigger_group, t.trigger_name, t.job_group, t.job_name, t.trigger_state, j.is_nonconcurrent
+         FROM qrtz_triggers t JOIN qrtz_job_details j
+           ON j.sched_name = t.sched_name AND j.job_group = t.job_group AND j.job_name = t.job_name
+         WHERE t.sched_name = $1 ORDER BY 1, 2",
+    )
+    .bind(SCHEDULER_NAME)
+    .fetch_all(connection)
+    .await
+    .map_err(read)?;
+    rows.iter()
+        .map(|row| {
+            let state: String = row.try_get(4).map_err(read)?;
+            let nonconcurrent: bool = row.try_get(5).map_err(read)?;
+            Ok(TriggerRow {
+                key: TriggerKey { group: row.try_get(0).map_err(read)?, name: row.try_get(1).map_err(read)? },
+                job: JobKey { group: row.try_get(2).map_err(read)?, name: row.try_get(3).map_err(read)? },
+                concurrency: if nonconcurrent { Concurrency::NonConcurrent } else { Concurrency::Concurrent },
+                state: TriggerState::from_stored(&state).ok_or_else(|| unknown("trigger", &state))?,
+            })
+        })
+        .collect()
+}
+
+async fn paused_groups(connection: &mut PgConnection) -> Result<BTreeSet<String>, PortError> {
+    let groups: Vec<String> =
+        sqlx::query_scalar("SELECT trigger_group FROM qrtz_paused_trigger_grps WHERE sched_name = $1")
+            .bind(SCHEDULER_NAME)
+            .fetch_all(connection)
+            .await
+            .map_err(|error| failed("read Quartz's paused groups", error))?;
+    Ok(groups.into_iter().collect())
+}
+
+async fn fired(connection: &mut PgConnection) -> Result<Vec<FiredRow>, PortError> {
+    let read = |error| failed("read Quartz's fired triggers", error);
+    let rows = sqlx::query(
+        "SELECT instance_name, state, job_group, job_name FROM qrtz_fired_triggers WHERE sched_name = $1",
+    )
+    .bind(SCHEDULER_NAME)
+    .fetch_all(connection)
+    .await
+    .map_err(read)?;
+    rows.iter()
+        .map(|row| {
+            let state: String = row.try_get(1).map_err(read)?;
+            let group: Option<String> = row.try_get(2).map_err(read)?;
+            let name: Option<String> = row.try_get(3).map_err(read)?;
+            Ok(FiredRow {
+                instance: row.try_get(0).map_err(read)?,
+                state: FiredState::from_stored(&state).ok_or_else(|| unknown("fired trigger", &state))?,
+                job: group.zip(name).map(|(group, name)| JobKey { group, name }),
+            })
+        })
+        .collect()
+}
+
+async fn check_ins(connection: &mut PgConnection) -> Result<Vec<CheckIn>, PortError> {
+    let read = |error| failed("read the check-ins of Quartz's nodes", error);
+    let rows = sqlx::query(
+        "SELECT instance_name, last_checkin_time, checkin_interval FROM qrtz_scheduler_state WHERE sched_name = $1",
+    )
+    .bind(SCHEDULER_NAME)
+    .fetch_all(connection)
+    .await
+    .map_err(read)?;
+    rows.iter()
+        .map(|row| {
+            Ok(CheckIn {
+                instance: row.try_get(0).map_err(read)?,
+                last_ms: row.try_get(1).map_err(read)?,
+                interval_ms: row.try_get(2).map_err(read)?,
+            })
+        })
+        .collect()
+}
+
+async fn change_states(connection: &mut PgConnection, changes: &[StateChange]) -> Result<(), PortError> {
+    for change in changes {
+        sqlx::query(
+            "UPDATE qrtz_triggers SET trigger_state = $1
+             WHERE sched_name = $2 AND trigger_group = $3 AND trigger_name = $4 AND trigger_state = $5",
+        )
+        .bind(change.to.as_str())
+        .bind(SCHEDULER_NAME)
+        .bind(&change.key.group)
+        .bind(&change.key.name)
+        .bind(change.from.as_str())
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| failed("change the state of a trigger of Quartz's", error))?;
+    }
+    Ok(())
+}
+
+fn unknown(of: &str, state: &str) -> PortError {
+    PortError::new(ErrorKind::Unsupported, format!("a {of} of Quartz's is in the unknown state {state:?}"))
+}

@@ -1,0 +1,420 @@
+//! One function per effect, each through a port. What has happened comes back as a fact; nothing is decided here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metaferry_domain::effect::Effect;
+use metaferry_domain::event::{Fact, ObjectCheck, SnapshotFacts, StillnessProof};
+use metaferry_domain::lease::FencingToken;
+use metaferry_domain::migration::{Attempt, Phase, RowId};
+use metaferry_domain::plan::MigrationPlan;
+use metaferry_domain::ports::{
+    Destination, DumpFile, DumpRequest, GuardedUpdate, NewMigrationRow, PausedBefore, ReadOnlyBefore,
+    ReadOnlyProof, Severity, UploadLog, UploadReceipt, UploadRequest,
+};
+
+use metaferry_domain::state::MigrationState;
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
+
+use crate::ports::{OtherShore, Ports, Settings, Warnings};
+use crate::watch::ProgressSignals;
+
+/// How often waiting effects look again.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Everything that performing one effect may need, copied out of the state when it was announced.
+pub(crate) struct Performance {
+    pub(crate) ports: Ports,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) plan: MigrationPlan,
+    pub(crate) attempt: Attempt,
+    pub(crate) token: Option<FencingToken>,
+    pub(crate) row: Option<RowId>,
+    pub(crate) external_id: Option<String>,
+    pub(crate) destination: Option<Destination>,
+    pub(crate) read_only_before: Option<ReadOnlyBefore>,
+    pub(crate) paused_before: Option<PausedBefore>,
+    pub(crate) dump_path: PathBuf,
+    pub(crate) file: Option<DumpFile>,
+    pub(crate) receipt: Option<UploadReceipt>,
+    pub(crate) state: MigrationState,
+    pub(crate) upload_log: Arc<dyn UploadLog>,
+    pub(crate) signals: Arc<ProgressSignals>,
+    pub(crate) cancel: Cancellation,
+}
+
+impl Performance {
+    /// Performs `effect`. One try: retries are the caller's.
+    pub(crate) async fn perform(&self, effect: Effect) -> Result<Fact, PortError> {
+        match effect {
+            Effect::Preflight => self.preflight().await?,
+            Effect::AcquireLease => return self.acquire_lease().await,
+            Effect::CreateAtStore => return self.create_at_store().await,
+            Effect::InsertRow => return self.insert_row().await,
+            Effect::StoreUndoScript => {
+                let location = self.ports.undo_script.store(self.token()?).await?;
+                tracing::info!(target: "cloud_migration", %location, "stored the SQL that undoes everything by hand");
+                return Ok(Fact::StoreUndoScript { location });
+            }
+            Effect::ReadOnlyOn => {
+                let before = known(self.read_only_before.as_ref(), "what read-only was before")?;
+                self.ports
+                    .read_only
+                    .engage(self.token()?, self.plan.strength, before)
+                    .await?;
+            }
+            Effect::AwaitReadOnly => self.await_read_only().await?,
+            Effect::QuiesceScheduler => {
+                let before = known(self.paused_before.as_ref(), "what was paused before")?;
+                self.ports.scheduler.quiesce(self.token()?, before).await?;
+            }
+            Effect::AwaitRunningJobs => self.await_running_jobs().await?,
+            Effect::CopySnapshot => return self.copy_snapshot().await,
+            Effect::ProveReadOnlyHeld => return self.prove_read_only_held().await,
+            Effect::RestoreScheduler => {
+                let before = known(self.paused_before.as_ref(), "what was paused before")?;
+                self.ports.scheduler.restore(self.token()?, before).await?;
+            }
+            Effect::RestoreReadOnly => {
+                let before = known(self.read_only_before.as_ref(), "what read-only was before")?;
+                self.ports.read_only.restore(self.token()?, before).await?;
+            }
+            Effect::FinishDump => return self.finish_dump().await,
+            Effect::UploadDump => return self.upload_dump().await,
+            Effect::VerifyObject => return self.verify_object().await,
+            Effect::TellStore => self.tell_store().await?,
+            Effect::DeleteDump => self.delete_dump().await?,
+            Effect::AbortUpload => {
+                if let Some(destination) = &self.destination {
+                    self.ports
+                        .uploader
+                        .abort(destination, Arc::clone(&self.upload_log))
+                        .await?;
+                }
+            }
+            Effect::WriteState(phase) => self.write_state(phase).await?,
+            // Written by the driver itself, and never announced.
+            Effect::WriteProgress => {}
+            Effect::ReleaseLease => {
+                let lease = metaferry_domain::lease::Lease {
+                    token: self.token()?,
+                    holder: self.settings.node.clone(),
+                    term_ms: millis(self.settings.lease_term),
+                };
+                self.ports.lease.release(&lease).await?;
+            }
+        }
+        Ok(Fact::Plain(effect))
+    }
+
+    fn token(&self) -> Result<FencingToken, PortError> {
+        self.token
+            .ok_or_else(|| PortError::new(ErrorKind::Precondition, "there is no lease yet"))
+    }
+
+    async fn preflight(&self) -> Result<(), PortError> {
+        let findings = self.ports.preflight.check().await?;
+        let stops = |severity| match severity {
+            Severity::Blocker => true,
+            Severity::Warning => self.settings.warnings == Warnings::Refuse,
+            Severity::Note => false,
+        };
+        for finding in findings.iter().filter(|finding| !stops(finding.severity)) {
+            tracing::info!(target: "cloud_migration", code = finding.code, "{}", finding.message);
+        }
+        let against: Vec<&str> = findings
+            .iter()
+            .filter(|finding| stops(finding.severity))
+            .map(|finding| finding.message.as_str())
+            .collect();
+        if against.is_empty() {
+            return Ok(());
+        }
+        Err(PortError::new(
+            ErrorKind::Unsupported,
+            format!("preflight: {}", against.join("; ")),
+        ))
+    }
+
+    async fn acquire_lease(&self) -> Result<Fact, PortError> {
+        let lease = self
+            .ports
+            .lease
+            .acquire(&self.settings.node, millis(self.settings.lease_term))
+            .await?;
+        Ok(Fact::AcquireLease { token: lease.token })
+    }
+
+    async fn create_at_store(&self) -> Result<Fact, PortError> {
+        let (destination, external_id) = match &self.ports.shore {
+            OtherShore::Store { client, version } => {
+                let created = client.create(version).await?;
+                let external_id = created.external_id.clone();
+                (
+                    Destination::Store {
+                        external_id: created.external_id,
+                        upload_url: created.upload_url,
+                    },
+                    external_id,
+                )
+            }
+            OtherShore::Bucket { bucket, prefix } => {
+                let external_id = self.ports.ids.new_id().to_string();
+                let key = format!("{prefix}{external_id}.mv.db");
+                (
+                    Destination::Bucket {
+                        bucket: bucket.clone(),
+                        key,
+                    },
+                    external_id,
+                )
+            }
+        };
+        Ok(Fact::CreateAtStore {
+            destination,
+            external_id,
+        })
+    }
+
+    async fn insert_row(&self) -> Result<Fact, PortError> {
+        let external_id = known(self.external_id.clone(), "the id at the store")?;
+        let upload_url = match known(self.destination.as_ref(), "the destination")? {
+            Destination::Store { upload_url, .. } => upload_url.clone(),
+            Destination::Bucket { bucket, key } => format!("s3://{bucket}/{key}"),
+        };
+        let new = NewMigrationRow {
+            external_id,
+            upload_url,
+        };
+        let Some(row) = self.row else {
+            // Metabase itself, or a person, may have begun one that is not ours.
+            if let Some(open) = self
+                .ports
+                .rows
+                .newest(1)
+                .await?
+                .first()
+                .filter(|row| !row.phase.is_terminal())
+                && open.external_id != new.external_id
+            {
+                return Err(PortError::new(
+                    ErrorKind::Conflict,
+                    "another migration of this app DB has not ended",
+                ));
+            }
+            let row = self.ports.rows.insert(self.token()?, &new).await?;
+            return Ok(Fact::InsertRow { row: row.id });
+        };
+        match self.ports.rows.reopen(self.token()?, row, &new).await? {
+            GuardedUpdate::Written => Ok(Fact::InsertRow { row }),
+            GuardedUpdate::Ended(phase) => Err(PortError::new(
+                ErrorKind::Precondition,
+                format!(
+                    "row {} in cloud_migration is `{phase}` or not the newest one; it cannot be tried again",
+                    row.0
+                ),
+            )),
+            GuardedUpdate::Missing => Err(PortError::new(
+                ErrorKind::NotFound,
+                format!(
+                    "row {} is gone from cloud_migration; begin a new migration",
+                    row.0
+                ),
+            )),
+        }
+    }
+
+    async fn await_read_only(&self) -> Result<(), PortError> {
+        let wait = match self.settings.propagation {
+            Some(wait) => wait,
+            None => self.ports.read_only.propagation(self.plan.strength).await?,
+        };
+        let mut left = wait;
+        while !left.is_zero() {
+            self.cancel.check()?;
+            if left.as_secs().is_multiple_of(10) && left.subsec_millis() < 250 {
+                tracing::info!(target: "cloud_migration", seconds_left = left.as_secs(), "waiting until every node has seen read-only");
+            }
+            let step = left.min(LOOK_EVERY);
+            self.ports.clock.sleep(step).await;
+            left -= step;
+        }
+        Ok(())
+    }
+
+    async fn await_running_jobs(&self) -> Result<(), PortError> {
+        let deadline = self
+            .ports
+            .clock
+            .now_ms()
+            .saturating_add(millis(self.settings.jobs_wait_max));
+        loop {
+            self.cancel.check()?;
+            let running = self.ports.scheduler.running_jobs().await?;
+            if running == 0 {
+                return Ok(());
+            }
+            if self.ports.clock.now_ms() >= deadline {
+                return Err(PortError::new(
+                    ErrorKind::Exhausted,
+                    format!(
+                        "{running} jobs of Metabase still run after {} s; wait for them, or raise the limit",
+                        self.settings.jobs_wait_max.as_secs()
+                    ),
+                ));
+            }
+            self.ports.clock.sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn dump_request(&self) -> DumpRequest {
+        DumpRequest {
+            file: self.dump_path.clone(),
+            attempt: self.attempt,
+            plaintext: self.settings.plaintext,
+        }
+    }
+
+    async fn copy_snapshot(&self) -> Result<Fact, PortError> {
+        if self.settings.dump_file.is_some() {
+            tracing::info!(target: "cloud_migration", "MB_MIGRATION_DUMP_FILE is set: no snapshot is taken");
+            return Ok(Fact::CopySnapshot {
+                snapshot: SnapshotFacts::default(),
+            });
+        }
+        let observer = self.signals.dump_observer();
+        let report = self
+            .ports
+            .dumper
+            .copy_snapshot(&self.dump_request(), observer, &self.cancel)
+            .await?;
+        Ok(Fact::CopySnapshot {
+            snapshot: SnapshotFacts::of(&report),
+        })
+    }
+
+    async fn prove_read_only_held(&self) -> Result<Fact, PortError> {
+        let before = known(self.read_only_before.as_ref(), "what read-only was before")?;
+        let found = match self.ports.read_only.prove(self.plan.strength, before).await? {
+            ReadOnlyProof::Held => StillnessProof::Held,
+            ReadOnlyProof::SwitchedOff { value } => StillnessProof::SwitchedOff { value },
+        };
+        Ok(Fact::ProveReadOnlyHeld { found })
+    }
+
+    async fn finish_dump(&self) -> Result<Fact, PortError> {
+        if let Some(path) = &self.settings.dump_file {
+            let file = self.ports.dumper.describe(path, &self.cancel).await?;
+            return Ok(Fact::FinishDump { file });
+        }
+        let report = self.ports.dumper.finish(&self.cancel).await?;
+        Ok(Fact::FinishDump { file: report.file })
+    }
+
+    fn upload_request(&self) -> Result<UploadRequest, PortError> {
+        let file = known(self.file.as_ref(), "the dump")?;
+        Ok(UploadRequest {
+            file: file.path.clone(),
+            size_bytes: file.size_bytes,
+            sha256: Some(file.sha256.clone()),
+            destination: known(self.destination.clone(), "the destination")?,
+        })
+    }
+
+    async fn upload_dump(&self) -> Result<Fact, PortError> {
+        let request = self.upload_request()?;
+        let observer = self.signals.upload_observer();
+        let receipt = self
+            .ports
+            .uploader
+            .upload(&request, Arc::clone(&self.upload_log), observer, &self.cancel)
+            .await?;
+        Ok(Fact::UploadDump { receipt })
+    }
+
+    async fn verify_object(&self) -> Result<Fact, PortError> {
+        let receipt = known(self.receipt.as_ref(), "the answer to the upload")?;
+        let seen = self
+            .ports
+            .uploader
+            .verify(&self.upload_request()?, receipt)
+            .await?;
+        let check = if seen {
+            ObjectCheck::Verified
+        } else {
+            ObjectCheck::CannotBeSeen
+        };
+        Ok(Fact::VerifyObject { check })
+    }
+
+    async fn tell_store(&self) -> Result<(), PortError> {
+        match &self.ports.shore {
+            OtherShore::Store { client, .. } => {
+                client
+                    .uploaded(&known(self.external_id.clone(), "the id at the store")?)
+                    .await
+            }
+            // A bucket is told nothing: the object is there.
+            OtherShore::Bucket { .. } => Ok(()),
+        }
+    }
+
+    async fn delete_dump(&self) -> Result<(), PortError> {
+        if self.settings.dump_file.is_some() {
+            // The file is somebody's own.
+            return Ok(());
+        }
+        self.ports.dumper.discard(&self.dump_request()).await
+    }
+
+    async fn write_state(&self, phase: Phase) -> Result<(), PortError> {
+        let Some(row) = self.find_row().await? else {
+            return Ok(());
+        };
+        match self
+            .ports
+            .rows
+            .update_guarded(self.token()?, row, phase, self.state.progress_written(phase))
+            .await?
+        {
+            GuardedUpdate::Written => Ok(()),
+            // What was to be written is there: an earlier answer was lost, or somebody wrote the same.
+            GuardedUpdate::Ended(there) if there == phase => Ok(()),
+            GuardedUpdate::Ended(there) => Err(PortError::new(
+                ErrorKind::Precondition,
+                format!("the row was ended as `{there}` by somebody else"),
+            )),
+            GuardedUpdate::Missing => Err(PortError::new(
+                ErrorKind::NotFound,
+                "the row is gone from cloud_migration",
+            )),
+        }
+    }
+
+    /// The row's key; where an insert's answer was lost it is found by the id at the store.
+    async fn find_row(&self) -> Result<Option<RowId>, PortError> {
+        if self.row.is_some() {
+            return Ok(self.row);
+        }
+        let Some(external_id) = &self.external_id else {
+            return Ok(None);
+        };
+        let newest = self.ports.rows.newest(ROWS_LOOKED_AT).await?;
+        Ok(newest
+            .into_iter()
+            .find(|row| row.external_id == *external_id)
+            .map(|row| row.id))
+    }
+}
+
+/// Rows looked through for one of ours whose key is not known: it was inserted last.
+const ROWS_LOOKED_AT: u32 = 16;
+
+fn known<T>(value: Option<T>, what: &str) -> Result<T, PortError> {
+    value.ok_or_else(|| PortError::new(ErrorKind::Corrupt, format!("the journal does not say {what}")))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
