@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::failure::Failure;
 use crate::workspace;
-use table::{OPEN, ROWS, Row};
+use table::Row;
 
 /// Direct dependencies by package: `metaferry-` packages and all others, as named by cargo.
 type Edges = BTreeMap<String, BTreeSet<String>>;
@@ -47,7 +47,7 @@ fn findings() -> Result<Vec<String>, Failure> {
         "--format",
         "{p} [{f}]",
     ])?;
-    let mut findings = compare(ROWS, &edges);
+    let mut findings = compare(&table::rows(), &edges);
     findings.extend(impure(&domain));
     Ok(findings)
 }
@@ -106,13 +106,11 @@ fn compare(rows: &[Row], edges: &Edges) -> Vec<String> {
             continue;
         };
         for dependency in dependencies {
-            let allowed = if rows.iter().any(|other| other.package() == *dependency) {
-                row.ours.iter().any(|ours| *dependency == table::package(ours))
-            } else {
-                row.third_party.contains(&dependency.as_str())
-                    || OPEN
-                        .iter()
-                        .any(|open| open.krate == dependency && !open.closed_to.contains(&row.krate))
+            let allowed = match rows.iter().find(|other| other.package() == *dependency) {
+                Some(other) => row.ours.contains(&other.krate),
+                None => {
+                    row.third_party.contains(&dependency.as_str()) || table::is_open(dependency, row.krate)
+                }
             };
             if !allowed {
                 findings.push(format!("{package} -> {dependency}: breaks the line\n    {row}"));

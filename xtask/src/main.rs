@@ -31,7 +31,7 @@ usage: cargo xtask COMMAND
   with-servers -- CMD [ARG…]    runs CMD with the same servers and variables
   layers                        who depends on whom, compared with the table
   tidy                          what no lint sees: long files, stray words, dead links
-  bench dump [--scale S]        dump beside COPY, pg_dump and a JDBC copy, in one run (needs ../shared)
+  bench dump [--scale S] […]    dump beside COPY, pg_dump and a JDBC copy, in one run (needs ../shared)
 
 exit: 0 done · 1 failed · 2 wrong usage · 3 something is missing on this machine";
 

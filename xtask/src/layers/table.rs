@@ -1,85 +1,44 @@
-//! The table itself. One line per crate, in the order in which they may lean on each other.
+//! The table itself, one line per crate as in the house style, and how it is read.
 
-/// What one crate may name.
-#[derive(Debug)]
-pub(crate) struct Row {
-    /// Without the `metaferry-` in front.
-    pub(crate) krate: &'static str,
-    /// Our crates, also without it.
-    pub(crate) ours: &'static [&'static str],
-    /// Third-party crates beyond those open to all.
-    pub(crate) third_party: &'static [&'static str],
-}
+/// `crate | our crates it may name | third-party crates beyond those open to all`, in the order in which they lean on
+/// each other. Ours are named by role, without `metaferry-`. A line may wait for a crate that is not there yet.
+const TABLE: &str = "
+    domain          |                                    | uuid mockall
+    # The compression of the format; its ciphers join when they are written.
+    h2-file         |                                    | flate2
+    metabase        | domain                             | aes aes-gcm base64 cbc hex hmac pbkdf2 sha2 url zeroize
+    # sqlparser reads defaults, checks and views, and reaches no database; bcrypt checks API keys against their rows.
+    app-db          | domain metabase h2-file            | sqlx sqlparser bcrypt bytes futures-util serde_json url uuid
+    # xxhash-rust is the keyed hash of the digest mf1; sha2 and hex are the manifest's checksum of the file.
+    transfer        | domain                             | hex serde_json sha2 xxhash-rust
+    cluster         | domain                             |
+    uploader        | domain                             | aws-sdk-s3 reqwest base64 bytes futures-util hex http md-5 serde_json sha2 url
+    orchestrator    | domain                             | uuid
+    metabase-client | domain metabase                    | reqwest serde_json url
+    notifier        | domain metabase                    | reqwest serde_json url
+    api             | domain orchestrator                | axum serde_json time
+    # Its SQL and its queue live in app-db, presigning for S3 in uploader; what signs its own URLs is here.
+    store           | domain                             | axum base64 bytes futures-util hex hmac md-5 rand serde_json sha2 url uuid
+    server          | domain h2-file metabase app-db transfer cluster uploader orchestrator metabase-client notifier api store | clap rustls serde_json tempfile time toml tracing-subscriber url uuid
+    # A dev-dependency only: it stands in nobody's second column. sqlx is for temporary databases.
+    test-kit        | domain                             | sqlx uuid
+    # All that the tests across crates name are dev-dependencies.
+    workspace-tests |                                    |
+    # Generates documents from the domain's own tables.
+    xtask           | domain                             |
+";
 
-impl Row {
-    pub(crate) fn package(&self) -> String {
-        package(self.krate)
-    }
-}
+/// `crate | closed to`: third-party crates that all others may name.
+const OPEN: &str = "
+    thiserror   |
+    async-trait | h2-file
+    serde       | h2-file
+    tokio       | domain h2-file
+    tokio-util  | domain h2-file
+    tracing     | domain h2-file
+";
 
-impl std::fmt::Display for Row {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let list = |names: &[&str]| {
-            if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(", ")
-            }
-        };
-        write!(
-            f,
-            "`{}` | ours: {} | third-party: {}",
-            self.krate,
-            list(self.ours),
-            list(self.third_party)
-        )
-    }
-}
-
-/// The package of one of our crates: all are named by role, the two tools are not ours to embed.
-pub(crate) fn package(krate: &str) -> String {
-    match krate {
-        "xtask" | "workspace-tests" => krate.to_owned(),
-        role => format!("metaferry-{role}"),
-    }
-}
-
-/// A crate that any of ours may name, but for a few.
-#[derive(Debug)]
-pub(crate) struct Open {
-    pub(crate) krate: &'static str,
-    pub(crate) closed_to: &'static [&'static str],
-}
-
-/// Open to all but those named.
-pub(crate) const OPEN: &[Open] = &[
-    Open {
-        krate: "thiserror",
-        closed_to: &[],
-    },
-    Open {
-        krate: "async-trait",
-        closed_to: &["h2-file"],
-    },
-    Open {
-        krate: "serde",
-        closed_to: &["h2-file"],
-    },
-    Open {
-        krate: "tokio",
-        closed_to: &["domain", "h2-file"],
-    },
-    Open {
-        krate: "tokio-util",
-        closed_to: &["domain", "h2-file"],
-    },
-    Open {
-        krate: "tracing",
-        closed_to: &["domain", "h2-file"],
-    },
-];
-
-/// Crates (and their families: `sqlx` stands for `sqlx-core` too) that have no place anywhere below `domain`.
+/// Crates that have no place anywhere below `domain`, each with its family: `sqlx` stands for `sqlx-core` too.
 pub(crate) const IMPURE: &[&str] = &[
     "tokio",
     "async-std",
@@ -104,149 +63,73 @@ pub(crate) const IMPURE: &[&str] = &[
     "rand",
 ];
 
-/// Every crate of the workspace.
-pub(crate) const ROWS: &[Row] = &[
-    Row {
-        krate: "domain",
-        ours: &[],
-        third_party: &["uuid", "mockall"],
-    },
-    // The compression of the format; its checksums and ciphers join here as they are written.
-    Row {
-        krate: "h2-file",
-        ours: &[],
-        third_party: &["flate2"],
-    },
-    Row {
-        krate: "metabase",
-        ours: &["domain"],
-        third_party: &[
-            "aes", "base64", "cbc", "hex", "hmac", "pbkdf2", "sha2", "url", "zeroize",
-        ],
-    },
-    Row {
-        krate: "app-db",
-        ours: &["domain", "metabase", "h2-file"],
-        // sqlparser splits the column lists of views; it reaches no database.
-        third_party: &[
-            "sqlx",
-            "sqlparser",
-            "bytes",
-            "futures-util",
-            "serde_json",
-            "url",
-            "uuid",
-        ],
-    },
-    // xxhash-rust is the keyed hash of the digest `mf1`.
-    Row {
-        krate: "transfer",
-        ours: &["domain"],
-        third_party: &["serde_json", "xxhash-rust"],
-    },
-    Row {
-        krate: "cluster",
-        ours: &["domain"],
-        third_party: &[],
-    },
-    Row {
-        krate: "uploader",
-        ours: &["domain"],
-        third_party: &[
-            "aws-sdk-s3",
-            "reqwest",
-            "base64",
-            "bytes",
-            "futures-util",
-            "hex",
-            "http",
-            "md-5",
-            "serde_json",
-            "sha2",
-            "url",
-        ],
-    },
-    Row {
-        krate: "orchestrator",
-        ours: &["domain"],
-        third_party: &["uuid"],
-    },
-    Row {
-        krate: "metabase-client",
-        ours: &["domain", "metabase"],
-        third_party: &["reqwest", "serde_json", "url"],
-    },
-    Row {
-        krate: "notifier",
-        ours: &["domain", "metabase"],
-        third_party: &["reqwest", "serde_json", "url"],
-    },
-    Row {
-        krate: "api",
-        ours: &["domain", "orchestrator"],
-        third_party: &["axum", "serde_json", "time"],
-    },
-    Row {
-        krate: "store",
-        ours: &["domain"],
-        third_party: &[
-            "axum",
-            "base64",
-            "bytes",
-            "futures-util",
-            "hex",
-            "hmac",
-            "md-5",
-            "rand",
-            "serde_json",
-            "sha2",
-            "url",
-            "uuid",
-        ],
-    },
-    Row {
-        krate: "server",
-        ours: &[
-            "domain",
-            "h2-file",
-            "metabase",
-            "app-db",
-            "transfer",
-            "cluster",
-            "uploader",
-            "orchestrator",
-            "metabase-client",
-            "notifier",
-            "api",
-            "store",
-        ],
-        third_party: &[
-            "clap",
-            "rustls",
-            "serde_json",
-            "tempfile",
-            "time",
-            "toml",
-            "tracing-subscriber",
-            "url",
-            "uuid",
-        ],
-    },
-    // A dev-dependency only: it stands in no other line. May name sqlx for temporary databases.
-    Row {
-        krate: "test-kit",
-        ours: &["domain"],
-        third_party: &["sqlx", "uuid"],
-    },
-    Row {
-        krate: "workspace-tests",
-        ours: &[],
-        third_party: &[],
-    },
-    // Generates documents from the domain's own tables.
-    Row {
-        krate: "xtask",
-        ours: &["domain"],
-        third_party: &[],
-    },
-];
+/// What one crate may name.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) krate: &'static str,
+    pub(crate) ours: Vec<&'static str>,
+    pub(crate) third_party: Vec<&'static str>,
+}
+
+impl Row {
+    pub(crate) fn package(&self) -> String {
+        package(self.krate)
+    }
+}
+
+impl std::fmt::Display for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let list = |names: &[&str]| {
+            if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            }
+        };
+        write!(
+            f,
+            "`{}` | ours: {} | third-party: {}",
+            self.krate,
+            list(&self.ours),
+            list(&self.third_party)
+        )
+    }
+}
+
+/// The table's lines.
+pub(crate) fn rows() -> Vec<Row> {
+    lines(TABLE)
+        .map(|mut cells| Row {
+            krate: cells.next().unwrap_or("").trim(),
+            ours: words(cells.next()),
+            third_party: words(cells.next()),
+        })
+        .collect()
+}
+
+/// Whether `krate` may name `dependency` because (nearly) all may.
+pub(crate) fn is_open(dependency: &str, krate: &str) -> bool {
+    lines(OPEN).any(|mut cells| {
+        cells.next().is_some_and(|open| open.trim() == dependency) && !words(cells.next()).contains(&krate)
+    })
+}
+
+/// The package of one of our crates; the two that nobody embeds keep their own names.
+pub(crate) fn package(krate: &str) -> String {
+    match krate {
+        "xtask" | "workspace-tests" => krate.to_owned(),
+        role => format!("metaferry-{role}"),
+    }
+}
+
+fn lines(table: &'static str) -> impl Iterator<Item = std::str::Split<'static, char>> {
+    let lines = table
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| line.split('|'))
+}
+
+fn words(cell: Option<&'static str>) -> Vec<&'static str> {
+    cell.unwrap_or("").split_whitespace().collect()
+}

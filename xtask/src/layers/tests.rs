@@ -33,7 +33,10 @@ fn cargo_tree_is_understood() {
 
 #[test]
 fn an_edge_between_our_crates_that_is_not_in_the_table_is_named_with_its_line() {
-    let findings = compare(ROWS, &edges(&[("metaferry-transfer", "metaferry-app-db")]));
+    let findings = compare(
+        &table::rows(),
+        &edges(&[("metaferry-transfer", "metaferry-app-db")]),
+    );
     assert_eq!(findings.len(), 1);
     assert!(
         findings[0].starts_with("metaferry-transfer -> metaferry-app-db: breaks the line"),
@@ -55,7 +58,7 @@ fn third_party_crates_stay_with_their_owners() {
         ("xtask", "serde_json"),
     ] {
         assert_eq!(
-            compare(ROWS, &edges(&[(package, dependency)])).len(),
+            compare(&table::rows(), &edges(&[(package, dependency)])).len(),
             1,
             "{package} -> {dependency}"
         );
@@ -65,12 +68,12 @@ fn third_party_crates_stay_with_their_owners() {
         ("metaferry-api", "tokio"),
         ("xtask", "metaferry-domain"),
     ];
-    assert!(compare(ROWS, &edges(&allowed)).is_empty());
+    assert!(compare(&table::rows(), &edges(&allowed)).is_empty());
 }
 
 #[test]
 fn a_crate_without_a_line_is_a_finding() {
-    let findings = compare(ROWS, &edges(&[("metaferry-new", "serde")]));
+    let findings = compare(&table::rows(), &edges(&[("metaferry-new", "serde")]));
     assert_eq!(findings, ["metaferry-new: has no line in the table; add one"]);
 }
 
@@ -85,4 +88,22 @@ fn a_runtime_or_random_ids_anywhere_below_the_domain_are_findings() {
     ] {
         assert_eq!(impure(&format!("{pure}{line}\n")).len(), 1, "{line}");
     }
+}
+
+#[test]
+fn every_line_of_the_table_has_three_cells_and_names_crates_that_have_a_line() {
+    let rows = table::rows();
+    for row in &rows {
+        for ours in &row.ours {
+            assert!(rows.iter().any(|other| other.krate == *ours), "{row}");
+        }
+        assert!(!row.krate.contains(' '), "{row}");
+    }
+    assert_eq!(
+        rows.iter()
+            .filter(|row| row.third_party.contains(&"sqlx"))
+            .count(),
+        2,
+        "app-db and test-kit"
+    );
 }
