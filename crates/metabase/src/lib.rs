@@ -1,1 +1,17 @@
-//! What is known about Metabase itself: environment, settings, copy policy, encryption, Quartz. Pure.
+#![doc = include_str!("../README.md")]
+
+pub mod env;
+pub mod error;
+pub mod secret;
+pub mod version;
+
+pub mod copy_policy;
+pub mod encryption;
+pub mod quartz;
+pub mod read_only;
+pub mod session;
+pub mod settings;
+
+pub use env::MetabaseEnv;
+pub use env::address::AppDbAddress;
+pub use secret::Secret;
