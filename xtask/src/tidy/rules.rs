@@ -117,7 +117,7 @@ pub(super) fn text(path: &Path, text: &str) -> Vec<Finding> {
                     find(number, format!("`{word}`; {instead}"));
                 }
             }
-            if in_tests && holds_word(line, concat!("sleep", "(")) {
+            if in_tests && sleeps(line) {
                 find(
                     number,
                     "a test that sleeps; the clock is a port, and events can be waited for".to_owned(),
@@ -177,6 +177,15 @@ fn opens_with_module_doc(text: &str) -> bool {
 fn is_test_file(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "tests.rs")
         || path.components().any(|part| part.as_os_str() == "tests")
+}
+
+/// A call of the real thing; `clock.sleep` and a fake's own `fn sleep` are the port.
+fn sleeps(line: &str) -> bool {
+    let word = concat!("sleep", "(");
+    holds_word(line, word)
+        && line
+            .match_indices(word)
+            .any(|(at, _)| !line[..at].ends_with('.') && !line[..at].ends_with("fn "))
 }
 
 /// `word` not inside a longer word.

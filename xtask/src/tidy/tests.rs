@@ -76,6 +76,12 @@ fn words_of_the_unfinished_are_found_in_code_and_comments() {
 fn tests_do_not_sleep_but_code_may() {
     let line = concat!("    std::thread::sleep", "(d);\n");
     assert_eq!(text_findings("crates/x/src/a.rs", &format!("//! D.\n{line}")), []);
+    let port = concat!(
+        "//! D.\nasync fn sleep",
+        "(&self) {}\nclock.sleep",
+        "(d).await;\n"
+    );
+    assert_eq!(text_findings("tests/it/main.rs", port), []);
     assert_finds("crates/x/src/a/tests.rs", &format!("//! D.\n{line}"), 2, "sleeps");
     assert_finds("tests/it/main.rs", &format!("//! D.\n{line}"), 2, "sleeps");
     assert_finds(
