@@ -2,4 +2,5 @@
 //! event, and properties over random histories.
 
 mod model;
+mod mutants;
 mod world;
