@@ -2,54 +2,80 @@
 
 #[path = "oracle/harness.rs"]
 mod harness;
+#[path = "oracle/schema.rs"]
+mod schema;
+#[path = "oracle/values.rs"]
+mod values;
 
-use harness::Oracle;
-use metaferry_h2_file::definition::*;
-use metaferry_h2_file::*;
+#[path = "oracle/catalogue.rs"]
+mod catalogue;
+#[path = "oracle/damage.rs"]
+mod damage;
+#[path = "oracle/generated.rs"]
+mod generated;
+#[path = "oracle/types.rs"]
+mod types;
 
-#[test]
-fn spike() {
-    let Some(mut h2) = Oracle::start() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("spike.mv.db");
-    let column = |name: &str, sql_type, value_source| ColumnDefinition {
-        name: name.to_owned(),
-        sql_type,
-        nullability: Nullability::Nullable,
-        value_source,
-        visibility: Visibility::Visible,
-        comment: None,
-    };
-    let table = TableDefinition {
-        schema: "PUBLIC".to_owned(),
-        name: "T".to_owned(),
-        columns: vec![
-            column("ID", SqlType::Integer, ValueSource::Identity(Identity { kind: IdentityKind::ByDefault, start: 1, increment: 1, next: 1 })),
-            column("NAME", SqlType::Varchar(100), ValueSource::None),
-        ],
-        primary_key: Some(PrimaryKey { name: "PK_T".to_owned(), columns: vec!["ID".to_owned()] }),
-        uniques: vec![],
-        foreign_keys: vec![],
-        checks: vec![],
-        indexes: vec![IndexDefinition { name: "IX".to_owned(), uniqueness: Uniqueness::NonUnique, columns: vec![IndexColumn { name: "NAME".to_owned(), sort_type: 2 }] }],
-        comment: None,
-    };
-    let definition = Definition { tables: vec![table], ..Definition::default() };
-    let db = DatabaseWriter::create(&file, definition, WriteOptions::default()).unwrap();
-    let mut t = db.table(0).unwrap();
-    for n in 1..=10_000 {
-        t.push(&[Value::Integer(n), Value::Varchar(Text::Utf8(format!("name{}", n * 7919 % 10_007).into()))]).unwrap();
+use std::path::Path;
+
+use metaferry_h2_file::definition::{Definition, TableDefinition};
+use metaferry_h2_file::{DatabaseWriter, Summary, Value, WriteOptions};
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use values::{any_value, cell};
+
+type Rows = Vec<Vec<Value<'static>>>;
+
+/// Writes a database whose tables have these rows.
+fn write(file: &Path, definition: &Definition, rows: &[Rows], options: WriteOptions) -> Summary {
+    let db = DatabaseWriter::create(file, definition.clone(), options).unwrap();
+    for (position, rows) in rows.iter().enumerate() {
+        let mut table = db.table(position).unwrap();
+        for row in rows {
+            table.push(row).unwrap();
+        }
+        table.finish().unwrap();
     }
-    t.finish().unwrap();
-    println!("{:?}", db.finish().unwrap());
-    h2.connect(&file, "");
-    println!("{:#?}", h2.run("SCRIPT NODATA"));
-    println!("{:#?}", h2.run("SELECT COUNT(*), SUM(ID), MIN(NAME) FROM T"));
-    println!("{:#?}", h2.run("SELECT * FROM T WHERE NAME = 'name5'"));
-    println!("{:#?}", h2.run("EXPLAIN SELECT * FROM T WHERE NAME = 'name5'"));
-    h2.run("INSERT INTO T(NAME) VALUES('x')");
-    println!("{:#?}", h2.run("SELECT * FROM T WHERE NAME = 'x'"));
-    h2.run("SHUTDOWN DEFRAG");
-    h2.connect(&file, "");
-    println!("{:#?}", h2.run("SELECT COUNT(*), SUM(ID), MIN(NAME) FROM T"));
+    db.finish().unwrap()
+}
+
+/// Every row as the oracle must show it.
+fn cells(table: &TableDefinition, rows: &Rows) -> Vec<String> {
+    let row = |row: &Vec<Value<'static>>| {
+        let cells: Vec<String> =
+            table.columns.iter().zip(row).map(|(column, value)| cell(&column.sql_type, value)).collect();
+        cells.join("\t")
+    };
+    rows.iter().map(row).collect()
+}
+
+fn runner(seed: u8) -> TestRunner {
+    let config = Config { failure_persistence: None, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]))
+}
+
+/// `count` rows of a table whose first column counts from 1.
+fn numbered_rows(table: &TableDefinition, count: i32, seed: u8) -> Rows {
+    let mut runner = runner(seed);
+    let strategies: Vec<_> =
+        table.columns[1..].iter().map(|column| any_value(&column.sql_type, true)).collect();
+    (1..=count)
+        .map(|id| {
+            let mut row = vec![Value::Integer(id)];
+            row.extend(strategies.iter().map(|values| values.new_tree(&mut runner).unwrap().current()));
+            row
+        })
+        .collect()
+}
+
+#[track_caller]
+fn assert_same(found: &[String], expected: &[String]) {
+    assert_eq!(found.len(), expected.len());
+    for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
+        if found != expected {
+            let cells = found.split('\t').zip(expected.split('\t')).enumerate();
+            let differing: Vec<_> = cells.filter(|(_, (found, expected))| found != expected).collect();
+            panic!("row {row}: (column, (found, expected)) {differing:?}");
+        }
+    }
 }

@@ -143,7 +143,8 @@ fn create_table(table: &TableDefinition, plan: &TablePlan) -> String {
 fn column_sql(table: &TableDefinition, plan: &TablePlan, column: &ColumnDefinition) -> String {
     let mut sql = format!("{} {}", identifier(&column.name), type_name(&column.sql_type));
     if column.visibility == Visibility::Invisible {
-        sql.push_str(" INVISIBLE");
+        // H2 itself writes a space too many here.
+        sql.push_str(" INVISIBLE ");
     }
     match &column.value_source {
         ValueSource::None => {}

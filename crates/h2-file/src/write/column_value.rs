@@ -136,7 +136,7 @@ fn numeric(decimal: &Decimal<'_>, precision: u32, scale: u32) -> Result<(), Stri
         Unscaled::Small(_) if precision >= 19 => true,
         Unscaled::Small(number) => number.unsigned_abs() < 10_u64.pow(precision),
         // A byte is about 2.4 digits; only numbers near the limit are worth counting.
-        Unscaled::Wide(bytes) if bytes.len() * 5 / 2 + 1 <= precision as usize => true,
+        Unscaled::Wide(bytes) if bytes.len() * 5 / 2 < precision as usize => true,
         wide @ Unscaled::Wide(_) => digits(wide).1.len() <= precision as usize,
     };
     if fits { Ok(()) } else { Err(format!("more than {precision} digits")) }

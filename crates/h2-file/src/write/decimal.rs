@@ -12,22 +12,25 @@ pub(crate) fn digits(unscaled: &Unscaled<'_>) -> (bool, Vec<u8>) {
         }
         Unscaled::Wide(bytes) => {
             let negative = bytes.first().is_some_and(|first| *first >= 0x80);
-            (negative, wide_digits(bytes, negative))
+            (negative, if negative { wide_digits(negated(bytes)) } else { wide_digits(bytes.to_vec()) })
         }
     }
 }
 
-fn wide_digits(bytes: &[u8], negative: bool) -> Vec<u8> {
-    const BILLION: u64 = 1_000_000_000;
-    let mut magnitude: Vec<u8> = bytes.to_vec();
-    if negative {
-        let mut carry = true;
-        for byte in magnitude.iter_mut().rev() {
-            let (turned, carried) = (!*byte).overflowing_add(u8::from(carry));
-            *byte = turned;
-            carry = carried;
-        }
+/// The magnitude of a negative two's complement number.
+fn negated(bytes: &[u8]) -> Vec<u8> {
+    let mut magnitude = bytes.to_vec();
+    let mut carry = true;
+    for byte in magnitude.iter_mut().rev() {
+        let (turned, carried) = (!*byte).overflowing_add(u8::from(carry));
+        *byte = turned;
+        carry = carried;
     }
+    magnitude
+}
+
+fn wide_digits(magnitude: Vec<u8>) -> Vec<u8> {
+    const BILLION: u64 = 1_000_000_000;
     let mut words: Vec<u64> = magnitude
         .rchunks(4)
         .rev()

@@ -1,7 +1,6 @@
 //! Sorts any number of records under a memory limit: in memory while they fit, through runs in a temporary file
 //! when they do not. What the bytes mean is the caller's matter: keys are compared as bytes.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::WriteError;
@@ -57,11 +56,6 @@ impl Sorter {
             self.order.reserve_exact(self.order.len() / 2 + 256);
         }
         self.order.push((u64::from_be_bytes(prefix), u32::try_from(start).unwrap_or(u32::MAX)));
-    }
-
-    /// Whether one more record of any size could pass what a run can address.
-    pub(crate) fn must_spill(&self) -> bool {
-        self.records.len() > (1 << 30)
     }
 
     /// Sorts what is in memory and moves it to the temporary file.

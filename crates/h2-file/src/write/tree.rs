@@ -74,11 +74,6 @@ impl TreeBuilder {
         builder
     }
 
-    /// The map's id.
-    pub(crate) fn map(&self) -> MapId {
-        self.map
-    }
-
     /// Ends the entry whose key and value were appended last.
     #[inline]
     pub(crate) fn end_entry(&mut self, sink: &mut impl PageSink) -> Result<(), WriteError> {

@@ -352,7 +352,7 @@ fn date_and_time(out: &mut Vec<u8>, day: Date, time: TimeOfDay) {
 /// An offset in seconds: quarters of an hour in one byte where it is a whole number of them.
 fn zone(out: &mut Vec<u8>, offset_seconds: i32) {
     if offset_seconds % 900 == 0 {
-        out.push((offset_seconds / 900) as i8 as u8);
+        out.push(((offset_seconds / 900) as i8).cast_unsigned());
     } else if offset_seconds > 0 {
         out.push(127);
         varint(out, offset_seconds.unsigned_abs());
