@@ -13,7 +13,8 @@ const TABLE: &str = "
     transfer        | domain                             | hex serde_json sha2 xxhash-rust
     cluster         | domain                             |
     uploader        | domain                             | aws-sdk-s3 reqwest base64 bytes futures-util hex http md-5 serde_json sha2 url
-    orchestrator    | domain                             | uuid
+    # Journal entries are kept as JSON text, which any JournalStore can hold.
+    orchestrator    | domain                             | serde_json uuid
     metabase-client | domain metabase                    | reqwest serde_json url
     notifier        | domain metabase                    | reqwest serde_json url
     api             | domain orchestrator                | axum serde_json time
