@@ -196,6 +196,11 @@ impl Check {
     fn faults(&self, node: &Node) -> Result<Vec<Node>, Wrong> {
         let mut ways = Vec::new();
         let Node { state, world, .. } = node;
+        // Stopped by a cancel, or beyond its retries.
+        let kinds: &[ErrorKind] = match state {
+            MigrationState::Cancelled { .. } => &[ErrorKind::Unavailable, ErrorKind::Cancelled],
+            _ => &[ErrorKind::Unavailable],
+        };
         for effect in state.run().running.clone() {
             for left in world.left_behind(effect) {
                 if effect == Effect::ProveReadOnlyHeld {
@@ -208,8 +213,8 @@ impl Check {
                         ..node.clone()
                     });
                 }
-                for kind in [ErrorKind::Unavailable, ErrorKind::Cancelled] {
-                    let failed = self.must(state, &samples::failed(effect, kind))?;
+                for kind in kinds {
+                    let failed = self.must(state, &samples::failed(effect, *kind))?;
                     ways.push(Node {
                         state: failed,
                         world: left,
@@ -446,6 +451,7 @@ fn whatever_goes_wrong_everything_is_undone_and_done_means_verified() {
 #[test]
 fn three_things_may_go_wrong_in_one_history() {
     let plan = MigrationPlan {
+        scheduler: SchedulerPlan::LeaveAlone,
         retention: DumpRetention::Keep,
         ..MigrationPlan::default()
     };
