@@ -1,1 +1,22 @@
-//! The other shore: the store API, objects in a folder, what was received proved by opening it.
+#![doc = include_str!("../README.md")]
+
+pub mod config;
+pub mod error;
+pub mod inspector;
+
+mod folder;
+mod receive;
+mod record;
+mod refusal;
+mod router;
+mod routes;
+mod serve;
+mod signing;
+mod verification;
+mod version_rule;
+
+pub use config::{Limits, StoreConfig};
+pub use error::StoreError;
+pub use inspector::{DumpFacts, DumpInspector, Restorer, TableFacts};
+pub use serve::{Store, StoreDeps};
+pub use version_rule::VersionRule;
