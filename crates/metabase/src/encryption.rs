@@ -82,7 +82,9 @@ impl DerivedKey {
     pub fn encrypt_bytes(&self, plain: &[u8], aad: Option<&[u8]>, iv: [u8; IV_BYTES]) -> Vec<u8> {
         let (mac_key, cipher_key) = self.halves();
         let mut out = iv.to_vec();
-        out.extend(cbc::Encryptor::<Aes256>::new(cipher_key.into(), &iv.into()).encrypt_padded_vec::<Pkcs7>(plain));
+        out.extend(
+            cbc::Encryptor::<Aes256>::new(cipher_key.into(), &iv.into()).encrypt_padded_vec::<Pkcs7>(plain),
+        );
         let tag = legacy_mac(mac_key, aad, &out).finalize().into_bytes();
         out.extend_from_slice(&tag[..TAG_BYTES]);
         out
@@ -106,7 +108,9 @@ impl DerivedKey {
         }
         let (mac_key, cipher_key) = self.halves();
         let (signed, tag) = raw.split_at(raw.len() - TAG_BYTES);
-        legacy_mac(mac_key, aad, signed).verify_truncated_left(tag).map_err(|_| DecryptError::Mac)?;
+        legacy_mac(mac_key, aad, signed)
+            .verify_truncated_left(tag)
+            .map_err(|_| DecryptError::Mac)?;
         decrypt_cbc(cipher_key, signed)
     }
 
@@ -127,7 +131,9 @@ impl DerivedKey {
     ///
     /// [`DecryptError::Shape`] without the header or with a broken padding.
     pub fn decrypt_stream(&self, raw: &[u8]) -> Result<Vec<u8>, DecryptError> {
-        let body = raw.strip_prefix(STREAM_HEADER.as_slice()).ok_or(DecryptError::Shape)?;
+        let body = raw
+            .strip_prefix(STREAM_HEADER.as_slice())
+            .ok_or(DecryptError::Shape)?;
         decrypt_cbc(self.halves().1, body)
     }
 
@@ -168,7 +174,9 @@ fn legacy_mac(key: &[u8; 32], aad: Option<&[u8]>, signed: &[u8]) -> Hmac<Sha512>
 
 /// `iv_and_body`: an IV, then at least one block.
 fn decrypt_cbc(key: &[u8; 32], iv_and_body: &[u8]) -> Result<Vec<u8>, DecryptError> {
-    let (iv, body) = iv_and_body.split_first_chunk::<IV_BYTES>().ok_or(DecryptError::Shape)?;
+    let (iv, body) = iv_and_body
+        .split_first_chunk::<IV_BYTES>()
+        .ok_or(DecryptError::Shape)?;
     cbc::Decryptor::<Aes256>::new(key.into(), iv.into())
         .decrypt_padded_vec::<Pkcs7>(body)
         .map_err(|_| DecryptError::Shape)

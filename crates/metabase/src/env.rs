@@ -94,7 +94,9 @@ impl MetabaseEnv {
     {
         let set = pairs.into_iter().map(|(key, value)| (key.into(), value.into()));
         let mut reader = Reader {
-            values: set.filter(|(_, value): &(String, String)| !value.is_empty()).collect(),
+            values: set
+                .filter(|(_, value): &(String, String)| !value.is_empty())
+                .collect(),
             problems: Vec::new(),
         };
         for key in FILE_KEYS {
@@ -115,7 +117,11 @@ impl MetabaseEnv {
             read_only_mode: reader.read_only_mode(),
             max_session_age_minutes: reader.max_session_age(),
         };
-        if reader.problems.is_empty() { Ok(env) } else { Err(EnvErrors(reader.problems)) }
+        if reader.problems.is_empty() {
+            Ok(env)
+        } else {
+            Err(EnvErrors(reader.problems))
+        }
     }
 
     /// The key behind [`Self::encryption_secret`]. Costs 100 000 rounds: call it once.
@@ -124,7 +130,10 @@ impl MetabaseEnv {
     ///
     /// [`KeyTooShort`]: not for a secret that [`Self::from_pairs`] read.
     pub fn derive_encryption_key(&self) -> Result<Option<DerivedKey>, KeyTooShort> {
-        self.encryption_secret.as_ref().map(DerivedKey::derive).transpose()
+        self.encryption_secret
+            .as_ref()
+            .map(DerivedKey::derive)
+            .transpose()
     }
 }
 
@@ -152,7 +161,10 @@ impl Reader {
     }
 
     fn report(&mut self, key: &str, problem: impl fmt::Display) {
-        self.problems.push(EnvProblem { key: key.to_owned(), problem: problem.to_string() });
+        self.problems.push(EnvProblem {
+            key: key.to_owned(),
+            problem: problem.to_string(),
+        });
     }
 
     fn take_from_file<E: fmt::Display>(
@@ -188,7 +200,9 @@ impl Reader {
 
     fn store_api_url(&mut self) -> String {
         const KEY: &str = "MB_STORE_API_URL";
-        let Some(text) = self.get(KEY) else { return STORE_API_URL.to_owned() };
+        let Some(text) = self.get(KEY) else {
+            return STORE_API_URL.to_owned();
+        };
         match url::Url::parse(&text) {
             Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => {}
             Ok(_) | Err(_) => self.report(KEY, "is not an http or https address"),
@@ -208,7 +222,9 @@ impl Reader {
 
     fn max_session_age(&mut self) -> u64 {
         const KEY: &str = "MAX_SESSION_AGE";
-        let Some(text) = self.get(KEY) else { return MAX_SESSION_AGE_MINUTES };
+        let Some(text) = self.get(KEY) else {
+            return MAX_SESSION_AGE_MINUTES;
+        };
         text.parse().unwrap_or_else(|_| {
             self.report(KEY, format!("{text:?} is not a number of minutes"));
             MAX_SESSION_AGE_MINUTES
@@ -227,10 +243,14 @@ impl Reader {
             "MB_DB_PASS",
         ];
         let is_named = KEYS.iter().any(|key| self.values.contains_key(*key));
-        let origin = if is_named { AddressOrigin::Environment } else { AddressOrigin::MetabaseDefault };
+        let origin = if is_named {
+            AddressOrigin::Environment
+        } else {
+            AddressOrigin::MetabaseDefault
+        };
         let mut address = match self.get("MB_DB_CONNECTION_URI") {
-            Some(uri) => self.from_uri(&uri),
-            None => self.from_parts(),
+            Some(uri) => self.uri_address(&uri),
+            None => self.parts_address(),
         };
         if let AppDbAddress::Postgres(server) | AppDbAddress::MySql(server) = &mut address {
             self.finish_server(server);
@@ -238,14 +258,14 @@ impl Reader {
         (address, origin)
     }
 
-    fn from_uri(&mut self, uri: &str) -> AppDbAddress {
+    fn uri_address(&mut self, uri: &str) -> AppDbAddress {
         AppDbAddress::from_connection_uri(uri).unwrap_or_else(|error: AddressError| {
             self.report("MB_DB_CONNECTION_URI", error);
             AppDbAddress::h2(DB_FILE)
         })
     }
 
-    fn from_parts(&mut self) -> AppDbAddress {
+    fn parts_address(&mut self) -> AppDbAddress {
         match self.get("MB_DB_TYPE").as_deref() {
             None | Some("h2") => {
                 let file = self.get("MB_DB_FILE").unwrap_or_else(|| DB_FILE.to_owned());
@@ -257,7 +277,10 @@ impl Reader {
             Some("postgres") => AppDbAddress::Postgres(self.server_parts(address::POSTGRES_PORT)),
             Some("mysql") => AppDbAddress::MySql(self.server_parts(address::MYSQL_PORT)),
             Some(other) => {
-                self.report("MB_DB_TYPE", format!("{other:?} is not one of h2, postgres, mysql"));
+                self.report(
+                    "MB_DB_TYPE",
+                    format!("{other:?} is not one of h2, postgres, mysql"),
+                );
                 AppDbAddress::h2(DB_FILE)
             }
         }
@@ -298,7 +321,10 @@ impl Reader {
         }
         const AZURE: &str = "MB_DB_AZURE_MANAGED_IDENTITY_CLIENT_ID";
         if server.password.is_none() && self.values.contains_key(AZURE) {
-            self.report(AZURE, "tokens of a managed identity are not supported; give a password in MB_DB_PASS");
+            self.report(
+                AZURE,
+                "tokens of a managed identity are not supported; give a password in MB_DB_PASS",
+            );
         }
     }
 }

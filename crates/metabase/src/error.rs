@@ -58,7 +58,9 @@ pub enum BumpRefused {
         dialect: metaferry_domain::schema::Dialect,
     },
     /// The stored time is ahead of the database's clock: a value after it would hide later changes from nodes.
-    #[error("settings-last-updated holds {text:?}, which is {ahead_seconds} s in the future by the database's clock")]
+    #[error(
+        "settings-last-updated holds {text:?}, which is {ahead_seconds} s in the future by the database's clock"
+    )]
     Future {
         /// What is stored.
         text: String,
@@ -66,7 +68,9 @@ pub enum BumpRefused {
         ahead_seconds: u64,
     },
     /// MySQL texts carry no offset, and this one cannot be a time of the server's own zone.
-    #[error("settings-last-updated holds {text:?}, a time that the server's own zone has not reached: some node writes in another time zone")]
+    #[error(
+        "settings-last-updated holds {text:?}, a time that the server's own zone has not reached: some node writes in another time zone"
+    )]
     ForeignOffset {
         /// What is stored.
         text: String,
@@ -95,9 +99,65 @@ pub enum SettingRefused {
     #[error("MB_ENCRYPTION_SECRET_KEY is set, and the database says that it is not encrypted")]
     KeyUnexpected,
     /// What `value_with_aad` holds now contradicts what the sentinel says.
-    #[error("value_with_aad of {setting} does not agree with encryption-check; set it through Metabase's own API")]
+    #[error(
+        "value_with_aad of {setting} does not agree with encryption-check; set it through Metabase's own API"
+    )]
     Contradiction {
         /// The setting.
         setting: String,
     },
 }
+
+/// Why no copy policy fits a catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// A table was named that the database does not have.
+    #[error("there is no table {name:?} to include or exclude")]
+    NoSuchTable {
+        /// As it was named.
+        name: String,
+    },
+    /// A table was named twice.
+    #[error("table {table} is both included and excluded")]
+    IncludedAndExcluded {
+        /// The table.
+        table: String,
+    },
+    /// The rows would be wrong, or do harm, at the target.
+    #[error("table {table} cannot be included: {why}")]
+    IncludeRefused {
+        /// The table.
+        table: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// A table of Metabase's would refer to rows that stay behind.
+    #[error(
+        "{table}.{column} must refer to a row of {parent}, which is left out; include {parent} or exclude {table}"
+    )]
+    Dangling {
+        /// The referring table.
+        table: String,
+        /// Its columns.
+        column: String,
+        /// The table that is left out.
+        parent: String,
+    },
+}
+
+/// Everything that speaks against a copy policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyErrors(pub Vec<PolicyError>);
+
+impl std::fmt::Display for PolicyErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, error) in self.0.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for PolicyErrors {}

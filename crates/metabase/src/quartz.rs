@@ -161,12 +161,9 @@ impl TriggerState {
     pub fn is_paused(self) -> bool {
         match self {
             Self::Paused | Self::PausedBlocked => true,
-            Self::Waiting
-            | Self::Acquired
-            | Self::Blocked
-            | Self::Complete
-            | Self::Error
-            | Self::Deleted => false,
+            Self::Waiting | Self::Acquired | Self::Blocked | Self::Complete | Self::Error | Self::Deleted => {
+                false
+            }
         }
     }
 }
@@ -199,7 +196,9 @@ impl FiredState {
     /// Reads a stored text; `None` for a state that Quartz 2.3 does not have.
     #[must_use]
     pub fn from_stored(text: &str) -> Option<Self> {
-        [Self::Acquired, Self::Executing].into_iter().find(|state| state.as_str() == text)
+        [Self::Acquired, Self::Executing]
+            .into_iter()
+            .find(|state| state.as_str() == text)
     }
 }
 

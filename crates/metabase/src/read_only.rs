@@ -65,11 +65,15 @@ pub fn judge<'a>(table: &str, changed: impl IntoIterator<Item = &'a str>) -> Ver
     let allowed = match exemption(table) {
         Exemption::WholeTable => true,
         Exemption::None => false,
-        Exemption::Columns(exempt) => {
-            changed.into_iter().all(|column| exempt.iter().any(|name| name.eq_ignore_ascii_case(column)))
-        }
+        Exemption::Columns(exempt) => changed
+            .into_iter()
+            .all(|column| exempt.iter().any(|name| name.eq_ignore_ascii_case(column))),
     };
-    if allowed { Verdict::Allowed } else { Verdict::Refused }
+    if allowed {
+        Verdict::Allowed
+    } else {
+        Verdict::Refused
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +92,11 @@ mod tests {
             ("metabase_field", &["id"], Verdict::Refused),
         ];
         for (table, columns, expected) in facts {
-            assert_eq!(judge(table, columns.iter().copied()), expected, "{table} {columns:?}");
+            assert_eq!(
+                judge(table, columns.iter().copied()),
+                expected,
+                "{table} {columns:?}"
+            );
         }
     }
 }

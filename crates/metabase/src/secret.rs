@@ -40,7 +40,10 @@ mod tests {
     #[test]
     fn never_shows_its_text() {
         let secret = Secret::new("hunter2");
-        assert_eq!(format!("{secret} {secret:?} {secret:#?}"), "*** Secret(***) Secret(***)");
+        assert_eq!(
+            format!("{secret} {secret:?} {secret:#?}"),
+            "*** Secret(***) Secret(***)"
+        );
         assert_eq!(secret.expose(), "hunter2");
     }
 }

@@ -44,7 +44,11 @@ pub enum SessionLookup {
 /// Where to look for the session of a cookie's (or header's) value, best first. `session_key` is the derived key
 /// of `MB_SESSION_SECRET_KEY`, if that is set.
 #[must_use]
-pub fn session_lookups(value: &str, schema: SessionSchema, session_key: Option<&DerivedKey>) -> Vec<SessionLookup> {
+pub fn session_lookups(
+    value: &str,
+    schema: SessionSchema,
+    session_key: Option<&DerivedKey>,
+) -> Vec<SessionLookup> {
     match schema {
         SessionSchema::PlainId => vec![SessionLookup::Id(Secret::new(value))],
         SessionSchema::KeyHashed => {
@@ -160,7 +164,8 @@ pub fn judge_session(
     if facts.ended_at_ms.is_some() {
         return Err(SessionRefused::Ended);
     }
-    if facts.created_at_ms <= now_ms.saturating_sub(max_age_ms) || facts.expires_at_ms.is_some_and(|end| end <= now_ms)
+    if facts.created_at_ms <= now_ms.saturating_sub(max_age_ms)
+        || facts.expires_at_ms.is_some_and(|end| end <= now_ms)
     {
         return Err(SessionRefused::Expired);
     }

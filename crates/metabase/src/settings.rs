@@ -96,7 +96,10 @@ pub fn bump(old: Option<&str>, now: DatabaseNow, dialect: Dialect) -> Result<Bum
     let Some(text) = old else {
         return Ok(Bump::FirstWrite(TimeText::first(now, dialect).to_string()));
     };
-    let unreadable = || BumpRefused::Unreadable { text: text.to_owned(), dialect };
+    let unreadable = || BumpRefused::Unreadable {
+        text: text.to_owned(),
+        dialect,
+    };
     let old = TimeText::parse(text).ok_or_else(unreadable)?;
     let offset_seconds = match (dialect, old.offset_seconds()) {
         (Dialect::MySql, None) => now.server_offset_seconds,
@@ -117,12 +120,13 @@ fn too_far_ahead(text: &str, micros: u64, dialect: Dialect) -> BumpRefused {
     const ZONES_SPAN_SECONDS: u64 = 26 * 3600;
     let ahead_seconds = micros / MICROS_PER_SECOND.unsigned_abs();
     match dialect {
-        Dialect::MySql if ahead_seconds <= ZONES_SPAN_SECONDS => {
-            BumpRefused::ForeignOffset { text: text.to_owned() }
-        }
-        Dialect::MySql | Dialect::Postgres | Dialect::H2 => {
-            BumpRefused::Future { text: text.to_owned(), ahead_seconds }
-        }
+        Dialect::MySql if ahead_seconds <= ZONES_SPAN_SECONDS => BumpRefused::ForeignOffset {
+            text: text.to_owned(),
+        },
+        Dialect::MySql | Dialect::Postgres | Dialect::H2 => BumpRefused::Future {
+            text: text.to_owned(),
+            ahead_seconds,
+        },
     }
 }
 
@@ -198,14 +202,21 @@ pub fn setting_row(
 ) -> Result<SettingRow, SettingRefused> {
     let value = plain.to_owned();
     if columns == SettingColumns::Value {
-        return Ok(SettingRow { value, value_with_aad: None });
+        return Ok(SettingRow {
+            value,
+            value_with_aad: None,
+        });
     }
     let key = match (facts.sentinel, facts.key) {
         (SentinelState::Verified, Some(key)) => Some(key),
         (SentinelState::Absent | SentinelState::Unencrypted, None) => None,
-        (SentinelState::Absent | SentinelState::Unencrypted, Some(_)) => return Err(SettingRefused::KeyUnexpected),
+        (SentinelState::Absent | SentinelState::Unencrypted, Some(_)) => {
+            return Err(SettingRefused::KeyUnexpected);
+        }
         (SentinelState::Verified, None) | (SentinelState::KeyMissing | SentinelState::WrongKey, _) => {
-            return Err(SettingRefused::KeyNeeded { setting: setting.to_owned() });
+            return Err(SettingRefused::KeyNeeded {
+                setting: setting.to_owned(),
+            });
         }
     };
     if let Some(stored) = facts.last_updated_with_aad {
@@ -214,11 +225,19 @@ pub fn setting_row(
             None => TimeText::parse(stored).is_some(),
         };
         if !agrees {
-            return Err(SettingRefused::Contradiction { setting: setting.to_owned() });
+            return Err(SettingRefused::Contradiction {
+                setting: setting.to_owned(),
+            });
         }
     }
-    let with_aad = key.map_or_else(|| value.clone(), |key| key.encrypt_text(plain, Some(&setting_aad(setting)), iv));
-    Ok(SettingRow { value, value_with_aad: Some(with_aad) })
+    let with_aad = key.map_or_else(
+        || value.clone(),
+        |key| key.encrypt_text(plain, Some(&setting_aad(setting)), iv),
+    );
+    Ok(SettingRow {
+        value,
+        value_with_aad: Some(with_aad),
+    })
 }
 
 #[cfg(test)]

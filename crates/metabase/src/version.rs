@@ -76,7 +76,9 @@ impl FromStr for VersionTag {
             Some((_, "")) => return Err(malformed()),
             Some((numbers, suffix)) => (numbers, candidate(suffix)),
         };
-        let mut numbers = numbers.split('.').map(|digits| number(digits).ok_or_else(malformed));
+        let mut numbers = numbers
+            .split('.')
+            .map(|digits| number(digits).ok_or_else(malformed));
         let edition = match numbers.next().ok_or_else(malformed)?? {
             0 => Edition::OpenSource,
             1 => Edition::Enterprise,
@@ -84,13 +86,22 @@ impl FromStr for VersionTag {
         };
         let major = numbers.next().ok_or_else(malformed)??;
         let rest = numbers.collect::<Result<Vec<u32>, VersionError>>()?;
-        Ok(Self::Numbered(NumberedTag { edition, major, rest, stage }))
+        Ok(Self::Numbered(NumberedTag {
+            edition,
+            major,
+            rest,
+            stage,
+        }))
     }
 }
 
 fn number(digits: &str) -> Option<u32> {
     // `parse` alone would also take a sign.
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| digits.parse().ok())
+        .flatten()
 }
 
 fn candidate(suffix: &str) -> Stage {
@@ -105,7 +116,9 @@ fn candidate(suffix: &str) -> Stage {
 
 impl fmt::Display for VersionTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Numbered(tag) = self else { return f.write_str("vLOCAL_DEV") };
+        let Self::Numbered(tag) = self else {
+            return f.write_str("vLOCAL_DEV");
+        };
         let edition = match tag.edition {
             Edition::OpenSource => 0,
             Edition::Enterprise => 1,
@@ -129,7 +142,10 @@ impl fmt::Display for VersionTag {
 ///
 /// `None`: no id has that form, so this is not a Metabase changelog that can be read.
 pub fn schema_major<'a>(change_ids: impl IntoIterator<Item = &'a str>) -> Option<u32> {
-    change_ids.into_iter().filter_map(|id| number(id.strip_prefix('v')?.split_once('.')?.0)).max()
+    change_ids
+        .into_iter()
+        .filter_map(|id| number(id.strip_prefix('v')?.split_once('.')?.0))
+        .max()
 }
 
 #[cfg(test)]
@@ -137,7 +153,12 @@ mod tests {
     use super::{Edition, NumberedTag, Stage, VersionTag, schema_major};
 
     fn tag(edition: Edition, major: u32, rest: &[u32], stage: Stage) -> VersionTag {
-        VersionTag::Numbered(NumberedTag { edition, major, rest: rest.to_vec(), stage })
+        VersionTag::Numbered(NumberedTag {
+            edition,
+            major,
+            rest: rest.to_vec(),
+            stage,
+        })
     }
 
     #[test]
@@ -146,10 +167,22 @@ mod tests {
             ("v0.55.3", tag(Edition::OpenSource, 55, &[3], Stage::Release)),
             ("v1.55.3.1", tag(Edition::Enterprise, 55, &[3, 1], Stage::Release)),
             ("v0.63", tag(Edition::OpenSource, 63, &[], Stage::Release)),
-            ("v1.51.0-SNAPSHOT", tag(Edition::Enterprise, 51, &[0], Stage::Snapshot)),
-            ("v0.54.0-RC2", tag(Edition::OpenSource, 54, &[0], Stage::Candidate(Some(2)))),
-            ("v0.54.0-RC", tag(Edition::OpenSource, 54, &[0], Stage::Candidate(None))),
-            ("v0.57.0-beta", tag(Edition::OpenSource, 57, &[0], Stage::Other("beta".into()))),
+            (
+                "v1.51.0-SNAPSHOT",
+                tag(Edition::Enterprise, 51, &[0], Stage::Snapshot),
+            ),
+            (
+                "v0.54.0-RC2",
+                tag(Edition::OpenSource, 54, &[0], Stage::Candidate(Some(2))),
+            ),
+            (
+                "v0.54.0-RC",
+                tag(Edition::OpenSource, 54, &[0], Stage::Candidate(None)),
+            ),
+            (
+                "v0.57.0-beta",
+                tag(Edition::OpenSource, 57, &[0], Stage::Other("beta".into())),
+            ),
             ("vLOCAL_DEV", VersionTag::LocalDev),
         ];
         for (text, expected) in facts {
@@ -161,14 +194,23 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_tag() {
-        for text in ["", "v", "0.55.3", "v2.55.3", "v0", "v0.", "v0.x", "v0.+5", "v0.55.3-", "v0..5", "vUNKNOWN"] {
+        for text in [
+            "", "v", "0.55.3", "v2.55.3", "v0", "v0.", "v0.x", "v0.+5", "v0.55.3-", "v0..5", "vUNKNOWN",
+        ] {
             assert!(text.parse::<VersionTag>().is_err(), "{text:?} was read as a tag");
         }
     }
 
     #[test]
     fn schema_major_is_the_largest_numbered_change() {
-        let ids = ["v00.00-000", "v55.2025-05-16T04:00:00", "v49.00-059", "1", "2026-09-02-x", "v60.2026-01-01"];
+        let ids = [
+            "v00.00-000",
+            "v55.2025-05-16T04:00:00",
+            "v49.00-059",
+            "1",
+            "2026-09-02-x",
+            "v60.2026-01-01",
+        ];
         assert_eq!(schema_major(ids), Some(60));
         assert_eq!(schema_major(["1", "2026-10-01"]), None);
     }

@@ -38,7 +38,9 @@ pub fn classify_text(text: &str, keys: Option<&Keyring>, aads: &[&[u8]]) -> Clas
     if text.len() < 48 || !text.len().is_multiple_of(4) || !mixes_base64_letters(text) {
         return Classified::Plaintext;
     }
-    let Ok(raw) = STANDARD.decode(text) else { return Classified::Plaintext };
+    let Ok(raw) = STANDARD.decode(text) else {
+        return Classified::Plaintext;
+    };
     if !(has_legacy_length(raw.len()) || has_envelope_shape(&raw)) {
         return Classified::Plaintext;
     }
@@ -108,5 +110,7 @@ fn is_known_file(raw: &[u8]) -> bool {
         _ => false,
     };
     is_der_sequence
-        || [&JAVA_KEY_STORE[..], &JCEKS_KEY_STORE, ZIP, &GZIP].iter().any(|magic| raw.starts_with(magic))
+        || [&JAVA_KEY_STORE[..], &JCEKS_KEY_STORE, ZIP, &GZIP]
+            .iter()
+            .any(|magic| raw.starts_with(magic))
 }

@@ -39,7 +39,10 @@ impl Keyring {
     /// A keyring without data keys: all that versions before the envelope format need.
     #[must_use]
     pub fn new(root: DerivedKey) -> Self {
-        Self { root, data_keys: BTreeMap::new() }
+        Self {
+            root,
+            data_keys: BTreeMap::new(),
+        }
     }
 
     /// Takes in a row of `data_encryption_key`: its id is the generation, `key_material` the wrapped key.
@@ -51,7 +54,8 @@ impl Keyring {
         let mut plain = open(self.root.halves().0, key_material, None)?;
         let key = <[u8; 32]>::try_from(plain.as_slice()).map(Zeroizing::new);
         plain.zeroize();
-        self.data_keys.insert(generation, DataKey(key.map_err(|_| DecryptError::Shape)?));
+        self.data_keys
+            .insert(generation, DataKey(key.map_err(|_| DecryptError::Shape)?));
         Ok(())
     }
 
@@ -72,7 +76,8 @@ impl Keyring {
             return self.root.decrypt_bytes(raw, aad);
         }
         // A legacy value begins with a random IV, so one in 16 million also begins like an envelope.
-        self.decrypt_envelope(raw, aad).or_else(|error| self.root.decrypt_bytes(raw, aad).map_err(|_| error))
+        self.decrypt_envelope(raw, aad)
+            .or_else(|error| self.root.decrypt_bytes(raw, aad).map_err(|_| error))
     }
 
     /// Decrypts Base64 text in the envelope or the legacy format.
@@ -89,7 +94,10 @@ impl Keyring {
         let body = raw.strip_prefix(&MAGIC).ok_or(DecryptError::Shape)?;
         let (generation, sealed) = body.split_first_chunk::<4>().ok_or(DecryptError::Shape)?;
         let generation = u32::from_be_bytes(*generation);
-        let key = self.data_keys.get(&generation).ok_or(DecryptError::UnknownGeneration { generation })?;
+        let key = self
+            .data_keys
+            .get(&generation)
+            .ok_or(DecryptError::UnknownGeneration { generation })?;
         open(&key.0, sealed, aad)
     }
 }
@@ -101,11 +109,19 @@ pub(super) fn has_envelope_shape(raw: &[u8]) -> bool {
 
 /// Opens `nonce ‖ ciphertext ‖ tag`.
 fn open(key: &[u8; 32], sealed: &[u8], aad: Option<&[u8]>) -> Result<Vec<u8>, DecryptError> {
-    let (nonce, body) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(DecryptError::Shape)?;
+    let (nonce, body) = sealed
+        .split_first_chunk::<NONCE_BYTES>()
+        .ok_or(DecryptError::Shape)?;
     if body.len() < GCM_TAG_BYTES {
         return Err(DecryptError::Shape);
     }
     Aes256Gcm::new(key.into())
-        .decrypt(nonce.into(), Payload { msg: body, aad: aad.unwrap_or_default() })
+        .decrypt(
+            nonce.into(),
+            Payload {
+                msg: body,
+                aad: aad.unwrap_or_default(),
+            },
+        )
         .map_err(|_| DecryptError::Mac)
 }

@@ -43,7 +43,10 @@ fn derives_the_reference_key() {
         hex::encode(KEY.bytes()),
         "622f5b668a9a94062f7c18217d06558da090570e546240afbf65c9f69dac8280986e60363b8278e48ed0fb6434766b9321720864268121227b31760aff5c04b8"
     );
-    assert_eq!(DerivedKey::derive(&Secret::new("15 characters !")).unwrap_err(), KeyTooShort { chars: 15 });
+    assert_eq!(
+        DerivedKey::derive(&Secret::new("15 characters !")).unwrap_err(),
+        KeyTooShort { chars: 15 }
+    );
     assert_eq!(format!("{:?}", *KEY), "DerivedKey(***)");
 }
 
@@ -54,19 +57,33 @@ fn legacy_vectors_hold_both_ways() {
         assert_eq!(KEY.decrypt_text(stored, aad).unwrap(), plain);
         assert_eq!(KEYS.decrypt_text(stored, aad).unwrap(), plain);
         let other_aad = if aad.is_none() { Some(AAD) } else { None };
-        assert_eq!(KEY.decrypt_text(stored, other_aad), Err(DecryptError::Mac), "{plain} with another AAD");
+        assert_eq!(
+            KEY.decrypt_text(stored, other_aad),
+            Err(DecryptError::Mac),
+            "{plain} with another AAD"
+        );
     }
 }
 
 #[test]
 fn envelope_vectors_hold() {
     let mut keys = Keyring::new(KEY.clone());
-    assert_eq!(keys.decrypt_text(ENVELOPE, None), Err(DecryptError::UnknownGeneration { generation: 1 }));
-    keys.unwrap_data_key(1, &hex::decode(KEY_MATERIAL).unwrap()).unwrap();
+    assert_eq!(
+        keys.decrypt_text(ENVELOPE, None),
+        Err(DecryptError::UnknownGeneration { generation: 1 })
+    );
+    keys.unwrap_data_key(1, &hex::decode(KEY_MATERIAL).unwrap())
+        .unwrap();
     assert_eq!(keys.decrypt_text(ENVELOPE, None).unwrap(), r#"{"db":"x"}"#);
     assert_eq!(keys.decrypt_text(ENVELOPE, Some(AAD)), Err(DecryptError::Mac));
-    assert_eq!(classify_text(ENVELOPE, Some(&keys), &[]), Classified::Verified(r#"{"db":"x"}"#.to_owned()));
-    assert_eq!(classify_text(ENVELOPE, Some(&KEYS), &[]), Classified::LooksEncrypted);
+    assert_eq!(
+        classify_text(ENVELOPE, Some(&keys), &[]),
+        Classified::Verified(r#"{"db":"x"}"#.to_owned())
+    );
+    assert_eq!(
+        classify_text(ENVELOPE, Some(&KEYS), &[]),
+        Classified::LooksEncrypted
+    );
 
     let mut damaged = hex::decode(KEY_MATERIAL).unwrap();
     damaged[20] ^= 1;
@@ -90,17 +107,29 @@ fn the_stream_format_is_read() {
     assert_eq!(KEY.decrypt_stream(&stored).unwrap(), b"rows");
     assert_eq!(KEY.decrypt_stream(b"rows"), Err(DecryptError::Shape));
     assert_eq!(KEY.decrypt_stream(&stored[..40]), Err(DecryptError::Shape));
-    assert_eq!(classify_bytes(&stored, Some(&KEYS), &[]), Classified::LooksEncrypted);
+    assert_eq!(
+        classify_bytes(&stored, Some(&KEYS), &[]),
+        Classified::LooksEncrypted
+    );
 }
 
 #[test]
 fn tells_ciphertext_from_what_only_looks_like_it() {
     let (plain, _, stored) = LEGACY_VECTORS[0];
-    assert_eq!(classify_text(stored, Some(&KEYS), &[]), Classified::Verified(plain.to_owned()));
+    assert_eq!(
+        classify_text(stored, Some(&KEYS), &[]),
+        Classified::Verified(plain.to_owned())
+    );
     assert_eq!(classify_text(stored, None, &[]), Classified::LooksEncrypted);
     let (plain, _, stored) = LEGACY_VECTORS[2];
-    assert_eq!(classify_text(stored, Some(&KEYS), &[AAD]), Classified::Verified(plain.to_owned()));
-    assert_eq!(classify_text(stored, Some(&KEYS), &[]), Classified::LooksEncrypted);
+    assert_eq!(
+        classify_text(stored, Some(&KEYS), &[AAD]),
+        Classified::Verified(plain.to_owned())
+    );
+    assert_eq!(
+        classify_text(stored, Some(&KEYS), &[]),
+        Classified::LooksEncrypted
+    );
 
     let facts = [
         "",
@@ -116,7 +145,11 @@ fn tells_ciphertext_from_what_only_looks_like_it() {
         &STANDARD.encode("a text of exactly sixty-four bytes, which is four blocks of AES!"),
     ];
     for text in facts {
-        assert_eq!(classify_text(text, Some(&KEYS), &[AAD]), Classified::Plaintext, "{text}");
+        assert_eq!(
+            classify_text(text, Some(&KEYS), &[AAD]),
+            Classified::Plaintext,
+            "{text}"
+        );
     }
     assert_eq!(format!("{:?}", Classified::Verified("hunter2")), "Verified(***)");
 }
@@ -124,15 +157,29 @@ fn tells_ciphertext_from_what_only_looks_like_it() {
 #[test]
 fn tells_binary_ciphertext_from_files() {
     let stored = KEY.encrypt_bytes(&counting::<200>(), None, counting());
-    assert_eq!(classify_bytes(&stored, Some(&KEYS), &[]), Classified::Verified(counting::<200>().to_vec()));
+    assert_eq!(
+        classify_bytes(&stored, Some(&KEYS), &[]),
+        Classified::Verified(counting::<200>().to_vec())
+    );
     assert_eq!(classify_bytes(&stored, None, &[]), Classified::LooksEncrypted);
     // A key file of a length that fits, a 32-byte hash, a DER sequence that fills its file, a Java key store.
     let mut der = vec![0x30, 0x82, 0x00, 0x5c];
     der.resize(96, 0xfa);
     let mut store = vec![0xfe, 0xed, 0xfe, 0xed];
     store.resize(96, 0xfa);
-    for raw in [b"-----BEGIN PRIVATE KEY-----\n".repeat(16), vec![0xfa; 32], der, store, Vec::new()] {
-        assert_eq!(classify_bytes(&raw, Some(&KEYS), &[]), Classified::Plaintext, "{} bytes", raw.len());
+    for raw in [
+        b"-----BEGIN PRIVATE KEY-----\n".repeat(16),
+        vec![0xfa; 32],
+        der,
+        store,
+        Vec::new(),
+    ] {
+        assert_eq!(
+            classify_bytes(&raw, Some(&KEYS), &[]),
+            Classified::Plaintext,
+            "{} bytes",
+            raw.len()
+        );
     }
 }
 

@@ -140,9 +140,21 @@ impl AppDbAddress {
     /// [`AddressError::H2Kind`], or [`AddressError::Missing`] for an empty path.
     pub fn from_h2_location(location: &str) -> Result<Self, AddressError> {
         let location = location.split_once(';').map_or(location, |(path, _)| path);
-        for kind in ["mem:", "tcp:", "ssl:", "zip:", "nio:", "nioMapped:", "split:", "async:", "classpath:"] {
+        for kind in [
+            "mem:",
+            "tcp:",
+            "ssl:",
+            "zip:",
+            "nio:",
+            "nioMapped:",
+            "split:",
+            "async:",
+            "classpath:",
+        ] {
             if location.starts_with(kind) {
-                return Err(AddressError::H2Kind { kind: kind.to_owned() });
+                return Err(AddressError::H2Kind {
+                    kind: kind.to_owned(),
+                });
             }
         }
         let path = location.strip_prefix("file:").unwrap_or(location);

@@ -62,12 +62,26 @@ fn every_form_of_uri_is_read() {
                 AppDbAddress::Postgres(server(POSTGRES_PORT))
             );
         }
-        assert_eq!(uri(&format!("{prefix}mysql://me:p@db:3307/mb")), AppDbAddress::MySql(server(3307)));
+        assert_eq!(
+            uri(&format!("{prefix}mysql://me:p@db:3307/mb")),
+            AppDbAddress::MySql(server(3307))
+        );
     }
-    assert_eq!(uri("jdbc:postgresql://db/mb?user=me&password=p"), AppDbAddress::Postgres(server(POSTGRES_PORT)));
-    assert_eq!(uri("postgres://db:1234/mb?user=me&password=p"), AppDbAddress::Postgres(server(1234)));
-    assert_eq!(uri("jdbc:h2:file:/data/mb;IFEXISTS=TRUE"), AppDbAddress::h2("/data/mb"));
-    let AppDbAddress::Postgres(v6) = uri("postgres://[::1]:5433/mb") else { panic!("not Postgres") };
+    assert_eq!(
+        uri("jdbc:postgresql://db/mb?user=me&password=p"),
+        AppDbAddress::Postgres(server(POSTGRES_PORT))
+    );
+    assert_eq!(
+        uri("postgres://db:1234/mb?user=me&password=p"),
+        AppDbAddress::Postgres(server(1234))
+    );
+    assert_eq!(
+        uri("jdbc:h2:file:/data/mb;IFEXISTS=TRUE"),
+        AppDbAddress::h2("/data/mb")
+    );
+    let AppDbAddress::Postgres(v6) = uri("postgres://[::1]:5433/mb") else {
+        panic!("not Postgres")
+    };
     assert_eq!((v6.host.as_str(), v6.port), ("::1", 5433));
 }
 
@@ -83,12 +97,14 @@ fn parameters_are_understood_or_named() {
         ("sslMode=VERIFY_IDENTITY", SslMode::VerifyFull),
     ];
     for (query, expected) in facts {
-        let AppDbAddress::Postgres(server) = uri(&format!("postgres://db/mb?{query}")) else { panic!("not Postgres") };
+        let AppDbAddress::Postgres(server) = uri(&format!("postgres://db/mb?{query}")) else {
+            panic!("not Postgres")
+        };
         assert_eq!(server.ssl, expected, "{query}");
     }
-    let AppDbAddress::Postgres(server) =
-        uri("postgres://db/mb?currentSchema=meta%62ase&tcpKeepAlive=true&sslrootcert=/ca.pem&password=a%2Bb+c")
-    else {
+    let AppDbAddress::Postgres(server) = uri(
+        "postgres://db/mb?currentSchema=meta%62ase&tcpKeepAlive=true&sslrootcert=/ca.pem&password=a%2Bb+c",
+    ) else {
         panic!("not Postgres")
     };
     assert_eq!(server.schema.as_deref(), Some("metabase"));
@@ -107,27 +123,64 @@ fn odd_passwords_leave_the_host_where_it_is() {
         ("postgres://me:@db/mb", "", ""),
     ];
     for (text, as_written, decoded) in facts {
-        let AppDbAddress::Postgres(metabase) = uri(text) else { panic!("not Postgres") };
-        let AppDbAddress::Postgres(cli) = AppDbAddress::from_cli_url(text).unwrap() else { panic!("not Postgres") };
+        let AppDbAddress::Postgres(metabase) = uri(text) else {
+            panic!("not Postgres")
+        };
+        let AppDbAddress::Postgres(cli) = AppDbAddress::from_cli_url(text).unwrap() else {
+            panic!("not Postgres")
+        };
         for (server, password) in [(metabase, as_written), (cli, decoded)] {
             assert_eq!(server.user.as_deref(), Some("me"), "{text}");
             assert_eq!(server.password, Some(Secret::new(password)), "{text}");
-            assert_eq!((server.host.as_str(), server.database.as_str()), ("db", "mb"), "{text}");
+            assert_eq!(
+                (server.host.as_str(), server.database.as_str()),
+                ("db", "mb"),
+                "{text}"
+            );
         }
     }
-    let AppDbAddress::Postgres(server) = uri("postgres://db:5432/mb?user=me@example.com") else { panic!("not Postgres") };
-    assert_eq!((server.host.as_str(), server.user.as_deref()), ("db", Some("me@example.com")));
+    let AppDbAddress::Postgres(server) = uri("postgres://db:5432/mb?user=me@example.com") else {
+        panic!("not Postgres")
+    };
+    assert_eq!(
+        (server.host.as_str(), server.user.as_deref()),
+        ("db", Some("me@example.com"))
+    );
 }
 
 #[test]
 fn the_command_line_takes_h2_paths_in_every_form() {
-    for text in ["h2:dir/mb", "h2:file:dir/mb", "h2:dir/mb.mv.db", "h2:file:dir/mb.mv.db", "jdbc:h2:file:dir/mb"] {
-        assert_eq!(AppDbAddress::from_cli_url(text), Ok(AppDbAddress::h2("dir/mb")), "{text}");
+    for text in [
+        "h2:dir/mb",
+        "h2:file:dir/mb",
+        "h2:dir/mb.mv.db",
+        "h2:file:dir/mb.mv.db",
+        "jdbc:h2:file:dir/mb",
+    ] {
+        assert_eq!(
+            AppDbAddress::from_cli_url(text),
+            Ok(AppDbAddress::h2("dir/mb")),
+            "{text}"
+        );
     }
-    for text in ["h2:mem:x", "h2:tcp://host/x", "h2:", "h2:.mv.db", "sqlite:x", "postgres:/x", "postgres://db", "x"] {
+    for text in [
+        "h2:mem:x",
+        "h2:tcp://host/x",
+        "h2:",
+        "h2:.mv.db",
+        "sqlite:x",
+        "postgres:/x",
+        "postgres://db",
+        "x",
+    ] {
         assert!(AppDbAddress::from_cli_url(text).is_err(), "{text}");
     }
-    for text in ["postgres://db:0/mb", "postgres://db:x/mb", "postgres://db/mb?ssl=maybe", "postgres://db/%zz"] {
+    for text in [
+        "postgres://db:0/mb",
+        "postgres://db:x/mb",
+        "postgres://db/mb?ssl=maybe",
+        "postgres://db/%zz",
+    ] {
         assert!(AppDbAddress::from_cli_url(text).is_err(), "{text}");
     }
 }
@@ -135,7 +188,13 @@ fn the_command_line_takes_h2_paths_in_every_form() {
 #[test]
 fn user_and_password_variables_win_over_the_uri() {
     let uri = ("MB_DB_CONNECTION_URI", "postgres://other:secret@db/mb");
-    let env = read(&[uri, ("MB_DB_USER", "me"), ("MB_DB_PASS", "p"), ("MB_DB_TYPE", "h2")]).unwrap();
+    let env = read(&[
+        uri,
+        ("MB_DB_USER", "me"),
+        ("MB_DB_PASS", "p"),
+        ("MB_DB_TYPE", "h2"),
+    ])
+    .unwrap();
     assert_eq!(env.app_db, AppDbAddress::Postgres(server(POSTGRES_PORT)));
 }
 
@@ -186,13 +245,20 @@ fn everything_wrong_is_reported_at_once_and_without_secrets() {
         ]
     );
     let shown = format!("{errors} {errors:?}");
-    assert!(!shown.contains("hunter2") && !shown.contains("tooshort"), "{shown}");
+    assert!(
+        !shown.contains("hunter2") && !shown.contains("tooshort"),
+        "{shown}"
+    );
 }
 
 #[test]
 fn no_form_of_output_shows_a_password() {
     let uri = "postgres://me:hunter2@db/mb?password=hunter2";
-    let env = read(&[("MB_DB_CONNECTION_URI", uri), ("MB_ENCRYPTION_SECRET_KEY", "hunter2hunter2hunter2")]).unwrap();
+    let env = read(&[
+        ("MB_DB_CONNECTION_URI", uri),
+        ("MB_ENCRYPTION_SECRET_KEY", "hunter2hunter2hunter2"),
+    ])
+    .unwrap();
     assert_eq!(env.app_db.to_string(), "postgres://me@db:5432/mb");
     let broken = read(&[("MB_DB_CONNECTION_URI", "postgres://me:hunter2@db:port/mb")]).unwrap_err();
     let shown = format!("{env:?} {broken} {broken:?}");
@@ -215,5 +281,8 @@ fn the_remaining_keys_are_read() {
     assert_eq!(env.migration_dump_version.as_deref(), Some("v0.55.3"));
     assert_eq!(env.read_only_mode, Some(ReadOnlyMode::On));
     assert_eq!(env.max_session_age_minutes, 60);
-    assert_eq!(env.session_secret, Some(Secret::new("a session secret of its own")));
+    assert_eq!(
+        env.session_secret,
+        Some(Secret::new("a session secret of its own"))
+    );
 }

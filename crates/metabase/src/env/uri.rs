@@ -51,7 +51,11 @@ fn server_address(rest: &str, server: Server, decoding: Decoding) -> Result<Serv
     };
     let (host, port) = split_port(host_and_port, default_port)?;
     let mut address = ServerAddress {
-        host: if host.is_empty() { "localhost".to_owned() } else { host.to_owned() },
+        host: if host.is_empty() {
+            "localhost".to_owned()
+        } else {
+            host.to_owned()
+        },
         port,
         database: percent_decode(database, "database name")?,
         user: None,
@@ -62,13 +66,18 @@ fn server_address(rest: &str, server: Server, decoding: Decoding) -> Result<Serv
         ignored_parameters: Vec::new(),
     };
     if let Some(login) = login {
-        let (user, password) = login.split_once(':').map_or((login, None), |(user, pass)| (user, Some(pass)));
+        let (user, password) = login
+            .split_once(':')
+            .map_or((login, None), |(user, pass)| (user, Some(pass)));
         let decode = |text: &str, part| match decoding {
             Decoding::AsWritten => Ok(text.to_owned()),
             Decoding::Percent => percent_decode(text, part),
         };
         address.user = Some(decode(user, "user")?).filter(|user| !user.is_empty());
-        address.password = password.map(|password| decode(password, "password")).transpose()?.map(Secret::new);
+        address.password = password
+            .map(|password| decode(password, "password"))
+            .transpose()?
+            .map(Secret::new);
     }
     apply_query(query, server, &mut address)?;
     if address.database.is_empty() {
@@ -103,13 +112,18 @@ fn split_port(text: &str, default_port: u16) -> Result<(&str, u16), AddressError
     let (host, port) = match text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
         Some((host, "")) => (host, None),
         Some((host, behind)) => (host, Some(behind.strip_prefix(':').ok_or(AddressError::Port)?)),
-        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+        None => text
+            .split_once(':')
+            .map_or((text, None), |(host, port)| (host, Some(port))),
     };
     match port {
         None => Ok((host, default_port)),
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            digits.parse().ok().filter(|port| *port != 0).map(|port| (host, port)).ok_or(AddressError::Port)
-        }
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits
+            .parse()
+            .ok()
+            .filter(|port| *port != 0)
+            .map(|port| (host, port))
+            .ok_or(AddressError::Port),
         Some(_) => Err(AddressError::Port),
     }
 }
@@ -149,7 +163,11 @@ fn truth(name: &'static str, value: &str) -> Result<bool, AddressError> {
     match value {
         "" | "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
-        _ => Err(AddressError::Parameter { name, value: value.to_owned(), expected: "true or false" }),
+        _ => Err(AddressError::Parameter {
+            name,
+            value: value.to_owned(),
+            expected: "true or false",
+        }),
     }
 }
 
@@ -180,7 +198,9 @@ fn percent_decode(text: &str, part: &'static str) -> Result<String, AddressError
     let mut rest = text.as_bytes();
     while let [first, behind @ ..] = rest {
         if *first == b'%' {
-            let Some((digits, behind)) = behind.split_first_chunk::<2>() else { return Err(malformed) };
+            let Some((digits, behind)) = behind.split_first_chunk::<2>() else {
+                return Err(malformed);
+            };
             let mut byte = [0];
             hex::decode_to_slice(digits, &mut byte).map_err(|_| malformed.clone())?;
             bytes.push(byte[0]);

@@ -65,7 +65,9 @@ pub fn judge_nodes(observations: &[Observation]) -> BTreeMap<String, Liveness> {
             node.silence_ms = silence_ms(check_in.interval_ms);
         }
     }
-    let Some(last) = observations.last() else { return BTreeMap::new() };
+    let Some(last) = observations.last() else {
+        return BTreeMap::new();
+    };
     watched
         .into_iter()
         .map(|(instance, node)| {

@@ -84,10 +84,18 @@ impl ResumePlan {
 /// How everything is now. Call it before pausing, never after.
 #[must_use]
 pub fn paused_now(triggers: &[TriggerRow], paused_groups: &BTreeSet<String>) -> PausedBefore {
-    let mut saved: Vec<SavedTrigger> =
-        triggers.iter().map(|row| SavedTrigger { key: row.key.clone(), state: row.state }).collect();
+    let mut saved: Vec<SavedTrigger> = triggers
+        .iter()
+        .map(|row| SavedTrigger {
+            key: row.key.clone(),
+            state: row.state,
+        })
+        .collect();
     saved.sort_by(|a, b| a.key.cmp(&b.key));
-    PausedBefore { groups: paused_groups.clone(), triggers: saved }
+    PausedBefore {
+        groups: paused_groups.clone(),
+        triggers: saved,
+    }
 }
 
 /// Pauses every trigger, and through the groups and the marker every trigger to come. Applied twice, the second
@@ -107,7 +115,11 @@ pub fn pause_plan(triggers: &[TriggerRow], paused_groups: &BTreeSet<String>) -> 
                 | TriggerState::Error
                 | TriggerState::Deleted => return None,
             };
-            Some(StateChange { key: row.key.clone(), from: row.state, to })
+            Some(StateChange {
+                key: row.key.clone(),
+                from: row.state,
+                to,
+            })
         })
         .collect();
     let groups: BTreeSet<&str> = triggers.iter().map(|row| row.key.group.as_str()).collect();
@@ -118,7 +130,10 @@ pub fn pause_plan(triggers: &[TriggerRow], paused_groups: &BTreeSet<String>) -> 
         .filter(|group| !paused_groups.contains(*group))
         .map(str::to_owned)
         .collect();
-    PausePlan { states, insert_groups }
+    PausePlan {
+        states,
+        insert_groups,
+    }
 }
 
 /// Resumes what was not paused before. Triggers that came meanwhile are resumed too, unless they would have been
@@ -135,11 +150,21 @@ pub fn resume_plan(
     let states = triggers
         .iter()
         .filter(|row| row.state.is_paused() && !stays_paused(before, &row.key))
-        .map(|row| StateChange { key: row.key.clone(), from: row.state, to: resumed_state(row, &fired_jobs) })
+        .map(|row| StateChange {
+            key: row.key.clone(),
+            from: row.state,
+            to: resumed_state(row, &fired_jobs),
+        })
         .collect();
-    let delete_groups =
-        paused_groups.iter().filter(|group| !stays_listed(before, group, triggers)).cloned().collect();
-    ResumePlan { states, delete_groups }
+    let delete_groups = paused_groups
+        .iter()
+        .filter(|group| !stays_listed(before, group, triggers))
+        .cloned()
+        .collect();
+    ResumePlan {
+        states,
+        delete_groups,
+    }
 }
 
 fn stays_paused(before: &PausedBefore, key: &TriggerKey) -> bool {
@@ -157,7 +182,9 @@ fn stays_listed(before: &PausedBefore, group: &str, triggers: &[TriggerRow]) -> 
     // Where all groups were paused before, Quartz itself lists the group of each trigger that it stores.
     let listed_by_quartz = || {
         before.groups.contains(ALL_GROUPS_PAUSED)
-            && triggers.iter().any(|row| row.key.group == group && before.state(&row.key).is_none())
+            && triggers
+                .iter()
+                .any(|row| row.key.group == group && before.state(&row.key).is_none())
     };
     before.groups.contains(group) || listed_by_quartz()
 }

@@ -81,12 +81,23 @@ impl Rows {
 }
 
 fn key(group: &str, name: &str) -> TriggerKey {
-    TriggerKey { group: group.to_owned(), name: name.to_owned() }
+    TriggerKey {
+        group: group.to_owned(),
+        name: name.to_owned(),
+    }
 }
 
 fn row(group: &str, name: &str, state: TriggerState, concurrency: Concurrency) -> TriggerRow {
-    let job = JobKey { group: "jobs".to_owned(), name: format!("job of {group} {name}") };
-    TriggerRow { key: key(group, name), job, concurrency, state }
+    let job = JobKey {
+        group: "jobs".to_owned(),
+        name: format!("job of {group} {name}"),
+    };
+    TriggerRow {
+        key: key(group, name),
+        job,
+        concurrency,
+        state,
+    }
 }
 
 /// Any schedule that Quartz can be in. A job of a blocked trigger runs, and only of those.
@@ -95,21 +106,39 @@ fn schedule() -> impl Strategy<Value = Rows> {
     let trigger = ((0..4u8), (0..6u8), state);
     let groups = prop::collection::btree_set(0..5u8, 0..3);
     (prop::collection::vec(trigger, 0..12), groups).prop_map(|(triggers, groups)| {
-        let mut rows = Rows { triggers: BTreeMap::new(), groups: BTreeSet::new(), fired: Vec::new() };
+        let mut rows = Rows {
+            triggers: BTreeMap::new(),
+            groups: BTreeSet::new(),
+            fired: Vec::new(),
+        };
         for (group, name, state) in triggers {
             let blocked = matches!(state, TriggerState::Blocked | TriggerState::PausedBlocked);
-            let concurrency = if blocked { Concurrency::NonConcurrent } else { Concurrency::Concurrent };
+            let concurrency = if blocked {
+                Concurrency::NonConcurrent
+            } else {
+                Concurrency::Concurrent
+            };
             let row = row(&format!("g{group}"), &format!("t{name}"), state, concurrency);
             rows.triggers.insert(row.key.clone(), row);
         }
         for row in rows.triggers.values() {
             if row.concurrency == Concurrency::NonConcurrent {
                 let state = FiredState::Executing;
-                rows.fired.push(FiredRow { instance: "n1".to_owned(), state, job: Some(row.job.clone()) });
+                rows.fired.push(FiredRow {
+                    instance: "n1".to_owned(),
+                    state,
+                    job: Some(row.job.clone()),
+                });
             }
         }
         // Group 4 stands for the marker.
-        let name = |group: u8| if group == 4 { ALL_GROUPS_PAUSED.to_owned() } else { format!("g{group}") };
+        let name = |group: u8| {
+            if group == 4 {
+                ALL_GROUPS_PAUSED.to_owned()
+            } else {
+                format!("g{group}")
+            }
+        };
         rows.groups = groups.into_iter().map(name).collect();
         rows
     })
@@ -183,9 +212,14 @@ proptest! {
 #[test]
 fn a_trigger_that_ran_in_a_paused_group_runs_again() {
     // An operator paused a group and resumed one trigger of it: the group's row alone would leave that one paused.
-    let mut rows = Rows { triggers: BTreeMap::new(), groups: BTreeSet::from(["g".to_owned()]), fired: Vec::new() };
+    let mut rows = Rows {
+        triggers: BTreeMap::new(),
+        groups: BTreeSet::from(["g".to_owned()]),
+        fired: Vec::new(),
+    };
     for (name, state) in [("runs", TriggerState::Waiting), ("paused", TriggerState::Paused)] {
-        rows.triggers.insert(key("g", name), row("g", name, state, Concurrency::Concurrent));
+        rows.triggers
+            .insert(key("g", name), row("g", name, state, Concurrency::Concurrent));
     }
     let (before, expected) = (rows.now(), rows.clone());
     rows.pause();
@@ -195,8 +229,15 @@ fn a_trigger_that_ran_in_a_paused_group_runs_again() {
 
 #[test]
 fn what_somebody_else_resumed_is_not_paused_again() {
-    let mut rows = Rows { triggers: BTreeMap::new(), groups: BTreeSet::from(["g".to_owned()]), fired: Vec::new() };
-    rows.triggers.insert(key("g", "t"), row("g", "t", TriggerState::Paused, Concurrency::Concurrent));
+    let mut rows = Rows {
+        triggers: BTreeMap::new(),
+        groups: BTreeSet::from(["g".to_owned()]),
+        fired: Vec::new(),
+    };
+    rows.triggers.insert(
+        key("g", "t"),
+        row("g", "t", TriggerState::Paused, Concurrency::Concurrent),
+    );
     let before = rows.now();
     rows.pause();
     rows.groups.clear();
@@ -206,11 +247,20 @@ fn what_somebody_else_resumed_is_not_paused_again() {
 
 #[test]
 fn names_are_spelled_as_each_database_does() {
-    assert_eq!(QuartzTable::PausedTriggerGroups.name(Dialect::Postgres), "qrtz_paused_trigger_grps");
-    assert_eq!(QuartzTable::SchedulerState.name(Dialect::MySql), "QRTZ_SCHEDULER_STATE");
+    assert_eq!(
+        QuartzTable::PausedTriggerGroups.name(Dialect::Postgres),
+        "qrtz_paused_trigger_grps"
+    );
+    assert_eq!(
+        QuartzTable::SchedulerState.name(Dialect::MySql),
+        "QRTZ_SCHEDULER_STATE"
+    );
     assert_eq!(QuartzTable::Triggers.name(Dialect::H2), "QRTZ_TRIGGERS");
     assert_eq!(column("trigger_state", Dialect::MySql), "TRIGGER_STATE");
-    let names: BTreeSet<String> = QuartzTable::ALL.iter().map(|table| table.name(Dialect::H2)).collect();
+    let names: BTreeSet<String> = QuartzTable::ALL
+        .iter()
+        .map(|table| table.name(Dialect::H2))
+        .collect();
     assert_eq!(names.len(), QuartzTable::ALL.len());
     for state in TriggerState::ALL {
         assert_eq!(TriggerState::from_stored(state.as_str()), Some(state));
@@ -225,17 +275,40 @@ fn look(at_ms: i64, check_ins: &[(&str, i64)]) -> Observation {
         last_ms,
         interval_ms: CHECKIN_INTERVAL_MS,
     };
-    Observation { at_ms, check_ins: check_ins.iter().map(check_in).collect() }
+    Observation {
+        at_ms,
+        check_ins: check_ins.iter().map(check_in).collect(),
+    }
 }
 
 #[test]
 fn a_node_is_alive_when_its_check_in_advances_whatever_its_clock_says() {
     let looks = [
-        look(0, &[("ahead by years", 9_000_000), ("behind", 10), ("dead", 500), ("leaves", 1), ("slow", 7)]),
-        look(8_000, &[("ahead by years", 9_007_500), ("behind", 7_510), ("dead", 500), ("new", 3)]),
+        look(
+            0,
+            &[
+                ("ahead by years", 9_000_000),
+                ("behind", 10),
+                ("dead", 500),
+                ("leaves", 1),
+                ("slow", 7),
+            ],
+        ),
+        look(
+            8_000,
+            &[
+                ("ahead by years", 9_007_500),
+                ("behind", 7_510),
+                ("dead", 500),
+                ("new", 3),
+            ],
+        ),
     ];
     let first = judge_nodes(&looks[..1]);
-    assert!(first.values().all(|node| *node == Liveness::Undecided), "{first:?}");
+    assert!(
+        first.values().all(|node| *node == Liveness::Undecided),
+        "{first:?}"
+    );
 
     let second = judge_nodes(&looks);
     assert_eq!(second["ahead by years"], Liveness::Live);
@@ -245,7 +318,10 @@ fn a_node_is_alive_when_its_check_in_advances_whatever_its_clock_says() {
     assert_eq!(second["leaves"], Liveness::Gone);
 
     let enough_ms = longest_silence_ms(&looks[0]);
-    let third = judge_nodes(&[looks[0].clone(), look(enough_ms, &[("ahead by years", 9_015_000), ("dead", 500)])]);
+    let third = judge_nodes(&[
+        looks[0].clone(),
+        look(enough_ms, &[("ahead by years", 9_015_000), ("dead", 500)]),
+    ]);
     assert_eq!(third["ahead by years"], Liveness::Live);
     assert_eq!(third["dead"], Liveness::Silent);
     assert!(judge_nodes(&[]).is_empty());
@@ -253,7 +329,11 @@ fn a_node_is_alive_when_its_check_in_advances_whatever_its_clock_says() {
 
 #[test]
 fn a_node_that_falls_silent_is_not_alive_for_good() {
-    let looks = [look(0, &[("n", 1)]), look(7_500, &[("n", 2)]), look(30_000, &[("n", 2)])];
+    let looks = [
+        look(0, &[("n", 1)]),
+        look(7_500, &[("n", 2)]),
+        look(30_000, &[("n", 2)]),
+    ];
     assert_eq!(judge_nodes(&looks[..2])["n"], Liveness::Live);
     assert_eq!(judge_nodes(&looks)["n"], Liveness::Silent);
 }
@@ -265,7 +345,11 @@ fn only_running_jobs_of_nodes_that_may_live_are_waited_for() {
         ("unsure".to_owned(), Liveness::Undecided),
         ("dead".to_owned(), Liveness::Silent),
     ]);
-    let fired = |instance: &str, state| FiredRow { instance: instance.to_owned(), state, job: None };
+    let fired = |instance: &str, state| FiredRow {
+        instance: instance.to_owned(),
+        state,
+        job: None,
+    };
     let rows = [
         fired("live", FiredState::Executing),
         fired("live", FiredState::Acquired),

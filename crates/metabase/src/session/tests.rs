@@ -40,7 +40,14 @@ fn a_value_is_taken_for_an_id_only_where_metabase_does() {
 fn only_whole_uuids_are_well_formed() {
     assert!(is_well_formed_uuid(COOKIE));
     assert!(is_well_formed_uuid(&COOKIE.to_uppercase()));
-    for value in ["", "1-1-1-1-1", &COOKIE[1..], &COOKIE.replace('-', "0"), &format!("{COOKIE} "), &"-".repeat(36)] {
+    for value in [
+        "",
+        "1-1-1-1-1",
+        &COOKIE[1..],
+        &COOKIE.replace('-', "0"),
+        &format!("{COOKIE} "),
+        &"-".repeat(36),
+    ] {
         assert!(!is_well_formed_uuid(value), "{value:?}");
     }
 }
@@ -49,7 +56,9 @@ fn only_whole_uuids_are_well_formed() {
 fn a_session_secret_replaces_the_plain_hash() {
     let key = DerivedKey::derive(&Secret::new("a session secret of enough length")).unwrap();
     let lookups = session_lookups(COOKIE, SessionSchema::KeyHashed, Some(&key));
-    let SessionLookup::KeyHashed(hash) = &lookups[0] else { panic!("no hash first: {lookups:?}") };
+    let SessionLookup::KeyHashed(hash) = &lookups[0] else {
+        panic!("no hash first: {lookups:?}")
+    };
     assert_eq!(hash.len(), 128);
     assert!(!lookups.contains(&SessionLookup::KeyHashed(session_hash(COOKIE))));
 }
@@ -61,15 +70,61 @@ fn judges_by_age_end_purpose_and_standing() {
     let facts = [
         (VALID, now - 1, Ok(UserRights::Superuser)),
         (VALID, now, Err(SessionRefused::Expired)),
-        (SessionFacts { rights: UserRights::Ordinary, ..VALID }, now - 1, Ok(UserRights::Ordinary)),
-        (SessionFacts { user: UserStanding::Inactive, ..VALID }, now - 1, Err(SessionRefused::Inactive)),
-        (SessionFacts { purpose: SessionPurpose::Embedded, ..VALID }, now - 1, Err(SessionRefused::Embedded)),
-        (SessionFacts { ended_at_ms: Some(5), ..VALID }, now - 1, Err(SessionRefused::Ended)),
-        (SessionFacts { expires_at_ms: Some(now - 1), ..VALID }, now - 1, Err(SessionRefused::Expired)),
-        (SessionFacts { expires_at_ms: Some(now), ..VALID }, now - 1, Ok(UserRights::Superuser)),
+        (
+            SessionFacts {
+                rights: UserRights::Ordinary,
+                ..VALID
+            },
+            now - 1,
+            Ok(UserRights::Ordinary),
+        ),
+        (
+            SessionFacts {
+                user: UserStanding::Inactive,
+                ..VALID
+            },
+            now - 1,
+            Err(SessionRefused::Inactive),
+        ),
+        (
+            SessionFacts {
+                purpose: SessionPurpose::Embedded,
+                ..VALID
+            },
+            now - 1,
+            Err(SessionRefused::Embedded),
+        ),
+        (
+            SessionFacts {
+                ended_at_ms: Some(5),
+                ..VALID
+            },
+            now - 1,
+            Err(SessionRefused::Ended),
+        ),
+        (
+            SessionFacts {
+                expires_at_ms: Some(now - 1),
+                ..VALID
+            },
+            now - 1,
+            Err(SessionRefused::Expired),
+        ),
+        (
+            SessionFacts {
+                expires_at_ms: Some(now),
+                ..VALID
+            },
+            now - 1,
+            Ok(UserRights::Superuser),
+        ),
     ];
     for (session, now_ms, expected) in facts {
-        assert_eq!(judge_session(&session, now_ms, MAX_SESSION_AGE_MINUTES), expected, "{session:?} at {now_ms}");
+        assert_eq!(
+            judge_session(&session, now_ms, MAX_SESSION_AGE_MINUTES),
+            expected,
+            "{session:?} at {now_ms}"
+        );
     }
 }
 

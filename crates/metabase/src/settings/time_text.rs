@@ -34,15 +34,24 @@ impl TimeText {
         let field = |from: usize, to: usize| digits(text.get(from..to)?);
         let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
         let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
-        let is_date = year >= 1 && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
+        let is_date =
+            year >= 1 && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
         if !is_date || hour > 23 || minute > 59 || second > 59 {
             return None;
         }
         let wall_seconds =
             days_from_civil(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
         let (micros, rest) = fraction(text.get(19..)?)?;
-        let offset = if rest.is_empty() { None } else { Some((rest.to_owned(), offset_seconds(rest)?)) };
-        Some(Self { wall_seconds, micros, offset })
+        let offset = if rest.is_empty() {
+            None
+        } else {
+            Some((rest.to_owned(), offset_seconds(rest)?))
+        };
+        Some(Self {
+            wall_seconds,
+            micros,
+            offset,
+        })
     }
 
     /// The database's present time in its own notation, rounded down to a second.
@@ -54,9 +63,11 @@ impl TimeText {
                 micros: None,
                 offset: None,
             },
-            Dialect::Postgres | Dialect::H2 => {
-                Self { wall_seconds: utc_seconds, micros: Some(0), offset: Some(("+00".to_owned(), 0)) }
-            }
+            Dialect::Postgres | Dialect::H2 => Self {
+                wall_seconds: utc_seconds,
+                micros: Some(0),
+                offset: Some(("+00".to_owned(), 0)),
+            },
         }
     }
 
@@ -76,7 +87,11 @@ impl TimeText {
     /// collation that ignores punctuation would otherwise read the offset as a fraction.
     pub(super) fn next_second(&self) -> Self {
         let micros = (self.micros.is_some() || self.offset.is_some()).then_some(0);
-        Self { wall_seconds: self.wall_seconds + 1, micros, offset: self.offset.clone() }
+        Self {
+            wall_seconds: self.wall_seconds + 1,
+            micros,
+            offset: self.offset.clone(),
+        }
     }
 }
 
@@ -85,7 +100,10 @@ impl fmt::Display for TimeText {
         let (year, month, day) = civil_from_days(self.wall_seconds.div_euclid(SECONDS_PER_DAY));
         let second = self.wall_seconds.rem_euclid(SECONDS_PER_DAY);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")?;
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
+        )?;
         if let Some(micros) = self.micros {
             write!(f, ".{micros:06}")?;
         }
@@ -95,12 +113,17 @@ impl fmt::Display for TimeText {
 
 fn digits(text: &str) -> Option<i64> {
     // `parse` alone would also take a sign.
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
 /// Splits `.042236+00` into its microseconds and the rest.
 fn fraction(text: &str) -> Option<(Option<i64>, &str)> {
-    let Some(text) = text.strip_prefix('.') else { return Some((None, text)) };
+    let Some(text) = text.strip_prefix('.') else {
+        return Some((None, text));
+    };
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (fraction, rest) = text.split_at(end);
     if fraction.is_empty() || fraction.len() > 6 {
@@ -116,7 +139,9 @@ fn offset_seconds(text: &str) -> Option<i32> {
         ("-", body) => (-1, body),
         _ => return None,
     };
-    let mut parts = body.split(':').map(|part| if part.len() == 2 { digits(part) } else { None });
+    let mut parts = body
+        .split(':')
+        .map(|part| if part.len() == 2 { digits(part) } else { None });
     let hours = parts.next()??;
     let minutes = parts.next().unwrap_or(Some(0))?;
     let seconds = parts.next().unwrap_or(Some(0))?;
@@ -138,7 +163,11 @@ fn days_in_month(year: i64, month: i64) -> i64 {
 /// Days since 1970-01-01 in the proleptic Gregorian calendar, counting years from March so that the leap day is a
 /// year's last.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_year = (153 * month + 2) / 5 + day - 1;
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
@@ -153,5 +182,9 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
     let year = era * 400 + year_of_era;
-    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
+    if month < 10 {
+        (year, month + 3, day)
+    } else {
+        (year + 1, month - 9, day)
+    }
 }
