@@ -14,6 +14,8 @@ pub mod part_plan;
 pub mod plan;
 pub mod ports;
 pub mod progress;
+pub mod quiesce;
+pub mod read_only;
 pub mod retry;
 pub mod row_batch;
 pub mod samples;
