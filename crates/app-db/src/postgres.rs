@@ -1,0 +1,25 @@
+//! Postgres: its rows as a source of a copy, and Metabase's and our own rows in it.
+
+mod connect;
+mod copy_binary;
+mod read;
+mod schema;
+mod snapshot;
+mod types;
+
+mod app_db;
+mod authenticator;
+mod journal;
+mod lease;
+mod migrations;
+mod own_tables;
+mod read_only;
+mod scheduler;
+mod undo_script;
+
+pub use app_db::PostgresAppDb;
+pub use authenticator::PostgresAuthenticator;
+pub use connect::PostgresServer;
+pub use scheduler::PostgresQuartz;
+pub use snapshot::PostgresSource;
+pub use undo_script::PostgresUndoScript;
