@@ -1,0 +1,319 @@
+//! An H2 file as the target of a copy.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use metaferry_domain::ports::{FinishedTarget, TableWriter, Target};
+use metaferry_domain::row_batch::{Cell, RowBatch};
+use metaferry_domain::schema::Catalogue;
+use metaferry_domain::{ErrorKind, PortError};
+use metaferry_h2_file::{self as h2_file, DatabaseWriter, SqlType, Value, WriteError, WriteOptions};
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use super::{convert, error, off_thread, schema};
+use crate::sql::{Computed, Program};
+
+/// Longest key that an error message quotes, in characters.
+const KEY_CHARACTERS_MAX: usize = 80;
+
+/// Writes a new H2 file. It appears under its name when [`Target::finish`] has synced it; an existing file is
+/// refused and never touched.
+#[derive(Debug)]
+pub struct H2Target {
+    path: PathBuf,
+    options: WriteOptions,
+    prepared: Option<Prepared>,
+}
+
+#[derive(Debug)]
+struct Prepared {
+    writer: DatabaseWriter,
+    tables: Vec<TablePlan>,
+}
+
+/// What a table's writers need to know.
+#[derive(Debug)]
+struct TablePlan {
+    key: String,
+    columns: Vec<ColumnPlan>,
+    /// Positions of the primary key's columns.
+    primary_key: Vec<usize>,
+    generated: Vec<(usize, Program)>,
+}
+
+#[derive(Debug, Clone)]
+struct ColumnPlan {
+    key: String,
+    sql_type: SqlType,
+}
+
+impl H2Target {
+    /// A target for a file that does not exist yet, usually named `….mv.db`, to be opened by the user with no
+    /// name and no password, as Metabase does.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self::with_options(path, WriteOptions::default())
+    }
+
+    /// The same with the file crate's own options: memory, folder for temporary files, user.
+    #[must_use]
+    pub fn with_options(path: impl Into<PathBuf>, options: WriteOptions) -> Self {
+        Self { path: path.into(), options, prepared: None }
+    }
+
+    fn prepared(&self) -> Result<&Prepared, PortError> {
+        self.prepared.as_ref().ok_or_else(|| unprepared(&self.path))
+    }
+}
+
+fn unprepared(path: &std::path::Path) -> PortError {
+    PortError::new(ErrorKind::Precondition, format!("{} has not been prepared yet", path.display()))
+}
+
+#[async_trait]
+impl Target for H2Target {
+    async fn prepare(&mut self, catalogue: &Catalogue) -> Result<Vec<String>, PortError> {
+        let translation = schema::translate(catalogue)?;
+        let tables = catalogue
+            .tables
+            .iter()
+            .zip(&translation.definition.tables)
+            .zip(translation.tables)
+            .map(|((table, definition), translated)| TablePlan {
+                key: table.name.key(),
+                columns: table
+                    .columns
+                    .iter()
+                    .zip(&definition.columns)
+                    .map(|(column, definition)| ColumnPlan {
+                        key: column.name.key(),
+                        sql_type: definition.sql_type.clone(),
+                    })
+                    .collect(),
+                primary_key: table
+                    .primary_key
+                    .iter()
+                    .flat_map(|key| &key.columns)
+                    .filter_map(|name| table.columns.iter().position(|column| column.name == *name))
+                    .collect(),
+                generated: translated.generated,
+            })
+            .collect();
+        let (path, options) = (self.path.clone(), self.options.clone());
+        let definition = translation.definition;
+        let writer =
+            off_thread(move || DatabaseWriter::create(&path, definition, options).map_err(error::write)).await?;
+        self.prepared = Some(Prepared { writer, tables });
+        Ok(translation.notes)
+    }
+
+    async fn table(&self, table: &str, columns: &[usize]) -> Result<Box<dyn TableWriter>, PortError> {
+        let prepared = self.prepared()?;
+        let key = table.to_lowercase();
+        let position = prepared.tables.iter().position(|plan| plan.key == key);
+        let position = position.ok_or_else(|| {
+            PortError::new(ErrorKind::NotFound, format!("table {key} is not among those prepared"))
+        })?;
+        let plan = &prepared.tables[position];
+        let rows = RowMaker::new(plan, columns)?;
+        let writer = prepared.writer.table(position).map_err(error::write)?;
+        Ok(Box::new(H2TableWriter { writer, rows }))
+    }
+
+    async fn finish(self: Box<Self>) -> Result<FinishedTarget, PortError> {
+        let prepared = self.prepared.ok_or_else(|| unprepared(&self.path))?;
+        let writer = prepared.writer;
+        let summary = off_thread(move || writer.finish().map_err(error::write)).await?;
+        Ok(FinishedTarget { bytes: summary.file_bytes, notes: Vec::new() })
+    }
+}
+
+/// Runs work on borrowed rows on this thread. On a runtime with several, its other tasks move away first.
+fn here<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
+/// Writes one table.
+#[derive(Debug)]
+struct H2TableWriter {
+    writer: h2_file::TableWriter,
+    rows: RowMaker,
+}
+
+#[async_trait]
+impl TableWriter for H2TableWriter {
+    async fn write(&mut self, batch: &RowBatch) -> Result<(), PortError> {
+        here(|| self.rows.push_all(batch, &mut self.writer))
+    }
+
+    async fn finish(self: Box<Self>) -> Result<u64, PortError> {
+        let rows = self.rows.written;
+        let writer = self.writer;
+        off_thread(move || writer.finish().map_err(error::write)).await?;
+        Ok(rows)
+    }
+}
+
+/// Where a column's value comes from.
+#[derive(Debug)]
+enum Origin {
+    /// A cell of the batch.
+    Cell(usize),
+    /// Computed from the row's other cells.
+    Computed(Program),
+    /// Nothing: NULL.
+    Nothing,
+}
+
+/// Makes H2 rows of a table out of batches.
+#[derive(Debug)]
+struct RowMaker {
+    table: String,
+    columns: Vec<ColumnPlan>,
+    origins: Vec<Origin>,
+    /// For each column of the table, where its cell is in a batch.
+    cells: Vec<Option<usize>>,
+    /// Cells that make up the primary key, to name a row in an error.
+    key_cells: Vec<usize>,
+    /// Cells in a batch's row.
+    width: usize,
+    written: u64,
+}
+
+impl RowMaker {
+    fn new(plan: &TablePlan, columns: &[usize]) -> Result<Self, PortError> {
+        let mut cells: Vec<Option<usize>> = vec![None; plan.columns.len()];
+        for (cell, column) in columns.iter().enumerate() {
+            match cells.get_mut(*column) {
+                Some(place @ None) => *place = Some(cell),
+                _ => {
+                    return Err(PortError::new(
+                        ErrorKind::Precondition,
+                        format!("table {}: column number {column} is not there, or named twice", plan.key),
+                    ));
+                }
+            }
+        }
+        let origins = cells.iter().enumerate().map(|(position, cell)| {
+            let program = plan.generated.iter().find(|(generated, _)| *generated == position);
+            match (cell, program) {
+                (Some(cell), _) => Ok(Origin::Cell(*cell)),
+                (None, Some((_, program))) => match program.columns().iter().find(|used| cells[**used].is_none()) {
+                    None => Ok(Origin::Computed(program.clone())),
+                    Some(missing) => Err(PortError::new(
+                        ErrorKind::Precondition,
+                        format!(
+                            "table {}: column {} is computed from column {}, which is not copied",
+                            plan.key, plan.columns[position].key, plan.columns[*missing].key
+                        ),
+                    )),
+                },
+                (None, None) => Ok(Origin::Nothing),
+            }
+        });
+        let origins = origins.collect::<Result<_, _>>()?;
+        Ok(Self {
+            table: plan.key.clone(),
+            columns: plan.columns.clone(),
+            origins,
+            key_cells: plan.primary_key.iter().filter_map(|column| cells[*column]).collect(),
+            cells,
+            width: columns.len(),
+            written: 0,
+        })
+    }
+
+    fn push_all(&mut self, batch: &RowBatch, writer: &mut h2_file::TableWriter) -> Result<(), PortError> {
+        if batch.rows() > 0 && batch.columns() != self.width {
+            return Err(PortError::new(
+                ErrorKind::Precondition,
+                format!(
+                    "table {}: rows of {} cells came where {} were named",
+                    self.table,
+                    batch.columns(),
+                    self.width
+                ),
+            ));
+        }
+        // Kept from row to row: no row allocates unless one of its values must.
+        let mut row: Vec<Value<'_>> = Vec::with_capacity(self.columns.len());
+        for number in 0..batch.rows() {
+            row.clear();
+            for (position, (column, origin)) in self.columns.iter().zip(&self.origins).enumerate() {
+                let value = match origin {
+                    Origin::Cell(cell) => convert::value(batch.cell(number, *cell), &column.sql_type),
+                    Origin::Computed(program) => self.compute(program, batch, number, &column.sql_type),
+                    Origin::Nothing => Ok(Value::Null),
+                };
+                match value {
+                    Ok(value) => row.push(value),
+                    Err(problem) => return Err(self.unfit(batch, number, &self.columns[position].key, &problem)),
+                }
+            }
+            match writer.push(&row) {
+                Ok(()) => self.written += 1,
+                Err(WriteError::Row { column, problem, .. }) => {
+                    return Err(self.unfit(batch, number, &column.to_lowercase(), &problem));
+                }
+                Err(other) => return Err(error::write(other)),
+            }
+        }
+        Ok(())
+    }
+
+    fn compute<'a>(
+        &self,
+        program: &'a Program,
+        batch: &'a RowBatch,
+        number: usize,
+        sql_type: &SqlType,
+    ) -> Result<Value<'a>, String> {
+        let cell = |position: usize| match self.cells[position] {
+            Some(cell) => batch.cell(number, cell),
+            None => Cell::Null,
+        };
+        match program.run(&cell)? {
+            Computed::Null => Ok(Value::Null),
+            Computed::Boolean(value) => convert::value(Cell::Boolean(value), sql_type),
+            Computed::Integer(number) => convert::value(Cell::Int(number), sql_type),
+            Computed::Text(std::borrow::Cow::Borrowed(text)) => convert::value(Cell::Text(text), sql_type),
+            Computed::Text(std::borrow::Cow::Owned(text)) => owned_text(text, sql_type),
+        }
+    }
+
+    fn unfit(&self, batch: &RowBatch, number: usize, column: &str, problem: &str) -> PortError {
+        let mut what = format!("table {}, column {column}", self.table);
+        if self.key_cells.is_empty() {
+            let _ = write!(what, ", row {}", self.written + 1);
+        } else {
+            let key: Vec<String> =
+                self.key_cells.iter().map(|cell| key_text(batch.cell(number, *cell))).collect();
+            let _ = write!(what, ", key {}", key.join(", "));
+        }
+        PortError::new(ErrorKind::Unsupported, format!("{what}: {problem}"))
+    }
+}
+
+fn owned_text(text: String, sql_type: &SqlType) -> Result<Value<'static>, String> {
+    let text = h2_file::Text::Utf8(std::borrow::Cow::Owned(text));
+    match sql_type {
+        SqlType::Varchar(_) => Ok(Value::Varchar(text)),
+        SqlType::VarcharIgnoreCase(_) => Ok(Value::VarcharIgnoreCase(text)),
+        SqlType::Char(_) => Ok(Value::Char(text)),
+        SqlType::Clob => Ok(Value::Clob(text)),
+        other => Err(format!("text in a {} column", super::types::spelled(other))),
+    }
+}
+
+/// A key's cell, short.
+fn key_text(cell: Cell<'_>) -> String {
+    match cell {
+        Cell::Int(number) => number.to_string(),
+        Cell::Text(text) => format!("{:?}", text.chars().take(KEY_CHARACTERS_MAX).collect::<String>()),
+        other => format!("{other:?}").chars().take(KEY_CHARACTERS_MAX).collect(),
+    }
+}

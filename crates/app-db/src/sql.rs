@@ -1,0 +1,94 @@
+//! SQL of one database said in the SQL of another: expressions and view queries.
+//!
+//! A text is parsed, its names are resolved against the catalogue, every operator is looked at with the types of
+//! its operands, and only what means exactly the same in the target's dialect is printed. Whatever is not known
+//! to mean the same is refused ([`Untranslatable`]); what becomes of a refusal (a note, an error) is the
+//! caller's decision. So far: Postgres to H2. Which tables exist and how types map is `h2::schema`'s business.
+
+mod evaluate;
+mod expression;
+pub(crate) mod h2_text;
+mod kind;
+mod parse;
+mod query;
+mod regular_expression;
+mod relations;
+
+use metaferry_domain::schema::{DataType, Dialect, SqlText, Table};
+
+pub(crate) use evaluate::{Computed, Program};
+pub(crate) use kind::Kind;
+pub(crate) use relations::Relations;
+
+/// Why a text was not translated: a fragment that follows "because of".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Untranslatable(String);
+
+impl Untranslatable {
+    fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
+/// A query in H2's SQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct H2Query {
+    /// The text.
+    pub(crate) text: String,
+    /// The kinds of its columns, left to right.
+    pub(crate) kinds: Vec<Kind>,
+}
+
+/// A query over `relations`, in H2's SQL.
+pub(crate) fn query_to_h2(query: &SqlText, relations: &Relations) -> Result<H2Query, Untranslatable> {
+    match query.dialect {
+        Dialect::Postgres => {
+            let parsed = parse::postgres_query(&query.text)?;
+            let printed = query::print(&parsed, relations)?;
+            Ok(H2Query { text: printed.text, kinds: printed.columns.into_iter().map(|(_, kind)| kind).collect() })
+        }
+        Dialect::H2 => Ok(H2Query { text: query.text.clone(), kinds: Vec::new() }),
+        Dialect::MySql => Err(Untranslatable::new("MySQL's dialect, which is not translated yet")),
+    }
+}
+
+/// A check condition or generated column's expression over the columns of `table`, in H2's SQL.
+pub(crate) fn expression_to_h2(expression: &SqlText, table: &Table) -> Result<String, Untranslatable> {
+    match expression.dialect {
+        Dialect::Postgres => {
+            let parsed = parse::postgres_expression(&expression.text)?;
+            Ok(expression::print_over_table(&parsed, table)?.text)
+        }
+        Dialect::H2 => Ok(expression.text.clone()),
+        Dialect::MySql => Err(Untranslatable::new("MySQL's dialect, which is not translated yet")),
+    }
+}
+
+/// A default of a column of type `data_type`, in H2's SQL.
+pub(crate) fn default_to_h2(default: &SqlText, data_type: &DataType) -> Result<String, Untranslatable> {
+    match default.dialect {
+        Dialect::Postgres => {
+            let parsed = parse::postgres_expression(&default.text)?;
+            expression::print_default(&parsed, data_type)
+        }
+        Dialect::H2 => Ok(default.text.clone()),
+        Dialect::MySql => Err(Untranslatable::new("MySQL's dialect, which is not translated yet")),
+    }
+}
+
+/// A generated column's expression as a program that computes its value from the other columns of a row.
+pub(crate) fn program(expression: &SqlText, table: &Table) -> Result<Program, Untranslatable> {
+    match expression.dialect {
+        // H2's own expressions are close enough to be read by the same parser, and the program refuses what it
+        // does not know.
+        Dialect::Postgres | Dialect::H2 => {
+            let parsed = parse::postgres_expression(&expression.text)?;
+            evaluate::compile(&parsed, table, expression.dialect)
+        }
+        Dialect::MySql => Err(Untranslatable::new("MySQL's dialect, which is not translated yet")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! Casts that mean the same on both sides, and those that need other words.
+
+use sqlparser::ast::{ArrayElemTypeDef, DataType, ExactNumberInfo, Expr, TimezoneInfo};
+
+use super::super::query::Scope;
+use super::super::{Kind, Untranslatable};
+use super::Printed;
+
+/// What a cast goes to: the kind, and H2's name of the type for NULL and for conversions.
+fn destination(data_type: &DataType) -> Option<(Kind, &'static str)> {
+    Some(match data_type {
+        DataType::Text
+        | DataType::CharacterVarying(None)
+        | DataType::CharVarying(None)
+        | DataType::Varchar(None) => (Kind::Text, "CHARACTER VARYING"),
+        DataType::Boolean | DataType::Bool => (Kind::Boolean, "BOOLEAN"),
+        DataType::SmallInt(None) | DataType::Int2(None) => (Kind::Integer, "SMALLINT"),
+        DataType::Int(None) | DataType::Integer(None) | DataType::Int4(None) => (Kind::Integer, "INTEGER"),
+        DataType::BigInt(None) | DataType::Int8(None) => (Kind::Integer, "BIGINT"),
+        DataType::DoublePrecision | DataType::Float8 => (Kind::Float, "DOUBLE PRECISION"),
+        DataType::Numeric(ExactNumberInfo::None) => (Kind::Exact, "DECFLOAT"),
+        DataType::Date => (Kind::Date, "DATE"),
+        DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            (Kind::Timestamp, "TIMESTAMP")
+        }
+        DataType::Timestamp(None, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
+            (Kind::TimestampTz, "TIMESTAMP WITH TIME ZONE")
+        }
+        DataType::Uuid => (Kind::Uuid, "UUID"),
+        DataType::Bytea => (Kind::Bytes, "BINARY VARYING"),
+        DataType::Custom(name, modifiers) if modifiers.is_empty() => {
+            match name.to_string().rsplit('.').next()? {
+                "citext" => (Kind::CaseBlind, "VARCHAR_IGNORECASE"),
+                "bpchar" => (Kind::Padded, "CHARACTER VARYING"),
+                _ => return None,
+            }
+        }
+        _ => return None,
+    })
+}
+
+/// Text without a bound, so that a cast to it loses nothing.
+pub(super) fn is_unbounded_text(data_type: &DataType) -> bool {
+    matches!(destination(data_type), Some((Kind::Text, _)))
+}
+
+/// `text[]` and `character varying[]`.
+pub(super) fn is_text_array(element: &ArrayElemTypeDef) -> bool {
+    match element {
+        ArrayElemTypeDef::SquareBracket(data_type, None) => is_unbounded_text(data_type),
+        _ => false,
+    }
+}
+
+pub(super) fn print(
+    inner: &Expr,
+    data_type: &DataType,
+    scope: &Scope<'_>,
+) -> Result<Printed, Untranslatable> {
+    let inner = super::print(inner, scope)?;
+    let refuse = || Untranslatable::new(format!("a cast of {:?} to {data_type}", inner.kind));
+    let (kind, h2_type) = destination(data_type).ok_or_else(refuse)?;
+    let cast = |printed: &Printed| {
+        Printed::tight(format!("CAST({} AS {h2_type})", printed.text), kind, printed.columns.clone())
+    };
+    if inner.kind == Kind::Untyped && inner.text == "NULL" {
+        // A NULL goes with every kind: Postgres itself lets a branch of a UNION be NULL of another type.
+        return Ok(Printed { kind: Kind::Untyped, ..cast(&inner) });
+    }
+    Ok(match (inner.kind, kind) {
+        // A string literal and a text are what they are; H2 needs no cast.
+        (Kind::Untyped, Kind::Text | Kind::Padded) | (Kind::Text, Kind::Text) => Printed { kind, ..inner },
+        (Kind::Padded, Kind::Padded) | (Kind::CaseBlind, Kind::CaseBlind) => inner,
+        // Postgres drops the padding on the way to text, H2 keeps it.
+        (Kind::Padded, Kind::Text) => Printed::tight(format!("RTRIM({})", inner.text), kind, inner.columns),
+        (Kind::CaseBlind | Kind::Integer, Kind::Text) => cast(&inner),
+        (Kind::Uuid, Kind::Text) => cast(&inner),
+        (Kind::Boolean, Kind::Text) => {
+            Printed::tight(format!("LOWER(CAST({} AS {h2_type}))", inner.text), kind, inner.columns)
+        }
+        (Kind::Untyped | Kind::Text, Kind::CaseBlind) => cast(&inner),
+        (Kind::Integer, Kind::Integer | Kind::Float) => cast(&inner),
+        (Kind::Text, Kind::Integer) => cast(&inner),
+        (Kind::Float, Kind::Float) => cast(&inner),
+        (Kind::Integer | Kind::Exact, Kind::Exact) => Printed { kind, ..inner },
+        (one, other) if one == other => inner,
+        _ => return Err(refuse()),
+    })
+}

@@ -1,0 +1,197 @@
+//! Function calls and aggregates.
+
+use sqlparser::ast::{
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+};
+
+use super::super::query::Scope;
+use super::super::{Kind, Untranslatable, h2_text, regular_expression};
+use super::{Printed, print as print_expression, text_constant, want};
+
+pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
+    let name = call.name.to_string().to_lowercase();
+    let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
+    let refuse = || Untranslatable::new(format!("the function \"{call}\""));
+    if call.over.is_some() || !call.within_group.is_empty() || call.null_treatment.is_some() {
+        return Err(refuse());
+    }
+    let Some((arguments, treatment)) = arguments(call) else { return Err(refuse()) };
+    let is_aggregate = matches!(name, "string_agg" | "count" | "min" | "max" | "sum" | "bool_and" | "bool_or");
+    if !is_aggregate && (call.filter.is_some() || treatment.is_some()) {
+        return Err(refuse());
+    }
+    let printed = |kinds: &[Kind]| -> Result<Vec<Printed>, Untranslatable> {
+        arguments
+            .iter()
+            .map(|argument| match argument {
+                Argument::Expression(expression) => {
+                    let argument = print_expression(expression, scope)?;
+                    if kinds.contains(&argument.kind) { Ok(argument) } else { Err(refuse()) }
+                }
+                Argument::Everything => Err(refuse()),
+            })
+            .collect()
+    };
+    match (name, arguments.as_slice()) {
+        ("now" | "current_timestamp" | "transaction_timestamp", []) => {
+            Ok(Printed::tight("CURRENT_TIMESTAMP", Kind::TimestampTz, Vec::new()))
+        }
+        ("current_date", []) => Ok(Printed::tight("CURRENT_DATE", Kind::Date, Vec::new())),
+        ("localtimestamp", []) => Ok(Printed::tight("LOCALTIMESTAMP", Kind::Timestamp, Vec::new())),
+        ("lower" | "upper", [_]) => {
+            let all = printed(&[Kind::Text, Kind::Untyped])?;
+            Ok(call_of(&name.to_uppercase(), all, Kind::Text))
+        }
+        ("concat", [_, ..]) => {
+            let all = printed(&[Kind::Text, Kind::Integer, Kind::Untyped])?;
+            Ok(call_of("CONCAT", all, Kind::Text))
+        }
+        ("abs", [_]) => {
+            let all = printed(&[Kind::Integer, Kind::Exact, Kind::Float])?;
+            let kind = all[0].kind;
+            Ok(call_of("ABS", all, kind))
+        }
+        ("coalesce", [_, ..]) | ("nullif", [_, _]) => same_kind(name, &arguments, scope),
+        ("split_part", [Argument::Expression(subject), Argument::Expression(delimiter), Argument::Expression(field)]) => {
+            split_part(subject, delimiter, field, scope)
+        }
+        (_, _) if is_aggregate => aggregate(call, name, &arguments, treatment, scope),
+        _ => Err(refuse()),
+    }
+}
+
+enum Argument<'a> {
+    Expression(&'a Expr),
+    Everything,
+}
+
+fn arguments(call: &Function) -> Option<(Vec<Argument<'_>>, Option<DuplicateTreatment>)> {
+    match &call.args {
+        FunctionArguments::None => Some((Vec::new(), None)),
+        FunctionArguments::Subquery(_) => None,
+        FunctionArguments::List(list) if list.clauses.is_empty() => {
+            let arguments = list
+                .args
+                .iter()
+                .map(|argument| match argument {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => {
+                        Some(Argument::Expression(expression))
+                    }
+                    FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => Some(Argument::Everything),
+                    _ => None,
+                })
+                .collect::<Option<Vec<_>>>()?;
+            Some((arguments, list.duplicate_treatment))
+        }
+        FunctionArguments::List(_) => None,
+    }
+}
+
+fn call_of(name: &str, arguments: Vec<Printed>, kind: Kind) -> Printed {
+    let texts: Vec<&str> = arguments.iter().map(|argument| argument.text.as_str()).collect();
+    let text = format!("{name}({})", texts.join(", "));
+    Printed::tight(text, kind, arguments.into_iter().flat_map(|argument| argument.columns).collect())
+}
+
+/// COALESCE and NULLIF: any kind, but one.
+fn same_kind(name: &str, arguments: &[Argument<'_>], scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
+    let mut kind = Kind::Untyped;
+    let mut all = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        let Argument::Expression(expression) = argument else {
+            return Err(Untranslatable::new(format!("{name}(*)")));
+        };
+        let printed = print_expression(expression, scope)?;
+        kind = kind
+            .unify(printed.kind)
+            .ok_or_else(|| Untranslatable::new(format!("{name} of {kind:?} and {:?}", printed.kind)))?;
+        all.push(printed);
+    }
+    if name == "nullif" && !kind.equality_is_shared(kind) {
+        return Err(Untranslatable::new(format!("nullif of {kind:?}")));
+    }
+    Ok(call_of(&name.to_uppercase(), all, kind))
+}
+
+/// The n-th field of a text: empty if there are fewer, NULL of NULL. H2 has no such function, but its
+/// REGEXP_SUBSTR finds the field once enough delimiters stand at the end for any n.
+fn split_part(
+    subject: &Expr,
+    delimiter: &Expr,
+    field: &Expr,
+    scope: &Scope<'_>,
+) -> Result<Printed, Untranslatable> {
+    let refuse = || Untranslatable::new("split_part with other than one plain delimiter and a small constant");
+    let subject = print_expression(subject, scope)?;
+    want(&subject, Kind::Text, "split_part")?;
+    let delimiter = text_constant(delimiter).ok_or_else(refuse)?;
+    let mut letters = delimiter.chars();
+    let (Some(letter), None) = (letters.next(), letters.next()) else { return Err(refuse()) };
+    let others = regular_expression::anything_but(letter).ok_or_else(refuse)?;
+    let field = print_expression(field, scope)?;
+    let skipped = match field.text.parse::<usize>() {
+        Ok(field @ 1..=100) => field - 1,
+        _ => return Err(refuse()),
+    };
+    let padded = format!("{} || {}", subject.operand(), h2_text::literal(&delimiter.repeat(skipped)));
+    let (haystack, pattern) = if skipped == 0 {
+        (subject.text.clone(), format!("^({others})"))
+    } else {
+        let one = regular_expression::exactly(letter);
+        (padded, format!("^(?:{others}{one}){{{skipped}}}({others})"))
+    };
+    let text = format!("REGEXP_SUBSTR({haystack}, {}, 1, 1, '', 1)", h2_text::literal(&pattern));
+    Ok(Printed::tight(text, Kind::Text, subject.columns))
+}
+
+fn aggregate(
+    call: &Function,
+    name: &str,
+    arguments: &[Argument<'_>],
+    treatment: Option<DuplicateTreatment>,
+    scope: &Scope<'_>,
+) -> Result<Printed, Untranslatable> {
+    let refuse = || Untranslatable::new(format!("the aggregate \"{call}\""));
+    let distinct = match treatment {
+        Some(DuplicateTreatment::Distinct) => "DISTINCT ",
+        Some(DuplicateTreatment::All) | None => "",
+    };
+    let filter = match &call.filter {
+        Some(filter) => {
+            let filter = print_expression(filter, scope)?;
+            want(&filter, Kind::Boolean, "FILTER")?;
+            format!(" FILTER (WHERE {})", filter.text)
+        }
+        None => String::new(),
+    };
+    let (text, kind) = match (name, arguments) {
+        ("count", [Argument::Everything]) => ("COUNT(*)".to_owned(), Kind::Integer),
+        ("count", [Argument::Expression(counted)]) => {
+            (format!("COUNT({distinct}{})", print_expression(counted, scope)?.text), Kind::Integer)
+        }
+        ("min" | "max", [Argument::Expression(inner)]) => {
+            let inner = print_expression(inner, scope)?;
+            if !inner.kind.order_is_shared(inner.kind) {
+                return Err(refuse());
+            }
+            (format!("{}({})", name.to_uppercase(), inner.text), inner.kind)
+        }
+        ("sum", [Argument::Expression(inner)]) => {
+            let inner = print_expression(inner, scope)?;
+            match inner.kind {
+                Kind::Integer | Kind::Exact => (format!("SUM({distinct}{})", inner.text), inner.kind),
+                _ => return Err(refuse()),
+            }
+        }
+        // Which order the pieces come in is said by neither side.
+        ("string_agg", [Argument::Expression(inner), Argument::Expression(separator)]) => {
+            let inner = print_expression(inner, scope)?;
+            want(&inner, Kind::Text, "string_agg")?;
+            let separator = h2_text::literal(text_constant(separator).ok_or_else(refuse)?);
+            let within = "WITHIN GROUP (ORDER BY NULL)";
+            (format!("LISTAGG({distinct}{}, {separator}) {within}", inner.text), Kind::Text)
+        }
+        _ => return Err(refuse()),
+    };
+    Ok(Printed::tight(format!("{text}{filter}"), kind, Vec::new()))
+}

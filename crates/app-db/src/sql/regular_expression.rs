@@ -1,0 +1,72 @@
+//! Regular expressions that Postgres and Java read alike.
+
+use super::Untranslatable;
+
+/// The same pattern for Java, if nothing in it differs between the two.
+///
+/// Java's `$` also matches before a last line break, Postgres' does not: it becomes `\z`. `\d` is any decimal
+/// digit of the locale in Postgres and ASCII on every usual one: it becomes `[0-9]`.
+pub(super) fn to_java(pattern: &str) -> Result<String, Untranslatable> {
+    let refuse = || Untranslatable::new(format!("the regular expression '{pattern}'"));
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut letters = pattern.char_indices().peekable();
+    let mut repeatable = false;
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '^' if at == 0 => out.push('^'),
+            '$' if letters.peek().is_none() => out.push_str("\\z"),
+            '\\' => match letters.next() {
+                Some((_, 'd')) => {
+                    out.push_str("[0-9]");
+                    repeatable = true;
+                }
+                Some((_, literal)) if literal.is_ascii_punctuation() => {
+                    out.push('\\');
+                    out.push(literal);
+                    repeatable = true;
+                }
+                _ => return Err(refuse()),
+            },
+            '*' | '+' | '?' if repeatable => {
+                out.push(letter);
+                repeatable = false;
+            }
+            letter if letter.is_ascii_alphanumeric() || " #_-/,:;=@!%&~'\"<>".contains(letter) => {
+                out.push(letter);
+                repeatable = true;
+            }
+            _ => return Err(refuse()),
+        }
+    }
+    Ok(out)
+}
+
+/// A character class or literal for one character, quoted for Java.
+pub(super) fn anything_but(delimiter: char) -> Option<String> {
+    let plain = delimiter.is_ascii_alphanumeric() || " #_/,:;=@!%~<>|.".contains(delimiter);
+    plain.then(|| format!("[^{delimiter}]*"))
+}
+
+/// One character as a literal, quoted for Java.
+pub(super) fn exactly(delimiter: char) -> String {
+    if delimiter.is_ascii_alphanumeric() || delimiter == ' ' { delimiter.to_string() } else { format!("\\{delimiter}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_what_both_read_alike() {
+        assert_eq!(to_java("^\\d#1$").unwrap(), "^[0-9]#1\\z");
+        assert_eq!(to_java("^1").unwrap(), "^1");
+        assert_eq!(to_java("a\\.b+").unwrap(), "a\\.b+");
+    }
+
+    #[test]
+    fn refuses_what_they_read_differently() {
+        for pattern in ["a.b", "[a-z]", "(a|b)", "a$b", "\\w", "\\y", "a**", "a{2}", "é"] {
+            assert!(to_java(pattern).is_err(), "{pattern}");
+        }
+    }
+}

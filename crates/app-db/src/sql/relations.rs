@@ -1,0 +1,76 @@
+//! The tables and views that a query may name, with the kinds of their columns.
+
+use std::collections::BTreeMap;
+
+use metaferry_domain::schema::{Catalogue, Table};
+use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
+
+use super::{Kind, Untranslatable};
+
+/// Columns of a relation: the name as the source spells it, and the kind.
+pub(super) type Columns = Vec<(String, Kind)>;
+
+/// Named relations.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Relations {
+    by_name: BTreeMap<String, Relation>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Relation {
+    /// The schema as the source spells it.
+    pub(super) schema: String,
+    pub(super) columns: Columns,
+}
+
+impl Relations {
+    /// All tables of the catalogue.
+    pub(crate) fn of_tables(catalogue: &Catalogue) -> Self {
+        let mut relations = Self::default();
+        for table in &catalogue.tables {
+            relations.add(table.schema.as_str(), table.name.as_str(), columns_of(table));
+        }
+        relations
+    }
+
+    /// One more: a view whose query is known.
+    pub(crate) fn add(&mut self, schema: &str, name: &str, columns: Vec<(String, Kind)>) {
+        self.by_name.insert(name.to_owned(), Relation { schema: schema.to_owned(), columns });
+    }
+
+    /// The relation of a name, with or without a schema before it.
+    pub(super) fn find(&self, name: &ObjectName) -> Result<(String, &Relation), Untranslatable> {
+        let parts = name.0.iter().map(plain_part).collect::<Option<Vec<_>>>();
+        let unknown = || Untranslatable::new(format!("\"{name}\", which is no table or view that travels"));
+        let (schema, table) = match parts.as_deref() {
+            Some([table]) => (None, table.clone()),
+            Some([schema, table]) => (Some(schema.clone()), table.clone()),
+            _ => return Err(unknown()),
+        };
+        let relation = self.by_name.get(&table).ok_or_else(unknown)?;
+        match schema {
+            Some(schema) if schema != relation.schema => Err(unknown()),
+            _ => Ok((table, relation)),
+        }
+    }
+}
+
+/// The columns of a table.
+pub(super) fn columns_of(table: &Table) -> Columns {
+    table.columns.iter().map(|column| (column.name.as_str().to_owned(), Kind::of(&column.data_type))).collect()
+}
+
+/// A name as Postgres understands it: lower case unless quoted.
+pub(super) fn folded(name: &Ident) -> String {
+    match name.quote_style {
+        Some(_) => name.value.clone(),
+        None => name.value.to_lowercase(),
+    }
+}
+
+fn plain_part(part: &ObjectNamePart) -> Option<String> {
+    match part {
+        ObjectNamePart::Identifier(name) => Some(folded(name)),
+        ObjectNamePart::Function(_) => None,
+    }
+}
