@@ -32,12 +32,13 @@ pub enum SessionSchema {
     KeyHashed,
 }
 
-/// One way to find the session's row. The row must match exactly one of them.
+/// One way to find the session's row: try them in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionLookup {
     /// `key_hashed` equals this, lower-case hex.
     KeyHashed(String),
-    /// `id` equals this; in the schema [`SessionSchema::KeyHashed`] only where `key_hashed` is NULL.
+    /// `id` equals this. In the schema [`SessionSchema::KeyHashed`] such rows are from before v54; their `key_hashed`
+    /// is not NULL either, so no further condition tells them apart.
     Id(Secret),
 }
 
