@@ -1,4 +1,4 @@
-//! Reads and writes H2 database files (.mv.db) without Java.
+#![doc = include_str!("../README.md")]
 
 mod bytes;
 mod catalogue;
