@@ -27,11 +27,6 @@ pub(crate) fn column(out: &mut Vec<u8>, value: &Value<'_>, sort_type: u8) {
     }
 }
 
-/// Appends a row key, which comes last.
-pub(crate) fn row_key(out: &mut Vec<u8>, key: i64) {
-    signed(out, key);
-}
-
 fn signed(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(&(number.cast_unsigned() ^ 1 << 63).to_be_bytes());
 }

@@ -8,7 +8,7 @@ pub struct WriteOptions {
     /// CLOBs and BLOBs up to this many bytes stay inside their rows, which is fastest; longer ones are stored
     /// beside them. H2 reads any inline length. Default 16 KiB.
     pub inline_lob_bytes_max: usize,
-    /// Memory for sorting the indexes of all tables that are open at once, in bytes. Default 24 MiB.
+    /// Memory for sorting the indexes of all tables that are open at once, in bytes. Default 16 MiB.
     pub sort_memory_bytes: usize,
     /// Folder for temporary files; by default that of the database.
     pub temp_dir: Option<PathBuf>,
@@ -23,7 +23,7 @@ impl Default for WriteOptions {
     fn default() -> Self {
         Self {
             inline_lob_bytes_max: 16 * 1024,
-            sort_memory_bytes: 24 << 20,
+            sort_memory_bytes: 16 << 20,
             temp_dir: None,
             user: WriteUser::default(),
             chunk_bytes: 4 << 20,

@@ -1,31 +1,43 @@
 //! Sorts any number of records under a memory limit: in memory while they fit, through runs in a temporary file
-//! when they do not. What the bytes mean is the caller's matter: keys are compared as bytes.
+//! when they do not. What the bytes mean is the caller's matter: keys are compared as bytes, and records with the
+//! same key stay in the order in which they came.
 
 use std::path::{Path, PathBuf};
 
 use crate::WriteError;
 
+mod record;
 mod spill;
 
 pub(crate) use spill::TempFile;
+
+use record::Record;
 use spill::Spill;
 
-/// Two lengths before each record.
-const HEADER_BYTES: usize = 8;
-
-/// A growing set of records, each a key and a payload.
+/// A growing set of records, each a key and a payload. No key may be the beginning of another.
 #[derive(Debug)]
 pub(crate) struct Sorter {
     records: Vec<u8>,
     /// The first eight bytes of each key, and where its record starts.
     order: Vec<(u64, u32)>,
+    /// All keys so far are no longer than that.
+    key_bytes_max: usize,
     spill: Option<Spill>,
     temp_dir: PathBuf,
 }
 
+/// The bytes of a key that are compared first.
+const PREFIX_BYTES: usize = 8;
+
 impl Sorter {
     pub(crate) fn new(temp_dir: &Path) -> Self {
-        Self { records: Vec::new(), order: Vec::new(), spill: None, temp_dir: temp_dir.to_owned() }
+        Self {
+            records: Vec::new(),
+            order: Vec::new(),
+            key_bytes_max: 0,
+            spill: None,
+            temp_dir: temp_dir.to_owned(),
+        }
     }
 
     /// Bytes of memory that the sorter holds.
@@ -37,25 +49,17 @@ impl Sorter {
     #[inline]
     pub(crate) fn push(&mut self, key: impl FnOnce(&mut Vec<u8>), payload: impl FnOnce(&mut Vec<u8>)) {
         let start = self.records.len();
-        if self.records.capacity() - start < 1024 {
-            // Growing by half keeps what is held close to what is counted.
-            self.records.reserve_exact(start / 2 + 4096);
+        if self.records.capacity() - start < 256 {
+            // Growing by a quarter keeps what is held close to what is counted.
+            self.records.reserve_exact(start / 4 + 1024);
         }
-        self.records.extend_from_slice(&[0; HEADER_BYTES]);
-        key(&mut self.records);
-        let key_length = self.records.len() - start - HEADER_BYTES;
-        payload(&mut self.records);
-        let payload_length = self.records.len() - start - HEADER_BYTES - key_length;
-        self.records[start..start + 4].copy_from_slice(&length_bytes(key_length));
-        self.records[start + 4..start + 8].copy_from_slice(&length_bytes(payload_length));
-        let key = &self.records[start + HEADER_BYTES..start + HEADER_BYTES + key_length];
-        let mut prefix = [0; 8];
-        let shared = key.len().min(8);
-        prefix[..shared].copy_from_slice(&key[..shared]);
+        let record = record::append(&mut self.records, key, payload);
+        self.key_bytes_max = self.key_bytes_max.max(record.key.len());
+        let prefix = prefix(record.key);
         if self.order.len() == self.order.capacity() {
-            self.order.reserve_exact(self.order.len() / 2 + 256);
+            self.order.reserve_exact(self.order.len() / 4 + 64);
         }
-        self.order.push((u64::from_be_bytes(prefix), u32::try_from(start).unwrap_or(u32::MAX)));
+        self.order.push((prefix, u32::try_from(start).unwrap_or(u32::MAX)));
     }
 
     /// Sorts what is in memory and moves it to the temporary file.
@@ -70,17 +74,20 @@ impl Sorter {
         };
         let records = std::mem::take(&mut self.records);
         let order = std::mem::take(&mut self.order);
-        spill.add_run(|out| order.iter().try_for_each(|(_, start)| out.write_all(record_at(&records, *start))))?;
+        spill.add_run(|out| order.iter().try_for_each(|(_, start)| out.write_all(at(&records, *start).bytes)))?;
         self.spill = Some(spill);
         Ok(())
     }
 
     fn sort(&mut self) {
         let records = &self.records;
-        // Records of one prefix mostly come in order, which a stable sort keeps cheap.
-        self.order.sort_by(|left, right| {
-            left.0.cmp(&right.0).then_with(|| key_at(records, left.1).cmp(key_at(records, right.1)))
-        });
+        if self.key_bytes_max <= PREFIX_BYTES {
+            self.order.sort_by_key(|(prefix, _)| *prefix);
+        } else {
+            self.order.sort_by(|left, right| {
+                left.0.cmp(&right.0).then_with(|| at(records, left.1).key.cmp(at(records, right.1).key))
+            });
+        }
     }
 
     /// Hands over all records in key order.
@@ -96,36 +103,25 @@ impl Sorter {
         }
         self.sort();
         self.order.iter().try_for_each(|(_, start)| {
-            let (key, payload) = split(record_at(&self.records, *start));
-            each(key, payload)
+            let record = at(&self.records, *start);
+            each(record.key, record.payload)
         })
     }
 }
 
-fn length_bytes(length: usize) -> [u8; 4] {
-    u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
+fn at(records: &[u8], start: u32) -> Record<'_> {
+    record::first(&records[start as usize..])
 }
 
-fn length_at(bytes: &[u8], at: usize) -> usize {
-    let mut length = [0; 4];
-    length.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_be_bytes(length) as usize
-}
-
-fn key_at(records: &[u8], start: u32) -> &[u8] {
-    let start = start as usize;
-    let key = start + HEADER_BYTES;
-    &records[key..key + length_at(records, start)]
-}
-
-fn record_at(records: &[u8], start: u32) -> &[u8] {
-    let start = start as usize;
-    let length = HEADER_BYTES + length_at(records, start) + length_at(records, start + 4);
-    &records[start..start + length]
-}
-
-fn split(record: &[u8]) -> (&[u8], &[u8]) {
-    record[HEADER_BYTES..].split_at(length_at(record, 0))
+fn prefix(key: &[u8]) -> u64 {
+    match key.first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => {
+            let mut padded = [0; PREFIX_BYTES];
+            padded[..key.len()].copy_from_slice(key);
+            u64::from_be_bytes(padded)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -136,7 +132,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut sorter = Sorter::new(folder.path());
         for number in 0..records {
-            let key = number.wrapping_mul(2_654_435_761);
+            // Each key comes twice, far apart.
+            let key = (number % 2500).wrapping_mul(2_654_435_761);
             sorter.push(
                 |out| out.extend_from_slice(format!("{key:08x}-long-enough-to-pass-the-prefix").as_bytes()),
                 |out| out.extend_from_slice(&number.to_be_bytes()),
@@ -160,9 +157,31 @@ mod tests {
     fn any_number_of_runs_gives_the_same_order() {
         let expected = sorted(5000, u32::MAX);
         assert_eq!(expected.len(), 5000);
-        assert!(expected.is_sorted());
+        assert!(expected.is_sorted(), "same keys stay in the order in which they came");
         for spill_every in [1700, 100, 7] {
             assert!(sorted(5000, spill_every) == expected, "{spill_every}");
+        }
+    }
+    #[test]
+    fn long_records_are_kept_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        for spills in [0, 1] {
+            let mut sorter = Sorter::new(folder.path());
+            for (key, payload) in [(70_000, 3), (3, 70_000), (200_000, 200_000)] {
+                let fill = |length: usize, byte: u8| move |out: &mut Vec<u8>| out.resize(out.len() + length, byte);
+                sorter.push(fill(key, u8::try_from(key % 251).unwrap()), fill(payload, 7));
+                (0..spills).for_each(|_| sorter.spill().unwrap());
+            }
+            let mut lengths = Vec::new();
+            sorter
+                .finish(|key, payload| {
+                    assert!(payload.iter().all(|byte| *byte == 7));
+                    lengths.push((key.len(), payload.len()));
+                    Ok(())
+                })
+                .unwrap();
+            lengths.sort_unstable();
+            assert_eq!(lengths, [(3, 70_000), (70_000, 3), (200_000, 200_000)]);
         }
     }
 }

@@ -181,7 +181,6 @@ impl TableWriter {
                     for one in columns {
                         index_key::column(key, &row[one.column], one.sort_type);
                     }
-                    index_key::row_key(key, row_key);
                 },
                 |payload| {
                     let null = columns.iter().any(|one| matches!(row[one.column], Value::Null));
@@ -234,12 +233,9 @@ impl TableWriter {
         log.replay(|key| {
             let value = integer_value(sql_type, key);
             sorter.push(
-                |out| {
-                    index_key::column(out, &value, 0);
-                    index_key::row_key(out, key);
-                },
+                |out| index_key::column(out, &value, 0),
                 |payload| {
-                    payload.push(0);
+                    payload.push(NO_NULL);
                     varlong(payload, key);
                     value_encode::integer_value(payload, &value);
                 },
@@ -291,6 +287,8 @@ impl Drop for TableWriter {
     }
 }
 
+/// Writes an index. Entries of one key must be in the order of their row keys; rows come in that order, and the
+/// sorter keeps it.
 fn write_index(
     shared: &Shared,
     plan: &TablePlan,
@@ -298,17 +296,22 @@ fn write_index(
     sorter: Sorter,
 ) -> Result<Option<PagePosition>, WriteError> {
     let mut tree = TreeBuilder::new(index.map, Versioning::Versioned);
-    let mut before: Vec<u8> = Vec::new();
-    let unique = index.kind != IndexKind::Plain;
+    // Key and row key of the entry before.
+    let mut before: Option<(Vec<u8>, i64)> = None;
     sorter.finish(|key, payload| {
-        if unique {
-            let columns = key.len() - 8;
-            let null = payload[0] != 0;
-            if !null && before.len() == key.len() && before[..columns] == key[..columns] {
-                return Err(duplicate(plan, index, row_key_of(&before), row_key_of(key)));
+        if index.kind != IndexKind::Plain {
+            let row_key = first_varlong(&payload[1..]);
+            match &mut before {
+                Some((last, first)) if payload[0] == NO_NULL && last == key => {
+                    return Err(duplicate(plan, index, *first, row_key));
+                }
+                Some((last, last_row_key)) => {
+                    last.clear();
+                    last.extend_from_slice(key);
+                    *last_row_key = row_key;
+                }
+                None => before = Some((key.to_vec(), row_key)),
             }
-            before.clear();
-            before.extend_from_slice(key);
         }
         tree.keys.extend_from_slice(&payload[1..]);
         tree.end_entry(&mut &shared.sink)
@@ -316,10 +319,18 @@ fn write_index(
     tree.finish(&mut &shared.sink)
 }
 
-fn row_key_of(key: &[u8]) -> i64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&key[key.len() - 8..]);
-    (u64::from_be_bytes(bytes) ^ 1 << 63).cast_signed()
+/// The first byte of a record's payload, if no column of the key is NULL.
+const NO_NULL: u8 = 0;
+
+fn first_varlong(bytes: &[u8]) -> i64 {
+    let mut number = 0_u64;
+    for (byte, shift) in bytes.iter().zip((0..64).step_by(7)) {
+        number |= u64::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    number.cast_signed()
 }
 
 fn duplicate(plan: &TablePlan, index: &IndexPlan, first: i64, second: i64) -> WriteError {

@@ -3,17 +3,20 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{self, AtomicU64};
 
-use super::{HEADER_BYTES, length_at, split};
+use super::prefix;
+use super::record::{self, Record};
 use crate::WriteError;
 
 /// Runs merged at once; more are merged in several passes.
 const RUNS_MAX: usize = 32;
 const RUN_BUFFER_BYTES: usize = 32 * 1024;
+const MERGE_BUFFER_BYTES: usize = 256 * 1024;
 
 /// A temporary file that goes with its owner.
 #[derive(Debug)]
@@ -111,80 +114,75 @@ impl Spill {
     /// Hands over the records of all runs in key order.
     pub(crate) fn merge(mut self, mut each: impl FnMut(&[u8], &[u8]) -> Result<(), WriteError>) -> Result<(), WriteError> {
         while self.runs.len() > RUNS_MAX {
-            let some: Vec<Run> = self.runs.drain(..RUNS_MAX).collect();
-            // The merged run goes into a buffer first: reading and writing share the file's one position.
-            let start = self.end;
-            let mut buffer = Vec::with_capacity(8 * RUN_BUFFER_BYTES);
-            let mut end = start;
-            merge_runs(&self.file, &some, |record| {
-                buffer.extend_from_slice(record);
-                if buffer.len() >= 8 * RUN_BUFFER_BYTES {
-                    end = self.file.write_from(end, |out| out.write_all(&buffer))?;
-                    buffer.clear();
-                }
-                Ok(())
-            })?;
-            self.end = self.file.write_from(end, |out| out.write_all(&buffer))?;
-            self.runs.push(Run { start, end: self.end });
+            let runs = std::mem::take(&mut self.runs);
+            // Runs stay in the order in which their records came, because that decides between equal keys.
+            for some in runs.chunks(RUNS_MAX) {
+                self.merge_into_one(some)?;
+            }
         }
-        merge_runs(&self.file, &self.runs, |record| {
-            let (key, payload) = split(record);
-            each(key, payload)
-        })
+        merge_runs(&self.file, &self.runs, |record| each(record.key, record.payload))
+    }
+
+    fn merge_into_one(&mut self, runs: &[Run]) -> Result<(), WriteError> {
+        // Reading and writing share the file's one position, so records are collected first.
+        let start = self.end;
+        let mut buffer = Vec::with_capacity(MERGE_BUFFER_BYTES);
+        merge_runs(&self.file, runs, |record| {
+            if buffer.len() + record.bytes.len() > MERGE_BUFFER_BYTES {
+                self.end = self.file.write_from(self.end, |out| out.write_all(&buffer))?;
+                buffer.clear();
+            }
+            buffer.extend_from_slice(record.bytes);
+            Ok(())
+        })?;
+        self.end = self.file.write_from(self.end, |out| out.write_all(&buffer))?;
+        self.runs.push(Run { start, end: self.end });
+        Ok(())
     }
 }
 
 /// The unread rest of a run, with its first record in the buffer.
 struct Head<'a> {
     file: &'a TempFile,
+    run: usize,
     next: u64,
     end: u64,
     buffer: Vec<u8>,
     /// Where the first record starts in the buffer.
     at: usize,
+    prefix: u64,
 }
 
 impl Head<'_> {
     /// Makes sure that a whole record is in the buffer; false at the end of the run.
     fn load(&mut self) -> Result<bool, WriteError> {
-        let mut needed = HEADER_BYTES;
         loop {
-            let held = self.buffer.len() - self.at;
-            if held >= needed {
-                if needed > HEADER_BYTES {
-                    return Ok(true);
-                }
-                needed += length_at(&self.buffer, self.at) + length_at(&self.buffer, self.at + 4);
-                if needed == HEADER_BYTES {
-                    return Ok(true);
-                }
-                continue;
+            let held = &self.buffer[self.at..];
+            let needed = record::length(held);
+            if needed.is_some_and(|needed| needed <= held.len()) {
+                self.prefix = prefix(self.record().key);
+                return Ok(true);
             }
-            if held == 0 && self.next == self.end {
+            if held.is_empty() && self.next == self.end {
                 return Ok(false);
             }
+            let wanted = RUN_BUFFER_BYTES.max(needed.unwrap_or(0));
             self.buffer.drain(..self.at);
             self.at = 0;
-            let wanted = RUN_BUFFER_BYTES.max(needed - held);
             let before = self.buffer.len();
             self.file.read_at(self.next, self.end, wanted, &mut self.buffer)?;
             self.next += (self.buffer.len() - before) as u64;
         }
     }
 
-    fn record(&self) -> &[u8] {
-        let length = HEADER_BYTES + length_at(&self.buffer, self.at) + length_at(&self.buffer, self.at + 4);
-        &self.buffer[self.at..self.at + length]
-    }
-
-    fn key(&self) -> &[u8] {
-        split(self.record()).0
+    fn record(&self) -> Record<'_> {
+        record::first(&self.buffer[self.at..])
     }
 }
 
 impl PartialEq for Head<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
+        self.cmp(other) == Ordering::Equal
     }
 }
 
@@ -199,28 +197,33 @@ impl PartialOrd for Head<'_> {
 impl Ord for Head<'_> {
     /// Reversed, because the heap gives the greatest first.
     fn cmp(&self, other: &Self) -> Ordering {
-        other.key().cmp(self.key())
+        other
+            .prefix
+            .cmp(&self.prefix)
+            .then_with(|| other.record().key.cmp(self.record().key))
+            .then_with(|| other.run.cmp(&self.run))
     }
 }
 
 fn merge_runs(
     file: &TempFile,
     runs: &[Run],
-    mut each: impl FnMut(&[u8]) -> Result<(), WriteError>,
+    mut each: impl FnMut(Record<'_>) -> Result<(), WriteError>,
 ) -> Result<(), WriteError> {
     let mut heads = BinaryHeap::with_capacity(runs.len());
-    for run in runs {
-        let mut head = Head { file, next: run.start, end: run.end, buffer: Vec::new(), at: 0 };
+    for (run, Run { start, end }) in runs.iter().enumerate() {
+        let mut head = Head { file, run, next: *start, end: *end, buffer: Vec::new(), at: 0, prefix: 0 };
         if head.load()? {
             heads.push(head);
         }
     }
-    while let Some(mut first) = heads.pop() {
+    while let Some(mut first) = heads.peek_mut() {
         let record = first.record();
         each(record)?;
-        first.at += record.len();
-        if first.load()? {
-            heads.push(first);
+        let length = record.bytes.len();
+        first.at += length;
+        if !first.load()? {
+            PeekMut::pop(first);
         }
     }
     Ok(())
