@@ -4,6 +4,7 @@
 
 pub mod cancellation;
 pub mod copy_policy;
+pub mod docs;
 pub mod effect;
 pub mod error;
 pub mod event;

@@ -177,5 +177,5 @@ pub fn events(state: &MigrationState) -> Vec<Event> {
 /// A token above every one that the state knows.
 #[must_use]
 pub fn next_token(state: &MigrationState) -> FencingToken {
-    FencingToken(state.run().tenure.token().map_or(1, |token| token.0 + 1))
+    FencingToken::after(state.run().newest_token)
 }

@@ -114,6 +114,8 @@ pub struct Run {
     pub attempt: Attempt,
     /// The lease.
     pub tenure: Tenure,
+    /// The highest token that any attempt had: the next lease comes with a higher one.
+    pub newest_token: Option<FencingToken>,
     /// Our row.
     pub row: Row,
     /// The other shore of this attempt, once it is ready.
@@ -143,7 +145,7 @@ pub enum Tenure {
 }
 
 impl Tenure {
-    /// The newest token this migration had.
+    /// The token of the lease that this attempt has or had.
     #[must_use]
     pub fn token(self) -> Option<FencingToken> {
         match self {
@@ -224,6 +226,7 @@ impl MigrationState {
                 plan,
                 attempt: Attempt(1),
                 tenure: Tenure::NotYet,
+                newest_token: None,
                 row: Row {
                     id: None,
                     standing: RowStanding::Closed,
@@ -368,7 +371,9 @@ impl MigrationState {
             | Self::Setup { at, .. }
             | Self::Dump { at, .. }
             | Self::Upload { at, .. } => {
-                due.push(*at);
+                if run.row.stuck.is_none() {
+                    due.push(*at);
+                }
             }
             Self::RollingBack { .. } => {
                 due.extend(run.undoing());
@@ -397,6 +402,16 @@ impl MigrationState {
 }
 
 impl Run {
+    /// The lease is held with `token`; refused (`None`) if an earlier one was as high.
+    pub(crate) fn hold(&mut self, token: FencingToken) -> Option<()> {
+        if self.newest_token.is_some_and(|newest| token <= newest) {
+            return None;
+        }
+        self.newest_token = Some(token);
+        self.tenure = Tenure::Held(token);
+        Some(())
+    }
+
     /// Another end is to be written: that the former could not be is of no interest any more.
     pub(crate) fn unstuck(mut self) -> Self {
         self.row.stuck = None;

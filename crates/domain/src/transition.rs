@@ -232,7 +232,7 @@ fn done(mut state: MigrationState, fact: &Fact) -> Result<MigrationState, Why> {
         return Err(Why::NotRunning);
     }
     is_complete(fact)?;
-    note(state.run_mut(), fact);
+    note(state.run_mut(), fact)?;
     match state {
         MigrationState::Init { .. }
         | MigrationState::Setup { .. }
@@ -272,9 +272,9 @@ fn is_complete(fact: &Fact) -> Result<(), Why> {
 }
 
 /// What a fact changes whatever the state: an effect that ends after a cancel has still happened.
-fn note(run: &mut Run, fact: &Fact) {
+fn note(run: &mut Run, fact: &Fact) -> Result<(), Why> {
     match fact {
-        Fact::AcquireLease { token } => run.tenure = Tenure::Held(*token),
+        Fact::AcquireLease { token } => run.hold(*token).ok_or(Why::StaleToken)?,
         Fact::CreateAtStore {
             destination,
             external_id,
@@ -298,6 +298,7 @@ fn note(run: &mut Run, fact: &Fact) {
         | Fact::FinishDump { .. }
         | Fact::VerifyObject { .. } => {}
     }
+    Ok(())
 }
 
 fn failed(mut state: MigrationState, effect: Effect, failure: Failure) -> Result<MigrationState, Why> {
@@ -366,10 +367,7 @@ fn recovered(
     if run.attempt != attempt {
         return Err(Why::OtherAttempt);
     }
-    if run.tenure.token().is_some_and(|before| token <= before) {
-        return Err(Why::StaleToken);
-    }
-    run.tenure = Tenure::Held(token);
+    run.hold(token).ok_or(Why::StaleToken)?;
     run.running.clear();
     run.undo.try_again();
     run.row.stuck = None;
@@ -404,6 +402,7 @@ fn retry(state: &MigrationState) -> Result<MigrationState, Why> {
             Ok(MigrationState::Init {
                 run: Run {
                     attempt: Attempt(run.attempt.0.saturating_add(1)),
+                    newest_token: run.newest_token,
                     row: Row {
                         id: run.row.id,
                         standing: RowStanding::Closed,
