@@ -20,12 +20,18 @@ pub(crate) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, total: bytes.len() }
+        Self {
+            rest: bytes,
+            total: bytes.len(),
+        }
     }
 
     /// Starts behind the first `at` bytes.
     pub(crate) fn at_offset(bytes: &'a [u8], at: usize) -> Self {
-        Self { rest: bytes.get(at..).unwrap_or_default(), total: bytes.len() }
+        Self {
+            rest: bytes.get(at..).unwrap_or_default(),
+            total: bytes.len(),
+        }
     }
 
     /// Bytes read so far.
@@ -192,7 +198,11 @@ impl<'a> Cursor<'a> {
                 continue;
             }
             // A surrogate: the pair gives one character; anything else makes the whole string UTF-16 units.
-            let pair = if left > 0 && unit < 0xDC00 { Some(self.unit()?) } else { None };
+            let pair = if left > 0 && unit < 0xDC00 {
+                Some(self.unit()?)
+            } else {
+                None
+            };
             left = left.saturating_sub(usize::from(pair.is_some()));
             let decoded = pair.and_then(|low| char::decode_utf16([unit, low]).next()?.ok());
             match decoded {
@@ -256,13 +266,19 @@ mod tests {
     fn joins_surrogate_pairs_and_keeps_lone_ones_as_units() {
         // U+1F600 = D83D DE00.
         let pair = [2, 0xED, 0x20, 0x3D, 0xED, 0x38, 0x00];
-        assert_eq!(Cursor::new(&pair).string(), Ok(Text::Utf8(Cow::Borrowed("\u{1F600}"))));
+        assert_eq!(
+            Cursor::new(&pair).string(),
+            Ok(Text::Utf8(Cow::Borrowed("\u{1F600}")))
+        );
         let lone = [2, 0xED, 0x20, 0x3D, 0x61];
         assert_eq!(Cursor::new(&lone).string(), Ok(Text::Units(vec![0xD83D, 0x61])));
         let last = [2, 0x61, 0xED, 0x20, 0x3D];
         assert_eq!(Cursor::new(&last).string(), Ok(Text::Units(vec![0x61, 0xD83D])));
         let low_first = [2, 0xED, 0x38, 0x00, 0x61];
-        assert_eq!(Cursor::new(&low_first).string(), Ok(Text::Units(vec![0xDE00, 0x61])));
+        assert_eq!(
+            Cursor::new(&low_first).string(),
+            Ok(Text::Units(vec![0xDE00, 0x61]))
+        );
     }
 
     #[test]

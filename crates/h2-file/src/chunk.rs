@@ -49,7 +49,10 @@ impl Chunk {
         if id > CHUNK_ID_MAX {
             return Err(Malformed::new(0, "chunk id has more than 26 bits"));
         }
-        let block = map.hex("block")?.or(block_found).ok_or(Malformed::new(0, "no start block"))?;
+        let block = map
+            .hex("block")?
+            .or(block_found)
+            .ok_or(Malformed::new(0, "no start block"))?;
         let blocks = map.hex("len")?.ok_or(Malformed::new(0, "no length"))?;
         if blocks == 0 || block < HEADER_BLOCKS {
             return Err(Malformed::new(0, "impossible place or length"));
@@ -80,12 +83,20 @@ impl Chunk {
             return Ok(Err(Malformed::new(0, "no chunk header here")));
         }
         Ok(Self::parse(header, Some(block)).and_then(|chunk| {
-            if chunk.block == block { Ok(chunk) } else { Err(Malformed::new(0, "chunk header is one of another block")) }
+            if chunk.block == block {
+                Ok(chunk)
+            } else {
+                Err(Malformed::new(0, "chunk header is one of another block"))
+            }
         }))
     }
 
     /// Does a footer close this chunk exactly at its end?
-    pub(crate) fn check_footer(&self, source: &Source, format: Format) -> Result<Result<(), Malformed>, ReadError> {
+    pub(crate) fn check_footer(
+        &self,
+        source: &Source,
+        format: Format,
+    ) -> Result<Result<(), Malformed>, ReadError> {
         if self.end() > source.len() {
             return Ok(Err(Malformed::new(0, "chunk is longer than the file")));
         }
@@ -97,15 +108,21 @@ impl Chunk {
             Format::V2 => footer.block == Some(self.block),
             Format::V3 => footer.blocks == Some(self.blocks),
         };
-        Ok(if place && footer.chunk == u64::from(self.id) && footer.version == self.version {
-            Ok(())
-        } else {
-            Err(Malformed::new(0, "footer belongs to another chunk"))
-        })
+        Ok(
+            if place && footer.chunk == u64::from(self.id) && footer.version == self.version {
+                Ok(())
+            } else {
+                Err(Malformed::new(0, "footer belongs to another chunk"))
+            },
+        )
     }
 
     /// Is the chunk that `self` describes whole at its block?
-    pub(crate) fn check_in_place(&self, source: &Source, format: Format) -> Result<Result<(), Malformed>, ReadError> {
+    pub(crate) fn check_in_place(
+        &self,
+        source: &Source,
+        format: Format,
+    ) -> Result<Result<(), Malformed>, ReadError> {
         let found = match Self::read_header(source, self.block)? {
             Ok(found) => found,
             Err(problem) => return Ok(Err(problem)),
@@ -135,13 +152,23 @@ impl Footer {
     }
 
     fn parse(text: &[u8]) -> Result<Self, Malformed> {
-        let map = TextMap::parse_checked(text).map_err(|_| Malformed::new(0, "no chunk footer where the chunk ends"))?;
-        let chunk = map.hex("chunk")?.ok_or(Malformed::new(0, "no chunk id in the footer"))?;
-        Ok(Self { chunk, version: map.hex_or("version", chunk)?, block: map.hex("block")?, blocks: map.hex("len")? })
+        let map = TextMap::parse_checked(text)
+            .map_err(|_| Malformed::new(0, "no chunk footer where the chunk ends"))?;
+        let chunk = map
+            .hex("chunk")?
+            .ok_or(Malformed::new(0, "no chunk id in the footer"))?;
+        Ok(Self {
+            chunk,
+            version: map.hex_or("version", chunk)?,
+            block: map.hex("block")?,
+            blocks: map.hex("len")?,
+        })
     }
 
     /// First block of the chunk that this footer, ending at block `end_block`, closes.
     pub(crate) fn start_block(&self, end_block: u64) -> Option<u64> {
-        self.block.or_else(|| end_block.checked_sub(self.blocks?)).filter(|&block| block < end_block)
+        self.block
+            .or_else(|| end_block.checked_sub(self.blocks?))
+            .filter(|&block| block < end_block)
     }
 }

@@ -86,7 +86,9 @@ pub enum ReadError {
     #[error("cannot read {0}")]
     Unsupported(Unsupported),
     /// The file header says that the newest version is in a chunk that is not there: the file was cut or damaged.
-    #[error("the file is incomplete: its header names version {version} (chunk {chunk}) as the newest, but {why}")]
+    #[error(
+        "the file is incomplete: its header names version {version} (chunk {chunk}) as the newest, but {why}"
+    )]
     NewestVersionLost {
         /// Chunk id that the header names.
         chunk: u32,

@@ -67,8 +67,12 @@ pub(crate) fn read(source: &Source) -> Result<(FileHeader, Agreement), ReadError
         (Ok(Ok(header)), _) | (_, Ok(Ok(header))) => Ok((header, Agreement::One)),
         (Err(error @ (ReadError::Unsupported(_) | ReadError::Io { .. })), _) => Err(error),
         (_, Err(error @ (ReadError::Unsupported(_) | ReadError::Io { .. }))) => Err(error),
-        (Ok(Err(a)), Ok(Err(b))) => Err(ReadError::NotH2 { why: format!("first header block: {a}; second: {b}") }),
-        (Ok(Err(a)), Err(_)) => Err(ReadError::NotH2 { why: format!("header block: {a}; there is no second one") }),
+        (Ok(Err(a)), Ok(Err(b))) => Err(ReadError::NotH2 {
+            why: format!("first header block: {a}; second: {b}"),
+        }),
+        (Ok(Err(a)), Err(_)) => Err(ReadError::NotH2 {
+            why: format!("header block: {a}; there is no second one"),
+        }),
         (Err(error), _) => Err(error),
     }
 }
@@ -76,7 +80,11 @@ pub(crate) fn read(source: &Source) -> Result<(FileHeader, Agreement), ReadError
 fn read_block(source: &Source, offset: u64) -> Result<Result<FileHeader, Malformed>, ReadError> {
     let left = source.len().saturating_sub(offset);
     if left == 0 {
-        let why = if offset == 0 { "the file is empty" } else { "the file ends inside its header" };
+        let why = if offset == 0 {
+            "the file is empty"
+        } else {
+            "the file ends inside its header"
+        };
         return Err(ReadError::NotH2 { why: why.to_owned() });
     }
     let mut block = vec![0; usize::try_from(left.min(BLOCK_BYTES)).unwrap_or(0)];
@@ -101,7 +109,10 @@ fn parse(block: &[u8]) -> Result<Result<FileHeader, Unsupported>, Malformed> {
     if !block.starts_with(b"H:2,") {
         return Err(Malformed::new(0, "does not begin with H:2"));
     }
-    let end = block.iter().position(|&byte| byte == b'\n').ok_or(Malformed::new(block.len(), "has no end of line"))?;
+    let end = block
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .ok_or(Malformed::new(block.len(), "has no end of line"))?;
     let map = TextMap::parse_checked(block.get(..end).unwrap_or_default())?;
     if map.hex_or("blockSize", BLOCK_BYTES)? != BLOCK_BYTES {
         return Err(Malformed::new(0, "has another block size than 4096"));
@@ -123,7 +134,11 @@ fn parse(block: &[u8]) -> Result<Result<FileHeader, Unsupported>, Malformed> {
     Ok(Ok(FileHeader {
         format,
         created_ms: map.hex_or("created", 0)?,
-        closure: if map.get("clean") == Some("1") { Closure::Clean } else { Closure::Unclean },
+        closure: if map.get("clean") == Some("1") {
+            Closure::Clean
+        } else {
+            Closure::Unclean
+        },
         newest,
     }))
 }

@@ -44,7 +44,13 @@ struct Level {
 
 impl Leaves {
     pub(crate) fn new(store: &Store, map: MapRoot) -> Self {
-        Self { map, path: Vec::new(), started: false, page: Page::empty(), bytes_left: store.source.len() }
+        Self {
+            map,
+            path: Vec::new(),
+            started: false,
+            page: Page::empty(),
+            bytes_left: store.source.len(),
+        }
     }
 
     /// The next leaf that has keys. After an error of a chunk that `store` does not know, the call can be
@@ -63,14 +69,23 @@ impl Leaves {
             self.bytes_left = self
                 .bytes_left
                 .checked_sub(u64::try_from(self.page.stored_bytes()).unwrap_or(u64::MAX))
-                .ok_or(ReadError::Map { map, what: "its pages are together longer than the file" })?;
+                .ok_or(ReadError::Map {
+                    map,
+                    what: "its pages are together longer than the file",
+                })?;
             let entries = if self.page.is_leaf() {
                 u64::try_from(self.page.keys).unwrap_or(u64::MAX)
             } else {
-                self.page.children.iter().fold(0, |sum: u64, child| sum.saturating_add(child.entries))
+                self.page
+                    .children
+                    .iter()
+                    .fold(0, |sum: u64, child| sum.saturating_add(child.entries))
             };
             if parent_knows && entries != child.entries {
-                return Err(child.position.malformed(map, Malformed::new(0, "has another number of entries than its parent says")));
+                return Err(child.position.malformed(
+                    map,
+                    Malformed::new(0, "has another number of entries than its parent says"),
+                ));
             }
             if self.page.is_leaf() {
                 if self.page.keys == 0 {
@@ -79,9 +94,15 @@ impl Leaves {
                 return Ok(Some(&self.page));
             }
             if self.path.len() >= DEPTH_MAX {
-                return Err(ReadError::Map { map, what: "its tree is deeper than 64 levels" });
+                return Err(ReadError::Map {
+                    map,
+                    what: "its tree is deeper than 64 levels",
+                });
             }
-            self.path.push(Level { children: std::mem::take(&mut self.page.children), next: 0 });
+            self.path.push(Level {
+                children: std::mem::take(&mut self.page.children),
+                next: 0,
+            });
         }
     }
 
@@ -92,7 +113,10 @@ impl Leaves {
 
     fn peek(&mut self) -> Option<Child> {
         if !self.started {
-            return Some(Child { position: self.map.root, entries: 0 });
+            return Some(Child {
+                position: self.map.root,
+                entries: 0,
+            });
         }
         loop {
             let level = self.path.last()?;
@@ -133,7 +157,10 @@ pub(crate) fn descend<P: Deref<Target = Page>>(
         };
         position = child.position;
     }
-    Err(ReadError::Map { map: map.id, what: "its tree is deeper than 64 levels" })
+    Err(ReadError::Map {
+        map: map.id,
+        what: "its tree is deeper than 64 levels",
+    })
 }
 
 /// Reads single pages without keeping them.
@@ -176,7 +203,9 @@ fn compare_units(key: &str, other: &Text<'_>) -> Ordering {
 
 /// The value of `key` in a map from strings to strings.
 pub(crate) fn find_string(store: &Store, map: MapRoot, key: &str) -> Result<Option<String>, ReadError> {
-    let Some(page) = descend(map, uncached(store, map), |node| child_of_string(node, key))? else { return Ok(None) };
+    let Some(page) = descend(map, uncached(store, map), |node| child_of_string(node, key))? else {
+        return Ok(None);
+    };
     let mut found = None;
     string_entries(&page, |found_key, value| {
         if found_key == key {
@@ -205,16 +234,26 @@ pub(crate) fn string_entries<'p>(
 
 /// Nothing may follow the last value of a leaf.
 pub(crate) fn end_of_leaf(cursor: &Cursor<'_>) -> Result<(), Malformed> {
-    if cursor.is_empty() { Ok(()) } else { Err(cursor.malformed("bytes follow the last value")) }
+    if cursor.is_empty() {
+        Ok(())
+    } else {
+        Err(cursor.malformed("bytes follow the last value"))
+    }
 }
 
 /// The last key of a map with long keys.
 pub(crate) fn last_long_key(store: &Store, map: MapRoot) -> Result<Option<i64>, ReadError> {
-    let Some(page) = descend(map, uncached(store, map), |node| Ok(node.keys))? else { return Ok(None) };
+    let Some(page) = descend(map, uncached(store, map), |node| Ok(node.keys))? else {
+        return Ok(None);
+    };
     let mut cursor = Cursor::new(page.contents());
     let mut last = None;
     for _ in 0..page.keys {
-        last = Some(cursor.varlong().map_err(|problem| page.position.malformed(map.id, problem))?);
+        last = Some(
+            cursor
+                .varlong()
+                .map_err(|problem| page.position.malformed(map.id, problem))?,
+        );
     }
     Ok(last)
 }

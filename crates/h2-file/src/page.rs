@@ -36,11 +36,20 @@ impl Position {
     fn length_max(self) -> Option<u64> {
         let code = (self.0 >> 1) & 31;
         let mantissa = (code & 1).wrapping_add(2);
-        (code != LENGTH_CODE_LARGE).then(|| mantissa.wrapping_shl(4).wrapping_shl(u32::try_from(code >> 1).unwrap_or(0)))
+        (code != LENGTH_CODE_LARGE).then(|| {
+            mantissa
+                .wrapping_shl(4)
+                .wrapping_shl(u32::try_from(code >> 1).unwrap_or(0))
+        })
     }
 
     pub(crate) fn malformed(self, map: u32, problem: Malformed) -> ReadError {
-        ReadError::Page { chunk: self.chunk(), offset: self.offset(), map, problem }
+        ReadError::Page {
+            chunk: self.chunk(),
+            offset: self.offset(),
+            map,
+            problem,
+        }
     }
 }
 
@@ -106,7 +115,11 @@ impl Page {
 
     /// Keys, and the values of a leaf, decompressed.
     pub(crate) fn contents(&self) -> &[u8] {
-        if self.contents_at == IN_PLAIN { &self.plain } else { self.raw.get(self.contents_at..).unwrap_or_default() }
+        if self.contents_at == IN_PLAIN {
+            &self.plain
+        } else {
+            self.raw.get(self.contents_at..).unwrap_or_default()
+        }
     }
 
     /// Reads the page at `position`, which must belong to `map`.
@@ -118,7 +131,10 @@ impl Page {
         })?;
         let malformed = |what| position.malformed(map, Malformed::new(0, what));
         let offset = u64::from(position.offset());
-        let left = chunk.bytes().checked_sub(offset).ok_or_else(|| malformed("lies behind the end of its chunk"))?;
+        let left = chunk
+            .bytes()
+            .checked_sub(offset)
+            .ok_or_else(|| malformed("lies behind the end of its chunk"))?;
         let start = chunk.start().saturating_add(offset);
         let wanted = match position.length_max() {
             Some(length_max) => length_max.min(left),
@@ -136,7 +152,8 @@ impl Page {
             }
         };
         // `left` is bounded by a chunk that was found whole in the file, so this allocates no more than the file has.
-        self.raw.resize(usize::try_from(wanted).map_err(|_| malformed("is too long"))?, 0);
+        self.raw
+            .resize(usize::try_from(wanted).map_err(|_| malformed("is too long"))?, 0);
         store.source.read_exact_at(&mut self.raw, start)?;
         self.position = position;
         self.map = map;
@@ -162,7 +179,8 @@ impl Page {
         if u32::try_from(map) != Ok(self.map) {
             return Err(cursor.malformed("belongs to another map"));
         }
-        self.keys = usize::try_from(cursor.varint()?).map_err(|_| cursor.malformed("negative number of keys"))?;
+        self.keys =
+            usize::try_from(cursor.varint()?).map_err(|_| cursor.malformed("negative number of keys"))?;
         let kind = cursor.u8()?;
         if (kind & TYPE_NODE == TYPE_NODE) != self.position.is_node() || kind > 7 {
             return Err(cursor.malformed("is of another kind than its position says"));
@@ -178,7 +196,11 @@ impl Page {
             let at = cursor.at();
             let packed = cursor.rest();
             let plain_bytes = packed.len().saturating_add(saved);
-            let unpack = if kind & TYPE_DEFLATED == 0 { compression::unpack_lzf } else { compression::inflate };
+            let unpack = if kind & TYPE_DEFLATED == 0 {
+                compression::unpack_lzf
+            } else {
+                compression::inflate
+            };
             unpack(packed, plain_bytes, &mut self.plain).map_err(|what| Malformed::new(at, what))?;
             self.contents_at = IN_PLAIN;
         }
@@ -197,10 +219,14 @@ fn decode_children(cursor: &mut Cursor<'_>, keys: usize, children: &mut Vec<Chil
     }
     children.reserve(count);
     for _ in 0..count {
-        children.push(Child { position: Position(cursor.u64()?), entries: 0 });
+        children.push(Child {
+            position: Position(cursor.u64()?),
+            entries: 0,
+        });
     }
     for child in children.iter_mut() {
-        child.entries = u64::try_from(cursor.varlong()?).map_err(|_| cursor.malformed("negative number of entries"))?;
+        child.entries =
+            u64::try_from(cursor.varlong()?).map_err(|_| cursor.malformed("negative number of entries"))?;
     }
     Ok(())
 }
@@ -212,7 +238,10 @@ mod tests {
     #[test]
     fn reads_the_position_of_the_worked_example() {
         let root = Position(0x40_0001_0c86);
-        assert_eq!((root.chunk(), root.offset(), root.length_max(), root.is_node()), (1, 0x432, Some(96), false));
+        assert_eq!(
+            (root.chunk(), root.offset(), root.length_max(), root.is_node()),
+            (1, 0x432, Some(96), false)
+        );
         assert_eq!(Position(31 << 1).length_max(), None);
     }
 }

@@ -26,7 +26,11 @@ impl Source {
     /// Fills `buffer` from `offset`; fewer bytes are an error.
     pub(crate) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ReadError> {
         let bytes = buffer.len();
-        let failed = |source| ReadError::Io { offset, bytes, source };
+        let failed = |source| ReadError::Io {
+            offset,
+            bytes,
+            source,
+        };
         match self {
             Self::File { file, .. } => read_file(file, buffer, offset).map_err(failed),
             Self::Memory(all) => {

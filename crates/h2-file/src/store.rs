@@ -16,7 +16,11 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(source: Source, format: Format) -> Self {
-        Self { source, format, chunks: HashMap::new() }
+        Self {
+            source,
+            format,
+            chunks: HashMap::new(),
+        }
     }
 
     pub(crate) fn chunk(&self, id: u32) -> Option<&Chunk> {

@@ -78,9 +78,9 @@ impl TextMap {
     pub(crate) fn hex(&self, key: &str) -> Result<Option<u64>, Malformed> {
         match self.get(key) {
             None => Ok(None),
-            Some(text) => {
-                u64::from_str_radix(text, 16).map(Some).map_err(|_| Malformed::new(0, "value is not a hexadecimal number"))
-            }
+            Some(text) => u64::from_str_radix(text, 16)
+                .map(Some)
+                .map_err(|_| Malformed::new(0, "value is not a hexadecimal number")),
         }
     }
 

@@ -4,10 +4,10 @@
 
 use std::borrow::Cow;
 
+use crate::SqlType;
 use crate::bytes::Cursor;
 use crate::error::Malformed;
 use crate::value::{Date, DecFloat, Decimal, Interval, Text, TimeOfDay, Unscaled, Value};
-use crate::SqlType;
 
 type Result<T> = std::result::Result<T, Malformed>;
 
@@ -38,7 +38,11 @@ impl Shape {
             },
             SqlType::Row(fields) => {
                 let shapes: Vec<_> = fields.iter().map(|(_, field)| Self::of(field)).collect();
-                if shapes.iter().all(|shape| *shape == Self::Plain) { Self::Plain } else { Self::Row(shapes) }
+                if shapes.iter().all(|shape| *shape == Self::Plain) {
+                    Self::Plain
+                } else {
+                    Self::Row(shapes)
+                }
             }
             _ => Self::Plain,
         }
@@ -113,7 +117,10 @@ fn plain<'a>(cursor: &mut Cursor<'a>, tag: u8, shape: &Shape, nesting: u8) -> Re
         5 => Value::BigInt(cursor.varlong()?),
         6 => {
             let scale = scale(cursor)?;
-            Value::Numeric(Decimal { scale, unscaled: big_integer(cursor.byte_string()?, cursor)? })
+            Value::Numeric(Decimal {
+                scale,
+                unscaled: big_integer(cursor.byte_string()?, cursor)?,
+            })
         }
         7 => Value::Double(f64::from_bits(cursor.varlong()?.cast_unsigned().reverse_bits())),
         8 => Value::Real(f32::from_bits(cursor.varint()?.cast_unsigned().reverse_bits())),
@@ -131,9 +138,15 @@ fn plain<'a>(cursor: &mut Cursor<'a>, tag: u8, shape: &Shape, nesting: u8) -> Re
         24 => {
             let (date, time) = (date(cursor)?, time_in_millis(cursor)?);
             let offset = cursor.varint()?.checked_mul(60).and_then(valid_offset);
-            Value::TimestampTz(date, time, offset.ok_or(cursor.malformed("impossible time zone offset"))?)
+            Value::TimestampTz(
+                date,
+                time,
+                offset.ok_or(cursor.malformed("impossible time zone offset"))?,
+            )
         }
-        25 => Value::Enum(u32::try_from(cursor.varint()?).map_err(|_| cursor.malformed("negative ENUM ordinal"))?),
+        25 => Value::Enum(
+            u32::try_from(cursor.varint()?).map_err(|_| cursor.malformed("negative ENUM ordinal"))?,
+        ),
         26 => Value::Interval(interval(cursor)?),
         27 => Value::Row(elements(cursor, shape, nesting)?),
         32..=47 if *shape == Shape::Enum => Value::Enum(u32::from(tag & 15)),
@@ -169,13 +182,20 @@ fn plain<'a>(cursor: &mut Cursor<'a>, tag: u8, shape: &Shape, nesting: u8) -> Re
 }
 
 fn small_numeric<'a>(scale: i32, unscaled: i64) -> Value<'a> {
-    Value::Numeric(Decimal { scale, unscaled: Unscaled::Small(unscaled) })
+    Value::Numeric(Decimal {
+        scale,
+        unscaled: Unscaled::Small(unscaled),
+    })
 }
 
 /// NUMERIC has no negative scale.
 fn scale(cursor: &mut Cursor<'_>) -> Result<i32> {
     let scale = cursor.varint()?;
-    if scale < 0 { Err(cursor.malformed("negative scale")) } else { Ok(scale) }
+    if scale < 0 {
+        Err(cursor.malformed("negative scale"))
+    } else {
+        Ok(scale)
+    }
 }
 
 /// Two's complement, big-endian. What fits 64 bits becomes [`Unscaled::Small`].
@@ -187,7 +207,9 @@ fn big_integer<'a>(bytes: &'a [u8], cursor: &Cursor<'_>) -> Result<Unscaled<'a>>
         return Ok(Unscaled::Wide(Cow::Borrowed(bytes)));
     }
     let sign = if *first >= 0x80 { -1_i64 } else { 0 };
-    Ok(Unscaled::Small(bytes.iter().fold(sign, |value, byte| value.wrapping_shl(8) | i64::from(*byte))))
+    Ok(Unscaled::Small(bytes.iter().fold(sign, |value, byte| {
+        value.wrapping_shl(8) | i64::from(*byte)
+    })))
 }
 
 fn decfloat<'a>(cursor: &mut Cursor<'a>) -> Result<DecFloat<'a>> {
@@ -209,10 +231,18 @@ fn decfloat<'a>(cursor: &mut Cursor<'a>) -> Result<DecFloat<'a>> {
 fn date(cursor: &mut Cursor<'_>) -> Result<Date> {
     let packed = cursor.varlong()?;
     let wrong = || cursor.malformed("impossible date");
-    let year = i32::try_from(packed.wrapping_shr(9)).ok().filter(|year| (-1_000_000_000..=1_000_000_000).contains(year));
-    let month = u8::try_from(packed.wrapping_shr(5) & 15).ok().filter(|month| (1..=12).contains(month));
+    let year = i32::try_from(packed.wrapping_shr(9))
+        .ok()
+        .filter(|year| (-1_000_000_000..=1_000_000_000).contains(year));
+    let month = u8::try_from(packed.wrapping_shr(5) & 15)
+        .ok()
+        .filter(|month| (1..=12).contains(month));
     let day = u8::try_from(packed & 31).ok().filter(|day| *day > 0);
-    Ok(Date { year: year.ok_or_else(wrong)?, month: month.ok_or_else(wrong)?, day: day.ok_or_else(wrong)? })
+    Ok(Date {
+        year: year.ok_or_else(wrong)?,
+        month: month.ok_or_else(wrong)?,
+        day: day.ok_or_else(wrong)?,
+    })
 }
 
 fn time_in_millis(cursor: &mut Cursor<'_>) -> Result<TimeOfDay> {
@@ -222,12 +252,16 @@ fn time_in_millis(cursor: &mut Cursor<'_>) -> Result<TimeOfDay> {
 
 /// `count` units of the day, then the nanoseconds of the last one.
 fn time_of_day(count: i64, nanos_per_unit: u64, cursor: &mut Cursor<'_>) -> Result<TimeOfDay> {
-    let rest = u64::try_from(cursor.varint()?).ok().filter(|rest| *rest < nanos_per_unit);
+    let rest = u64::try_from(cursor.varint()?)
+        .ok()
+        .filter(|rest| *rest < nanos_per_unit);
     let nanos = u64::try_from(count)
         .ok()
         .and_then(|count| count.checked_mul(nanos_per_unit)?.checked_add(rest?))
         .filter(|nanos| *nanos < NANOS_PER_DAY);
-    nanos.map(|nanos| TimeOfDay { nanos }).ok_or(cursor.malformed("impossible time of day"))
+    nanos
+        .map(|nanos| TimeOfDay { nanos })
+        .ok_or(cursor.malformed("impossible time of day"))
 }
 
 /// Quarter hours where possible, else seconds.
@@ -237,7 +271,9 @@ fn offset(cursor: &mut Cursor<'_>) -> Result<i32> {
         i8::MIN => cursor.varint()?.checked_neg(),
         quarters => i32::from(quarters).checked_mul(900),
     };
-    seconds.and_then(valid_offset).ok_or(cursor.malformed("impossible time zone offset"))
+    seconds
+        .and_then(valid_offset)
+        .ok_or(cursor.malformed("impossible time zone offset"))
 }
 
 /// H2 knows offsets up to 18 hours.
@@ -248,16 +284,26 @@ fn valid_offset(seconds: i32) -> Option<i32> {
 fn interval(cursor: &mut Cursor<'_>) -> Result<Interval> {
     let ordinal = cursor.i8()?;
     let negative = ordinal < 0;
-    let qualifier = u8::try_from(if negative { !ordinal } else { ordinal }).ok().filter(|qualifier| *qualifier <= 12);
+    let qualifier = u8::try_from(if negative { !ordinal } else { ordinal })
+        .ok()
+        .filter(|qualifier| *qualifier <= 12);
     let qualifier = qualifier.ok_or(cursor.malformed("unknown INTERVAL qualifier"))?;
-    let mut field = || u64::try_from(cursor.varlong()?).map_err(|_| cursor.malformed("negative INTERVAL field"));
+    let mut field =
+        || u64::try_from(cursor.varlong()?).map_err(|_| cursor.malformed("negative INTERVAL field"));
     let leading = field()?;
     let remaining = if qualifier >= 5 { field()? } else { 0 };
-    Ok(Interval { qualifier, negative, leading, remaining })
+    Ok(Interval {
+        qualifier,
+        negative,
+        leading,
+        remaining,
+    })
 }
 
 fn elements<'a>(cursor: &mut Cursor<'a>, shape: &Shape, nesting: u8) -> Result<Vec<Value<'a>>> {
-    let nesting = nesting.checked_sub(1).ok_or(cursor.malformed("arrays or rows are nested too deeply"))?;
+    let nesting = nesting
+        .checked_sub(1)
+        .ok_or(cursor.malformed("arrays or rows are nested too deeply"))?;
     let count = cursor.count()?;
     let mut values = Vec::new();
     for index in 0..count {
@@ -302,6 +348,7 @@ fn lob_bytes<'a>(cursor: &mut Cursor<'a>) -> Result<LobBytes<'a>> {
     }
     let _table = cursor.varint()?;
     let lob = cursor.varlong()?;
-    let octets = u64::try_from(cursor.varlong()?).map_err(|_| start.malformed("negative length of a large object"))?;
+    let octets =
+        u64::try_from(cursor.varlong()?).map_err(|_| start.malformed("negative length of a large object"))?;
     Ok(LobBytes::Stored(LobReference { lob, octets }))
 }

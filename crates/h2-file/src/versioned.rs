@@ -25,7 +25,9 @@ impl OpenTransactions {
     /// Takes note of the undo log `name`, whose last key is `last_key`.
     pub(crate) fn add_undo_log(&mut self, name: &str, last_key: Option<i64>) {
         // `undoLog-7` has committed; so has one whose log is empty or ends with the commit marker.
-        let Some(id) = name.strip_prefix("undoLog.").and_then(|id| id.parse().ok()) else { return };
+        let Some(id) = name.strip_prefix("undoLog.").and_then(|id| id.parse().ok()) else {
+            return;
+        };
         if last_key.is_some_and(|key| key & LOG_ID_COMMITTED != LOG_ID_COMMITTED) {
             self.ids.insert(id);
         }
@@ -74,7 +76,11 @@ impl ValueList {
         if flags > CURRENT | COMMITTED {
             return Err(cursor.malformed("unknown flags of a versioned value"));
         }
-        let wanted = if open.is_open(operation) { COMMITTED } else { CURRENT };
+        let wanted = if open.is_open(operation) {
+            COMMITTED
+        } else {
+            CURRENT
+        };
         match (flags & wanted != 0, flags & !wanted != 0) {
             (true, false) => Ok(Entry::Visible),
             (true, true) if wanted == CURRENT => Ok(Entry::VisibleBeforeOther),
@@ -116,7 +122,10 @@ mod tests {
 
     fn see(bytes: &[u8], open: &OpenTransactions) -> Option<u8> {
         let mut cursor = Cursor::new(bytes);
-        match ValueList::Versioned.entry(&mut cursor, open, |cursor| cursor.u8().map(|_| ())).unwrap() {
+        match ValueList::Versioned
+            .entry(&mut cursor, open, |cursor| cursor.u8().map(|_| ()))
+            .unwrap()
+        {
             Entry::Visible | Entry::VisibleBeforeOther => Some(cursor.u8().unwrap()),
             Entry::Absent => {
                 assert!(cursor.is_empty());
@@ -137,7 +146,12 @@ mod tests {
     #[test]
     fn shows_the_current_value_of_a_committed_transaction() {
         let marker = (5 << 40) | ((1 << 40) - 1);
-        for (name, last_key) in [("undoLog.5", None), ("undoLog.5", Some(marker)), ("undoLog-5", Some(1)), ("undoLog.4", Some(1))] {
+        for (name, last_key) in [
+            ("undoLog.5", None),
+            ("undoLog.5", Some(marker)),
+            ("undoLog-5", Some(1)),
+            ("undoLog.4", Some(1)),
+        ] {
             let mut open = OpenTransactions::default();
             open.add_undo_log(name, last_key);
             assert_eq!(see(&entry(3, &[1, 2]), &open), Some(1), "update");

@@ -31,9 +31,14 @@ pub(crate) fn assemble(rows: &[CatalogueRow]) -> Result<Catalogue, ReadError> {
     domains(rows, &mut known)?;
     for row in rows_of(rows, SEQUENCE) {
         let (definition, owner) = sequence(&row.sql).map_err(|expected| wrong(row, expected))?;
-        let counting =
-            Counting { start: definition.start, increment: definition.increment, next: definition.next };
-        known.sequences.insert((definition.schema.clone(), definition.name.clone()), counting);
+        let counting = Counting {
+            start: definition.start,
+            increment: definition.increment,
+            next: definition.next,
+        };
+        known
+            .sequences
+            .insert((definition.schema.clone(), definition.name.clone()), counting);
         if owner == SequenceOwner::Free {
             catalogue.definition.sequences.push(definition);
         }
@@ -64,8 +69,18 @@ fn rows_of(rows: &[CatalogueRow], kind: i32) -> impl Iterator<Item = &CatalogueR
 }
 
 fn wrong(row: &CatalogueRow, expected: Expected) -> ReadError {
-    let near = row.sql.get(expected.at..).unwrap_or_default().chars().take(NEAR_CHARS).collect();
-    ReadError::Catalogue { id: row.id, what: expected.what, near }
+    let near = row
+        .sql
+        .get(expected.at..)
+        .unwrap_or_default()
+        .chars()
+        .take(NEAR_CHARS)
+        .collect();
+    ReadError::Catalogue {
+        id: row.id,
+        what: expected.what,
+        near,
+    }
 }
 
 /// Domains may be based on later ones: repeat while that helps, as H2 does.
@@ -94,7 +109,11 @@ fn domains(rows: &[CatalogueRow], known: &mut Surroundings) -> Result<(), ReadEr
     Ok(())
 }
 
-fn table_or_view(row: &CatalogueRow, known: &Surroundings, catalogue: &mut Catalogue) -> Result<(), ReadError> {
+fn table_or_view(
+    row: &CatalogueRow,
+    known: &Surroundings,
+    catalogue: &mut Catalogue,
+) -> Result<(), ReadError> {
     let problem = |expected| wrong(row, expected);
     if is_stored_table(&row.sql).map_err(problem)? {
         let definition = table(&row.sql, known).map_err(problem)?;
@@ -110,7 +129,11 @@ fn table_or_view(row: &CatalogueRow, known: &Surroundings, catalogue: &mut Catal
 
 fn object_id(row: &CatalogueRow) -> Result<u32, ReadError> {
     let what = "an object id is out of range";
-    u32::try_from(row.id).map_err(|_| ReadError::Catalogue { id: row.id, what, near: String::new() })
+    u32::try_from(row.id).map_err(|_| ReadError::Catalogue {
+        id: row.id,
+        what,
+        near: String::new(),
+    })
 }
 
 /// `None`: a linked table or a materialized view, which have no structure here.
@@ -132,7 +155,13 @@ fn view(sql: &str) -> Result<Option<ViewDefinition>, Expected> {
         parser.expect(&["AS"], "AS is missing")?;
         columns
     };
-    Ok(Some(ViewDefinition { schema, name, columns, query: parser.rest().trim().to_owned(), comment }))
+    Ok(Some(ViewDefinition {
+        schema,
+        name,
+        columns,
+        query: parser.rest().trim().to_owned(),
+        comment,
+    }))
 }
 
 fn schema(row: &CatalogueRow, catalogue: &mut Catalogue) -> Result<(), ReadError> {
@@ -155,7 +184,11 @@ fn user(row: &CatalogueRow) -> Result<String, ReadError> {
         .expect(&["CREATE", "USER"], "CREATE USER is missing")
         .and_then(|()| parser.eat(&["IF", "NOT", "EXISTS"]))
         .and_then(|_| parser.name())
-        .map_err(|expected| ReadError::Catalogue { id: row.id, what: expected.what, near: "CREATE USER".to_owned() })
+        .map_err(|expected| ReadError::Catalogue {
+            id: row.id,
+            what: expected.what,
+            near: "CREATE USER".to_owned(),
+        })
 }
 
 fn table_mut<'c>(
@@ -165,9 +198,18 @@ fn table_mut<'c>(
     row: &CatalogueRow,
 ) -> Result<(&'c mut TableDefinition, u32), ReadError> {
     let place = tables.get(name).copied().unwrap_or(usize::MAX);
-    match (catalogue.definition.tables.get_mut(place), catalogue.table_ids.get(place)) {
+    match (
+        catalogue.definition.tables.get_mut(place),
+        catalogue.table_ids.get(place),
+    ) {
         (Some(table), Some(id)) => Ok((table, *id)),
-        (_, None) | (None, _) => Err(wrong(row, Expected { what: "an unknown table", at: 0 })),
+        (_, None) | (None, _) => Err(wrong(
+            row,
+            Expected {
+                what: "an unknown table",
+                at: 0,
+            },
+        )),
     }
 }
 
@@ -204,9 +246,17 @@ fn indexes(
     for row in rows_of(rows, INDEX) {
         let parsed = index(&row.sql).map_err(|expected| wrong(row, expected))?;
         let (table, table_id) = table_mut(catalogue, tables, &parsed.table, row)?;
-        let unknown = |column: &&crate::definition::IndexColumn| !table.columns.iter().any(|known| known.name == column.name);
+        let unknown = |column: &&crate::definition::IndexColumn| {
+            !table.columns.iter().any(|known| known.name == column.name)
+        };
         if parsed.columns.iter().find(unknown).is_some() {
-            return Err(wrong(row, Expected { what: "a column that its table does not have", at: 0 }));
+            return Err(wrong(
+                row,
+                Expected {
+                    what: "a column that its table does not have",
+                    at: 0,
+                },
+            ));
         }
         let owner = if owned.contains(&parsed.name) || parsed.kind == IndexKind::PrimaryKey {
             IndexOwner::Constraint

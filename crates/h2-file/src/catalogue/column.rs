@@ -7,7 +7,9 @@ use super::parser::{Parsed, Parser, Qualified};
 use super::sequence::{Counting, options};
 use super::types::sql_type;
 use crate::SqlType;
-use crate::definition::{ColumnDefinition, Identity, IdentityKind, Nullability, TableDefinition, ValueSource, Visibility};
+use crate::definition::{
+    ColumnDefinition, Identity, IdentityKind, Nullability, TableDefinition, ValueSource, Visibility,
+};
 
 /// What the rest of the catalogue contributes to a column.
 #[derive(Debug, Default)]
@@ -78,7 +80,9 @@ pub(super) fn domain(sql: &str, known: &Surroundings) -> Parsed<(Qualified, Doma
     let name = parser.qualified()?;
     parser.eat(&["AS"])?;
     let base = base_domain(parser, known)?;
-    let sql_type = sql_type(&mut parser, &|name| known.domains.get(name).map(|domain| domain.sql_type.clone()))?;
+    let sql_type = sql_type(&mut parser, &|name| {
+        known.domains.get(name).map(|domain| domain.sql_type.clone())
+    })?;
     let default = if parser.eat(&["DEFAULT"])? {
         Some(parser.column_expression()?.to_owned())
     } else {
@@ -93,13 +97,19 @@ fn base_domain<'d>(mut ahead: Parser<'_>, around: &'d Surroundings) -> Parsed<Op
         return Ok(None);
     }
     let name = ahead.qualified()?;
-    Ok(if ahead.eat(&["ARRAY"])? { None } else { around.domains.get(&name) })
+    Ok(if ahead.eat(&["ARRAY"])? {
+        None
+    } else {
+        around.domains.get(&name)
+    })
 }
 
 fn column(parser: &mut Parser<'_>, around: &Surroundings) -> Parsed<ColumnDefinition> {
     let name = parser.name()?;
     let base = base_domain(*parser, around)?;
-    let sql_type = sql_type(parser, &|name| around.domains.get(name).map(|domain| domain.sql_type.clone()))?;
+    let sql_type = sql_type(parser, &|name| {
+        around.domains.get(name).map(|domain| domain.sql_type.clone())
+    })?;
     let mut column = ColumnDefinition {
         name,
         sql_type,
@@ -109,7 +119,9 @@ fn column(parser: &mut Parser<'_>, around: &Surroundings) -> Parsed<ColumnDefini
         comment: None,
     };
     while clause(parser, around, &mut column)? {}
-    if let (ValueSource::None, Some(default)) = (&column.value_source, base.and_then(|base| base.default.clone())) {
+    if let (ValueSource::None, Some(default)) =
+        (&column.value_source, base.and_then(|base| base.default.clone()))
+    {
         column.value_source = ValueSource::Default(default);
     }
     Ok(column)
@@ -119,7 +131,10 @@ fn column(parser: &mut Parser<'_>, around: &Surroundings) -> Parsed<ColumnDefini
 fn clause(parser: &mut Parser<'_>, around: &Surroundings, column: &mut ColumnDefinition) -> Parsed<bool> {
     if parser.eat(&["INVISIBLE"])? {
         column.visibility = Visibility::Invisible;
-    } else if parser.eat(&["DEFAULT", "ON", "NULL"])? || parser.eat(&["VISIBLE"])? || parser.eat(&["NULL_TO_DEFAULT"])? {
+    } else if parser.eat(&["DEFAULT", "ON", "NULL"])?
+        || parser.eat(&["VISIBLE"])?
+        || parser.eat(&["NULL_TO_DEFAULT"])?
+    {
         // Nothing of these shows in what is stored.
     } else if parser.eat(&["DEFAULT"])? {
         column.value_source = ValueSource::Default(parser.column_expression()?.to_owned());
@@ -136,7 +151,8 @@ fn clause(parser: &mut Parser<'_>, around: &Surroundings, column: &mut ColumnDef
         let name = parser.qualified()?;
         match (around.sequences.get(&name).copied(), &mut column.value_source) {
             (Some(counting), ValueSource::Identity(identity)) => {
-                (identity.start, identity.increment, identity.next) = (counting.start, counting.increment, counting.next);
+                (identity.start, identity.increment, identity.next) =
+                    (counting.start, counting.increment, counting.next);
             }
             (None, _) => return start.expected("an unknown sequence"),
             (Some(_), ValueSource::None | ValueSource::Default(_) | ValueSource::Generated(_)) => {}
@@ -154,10 +170,19 @@ fn clause(parser: &mut Parser<'_>, around: &Surroundings, column: &mut ColumnDef
 }
 
 fn identity(parser: &mut Parser<'_>, kind: IdentityKind) -> Parsed<Identity> {
-    let mut counting = Counting { start: 1, increment: 1, next: 1 };
+    let mut counting = Counting {
+        start: 1,
+        increment: 1,
+        next: 1,
+    };
     if parser.eat_symbol('(')? {
         counting = options(parser)?.0;
         parser.expect_symbol(')', "an unknown option of an identity")?;
     }
-    Ok(Identity { kind, start: counting.start, increment: counting.increment, next: counting.next })
+    Ok(Identity {
+        kind,
+        start: counting.start,
+        increment: counting.increment,
+        next: counting.next,
+    })
 }

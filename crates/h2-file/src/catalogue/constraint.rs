@@ -58,12 +58,20 @@ pub(super) fn constraint(sql: &str) -> Parsed<Option<Constraint>> {
 }
 
 fn index_clause(parser: &mut Parser<'_>) -> Parsed<Option<Qualified>> {
-    if parser.eat(&["INDEX"])? { parser.qualified().map(Some) } else { Ok(None) }
+    if parser.eat(&["INDEX"])? {
+        parser.qualified().map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
 /// H2 2.2 and later say which NULLs are equal; 2.1 has one rule.
 pub(super) fn nulls_distinct(parser: &mut Parser<'_>) -> Parsed<()> {
-    for words in [&["NULLS", "DISTINCT"][..], &["NULLS", "ALL", "DISTINCT"], &["NULLS", "NOT", "DISTINCT"]] {
+    for words in [
+        &["NULLS", "DISTINCT"][..],
+        &["NULLS", "ALL", "DISTINCT"],
+        &["NULLS", "NOT", "DISTINCT"],
+    ] {
         parser.eat(words)?;
     }
     Ok(())
@@ -84,7 +92,15 @@ fn foreign_key(parser: &mut Parser<'_>, name: String, columns: Vec<String>) -> P
             break;
         }
     }
-    Ok(ForeignKey { name, columns, parent_schema, parent_table, parent_columns, on_delete, on_update })
+    Ok(ForeignKey {
+        name,
+        columns,
+        parent_schema,
+        parent_table,
+        parent_columns,
+        on_delete,
+        on_update,
+    })
 }
 
 fn action(parser: &mut Parser<'_>) -> Parsed<ReferentialAction> {

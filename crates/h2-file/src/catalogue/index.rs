@@ -92,7 +92,12 @@ pub(super) fn index(sql: &str) -> Parsed<ParsedIndex> {
         }
         parser.expect_symbol(',', "a comma or parenthesis is missing")?;
     }
-    Ok(ParsedIndex { name, table, kind, columns })
+    Ok(ParsedIndex {
+        name,
+        table,
+        kind,
+        columns,
+    })
 }
 
 fn column(parser: &mut Parser<'_>, kind: IndexKind) -> Parsed<IndexColumn> {
@@ -115,5 +120,8 @@ fn column(parser: &mut Parser<'_>, kind: IndexKind) -> Parsed<IndexColumn> {
     } else {
         NULLS_FIRST
     };
-    Ok(IndexColumn { name, sort_type: descending | nulls })
+    Ok(IndexColumn {
+        name,
+        sort_type: descending | nulls,
+    })
 }

@@ -40,11 +40,14 @@ impl<'s> Parser<'s> {
 
     fn peek(&self) -> Parsed<Option<(Token<'s>, usize, usize)>> {
         let found = first_token(self.rest()).map_err(|what| Expected { what, at: self.at })?;
-        Ok(found.map(|(token, begin, end)| (token, self.at.saturating_add(begin), self.at.saturating_add(end))))
+        Ok(found
+            .map(|(token, begin, end)| (token, self.at.saturating_add(begin), self.at.saturating_add(end))))
     }
 
     pub(super) fn next(&mut self) -> Parsed<Option<Token<'s>>> {
-        let Some((token, _, end)) = self.peek()? else { return Ok(None) };
+        let Some((token, _, end)) = self.peek()? else {
+            return Ok(None);
+        };
         self.at = end;
         Ok(Some(token))
     }
@@ -63,7 +66,11 @@ impl<'s> Parser<'s> {
     }
 
     pub(super) fn expect(&mut self, words: &[&str], what: &'static str) -> Parsed<()> {
-        if self.eat(words)? { Ok(()) } else { self.expected(what) }
+        if self.eat(words)? {
+            Ok(())
+        } else {
+            self.expected(what)
+        }
     }
 
     pub(super) fn eat_symbol(&mut self, symbol: char) -> Parsed<bool> {
@@ -76,7 +83,11 @@ impl<'s> Parser<'s> {
     }
 
     pub(super) fn expect_symbol(&mut self, symbol: char, what: &'static str) -> Parsed<()> {
-        if self.eat_symbol(symbol)? { Ok(()) } else { self.expected(what) }
+        if self.eat_symbol(symbol)? {
+            Ok(())
+        } else {
+            self.expected(what)
+        }
     }
 
     pub(super) fn is_quoted_name_next(&self) -> Parsed<bool> {
@@ -89,7 +100,9 @@ impl<'s> Parser<'s> {
         let name = match ahead.next()? {
             Some(Token::Name(name)) => name.into_owned(),
             Some(Token::Word(word)) => word.to_uppercase(),
-            Some(Token::Text(_) | Token::Number(_) | Token::Symbol(_)) | None => return self.expected("a name is missing"),
+            Some(Token::Text(_) | Token::Number(_) | Token::Symbol(_)) | None => {
+                return self.expected("a name is missing");
+            }
         };
         *self = ahead;
         Ok(name)
@@ -116,7 +129,11 @@ impl<'s> Parser<'s> {
 
     /// `COMMENT '…'`, if it comes next.
     pub(super) fn comment(&mut self) -> Parsed<Option<String>> {
-        if self.eat(&["COMMENT"])? { self.text().map(Some) } else { Ok(None) }
+        if self.eat(&["COMMENT"])? {
+            self.text().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     pub(super) fn integer<N: std::str::FromStr>(&mut self) -> Parsed<N> {
@@ -126,7 +143,10 @@ impl<'s> Parser<'s> {
             Some(Token::Number(digits)) => format!("{sign}{digits}").parse().ok(),
             Some(_) | None => None,
         };
-        number.ok_or(Expected { what: "a whole number is missing or too large", at: start.at })
+        number.ok_or(Expected {
+            what: "a whole number is missing or too large",
+            at: start.at,
+        })
     }
 
     /// `(name, name, …)`.
@@ -169,7 +189,8 @@ impl<'s> Parser<'s> {
         // `IS NOT NULL` does not end an expression, `NOT NULL` does.
         let mut after_is = false;
         while let Some((token, begin, end)) = self.peek()? {
-            let is_clause = self.at > from && !after_is && matches!(token, Token::Word(_)) && self.is_column_clause()?;
+            let is_clause =
+                self.at > from && !after_is && matches!(token, Token::Word(_)) && self.is_column_clause()?;
             if depth == 0 && (is_clause || matches!(token, Token::Symbol(',' | ')'))) {
                 return Ok(self.sql.get(from..begin).unwrap_or_default().trim());
             }

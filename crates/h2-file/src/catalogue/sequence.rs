@@ -31,8 +31,21 @@ pub(super) fn sequence(sql: &str) -> Parsed<(SequenceDefinition, SequenceOwner)>
     if !parser.rest().trim().is_empty() {
         return parser.expected("an unknown option of a sequence");
     }
-    let Counting { start, increment, next } = counting;
-    Ok((SequenceDefinition { schema, name, start, increment, next }, owner))
+    let Counting {
+        start,
+        increment,
+        next,
+    } = counting;
+    Ok((
+        SequenceDefinition {
+            schema,
+            name,
+            start,
+            increment,
+            next,
+        },
+        owner,
+    ))
 }
 
 /// Sequence options up to the first that is none. Limits, cycle and cache are read and not kept.
@@ -68,6 +81,17 @@ pub(super) fn options(parser: &mut Parser<'_>) -> Parsed<(Counting, SequenceOwne
             break;
         }
     }
-    let start = start.unwrap_or(if increment < 0 { maximum.unwrap_or(-1) } else { minimum.unwrap_or(1) });
-    Ok((Counting { start, increment, next: restart.unwrap_or(start) }, owner))
+    let start = start.unwrap_or(if increment < 0 {
+        maximum.unwrap_or(-1)
+    } else {
+        minimum.unwrap_or(1)
+    });
+    Ok((
+        Counting {
+            start,
+            increment,
+            next: restart.unwrap_or(start),
+        },
+        owner,
+    ))
 }

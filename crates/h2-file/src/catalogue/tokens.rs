@@ -21,7 +21,9 @@ pub(super) enum Token<'s> {
 pub(super) fn first_token(text: &str) -> Result<Option<(Token<'_>, usize, usize)>, &'static str> {
     let begin = skip_blank(text)?;
     let rest = text.get(begin..).unwrap_or_default();
-    let Some(first) = rest.chars().next() else { return Ok(None) };
+    let Some(first) = rest.chars().next() else {
+        return Ok(None);
+    };
     let (token, length) = token_at(rest, first)?;
     Ok(Some((token, begin, begin.saturating_add(length))))
 }
@@ -29,16 +31,31 @@ pub(super) fn first_token(text: &str) -> Result<Option<(Token<'_>, usize, usize)
 fn token_at(rest: &str, first: char) -> Result<(Token<'_>, usize), &'static str> {
     let bytes = rest.as_bytes();
     let unicode = matches!(bytes, [b'U' | b'u', b'&', b'"' | b'\'', ..]);
-    let at_quote = if unicode { rest.get(2..).unwrap_or_default() } else { rest };
+    let at_quote = if unicode {
+        rest.get(2..).unwrap_or_default()
+    } else {
+        rest
+    };
     if let Some(quote @ (b'"' | b'\'')) = at_quote.as_bytes().first() {
         let (content, length) = quoted(at_quote, char::from(*quote))?;
-        let content = if unicode { Cow::Owned(unescape(&content)?) } else { content };
-        let token = if *quote == b'"' { Token::Name(content) } else { Token::Text(content) };
+        let content = if unicode {
+            Cow::Owned(unescape(&content)?)
+        } else {
+            content
+        };
+        let token = if *quote == b'"' {
+            Token::Name(content)
+        } else {
+            Token::Text(content)
+        };
         return Ok((token, length.saturating_add(if unicode { 2 } else { 0 })));
     }
     if let Some(body) = rest.strip_prefix("$$") {
         let end = body.find("$$").ok_or("a closing $$")?;
-        return Ok((Token::Text(Cow::Borrowed(body.get(..end).unwrap_or_default())), end.saturating_add(4)));
+        return Ok((
+            Token::Text(Cow::Borrowed(body.get(..end).unwrap_or_default())),
+            end.saturating_add(4),
+        ));
     }
     let run = |belongs: fn(char) -> bool| rest.find(|character| !belongs(character)).unwrap_or(rest.len());
     if first.is_alphabetic() || first == '_' {
@@ -151,11 +168,14 @@ mod tests {
 
     #[test]
     fn keeps_quotes_next_to_quotes_apart() {
-        assert_eq!(tokens(r#"'''a' '''' /* ' */ 1.5e3"#), [
-            Token::Text("'a".into()),
-            Token::Text("'".into()),
-            Token::Number("1.5e3")
-        ]);
+        assert_eq!(
+            tokens(r#"'''a' '''' /* ' */ 1.5e3"#),
+            [
+                Token::Text("'a".into()),
+                Token::Text("'".into()),
+                Token::Number("1.5e3")
+            ]
+        );
     }
 
     #[test]

@@ -30,7 +30,9 @@ fn nested_type(
     domain: &dyn Fn(&Qualified) -> Option<SqlType>,
     nesting: u8,
 ) -> Parsed<SqlType> {
-    let Some(mut left) = nesting.checked_sub(1) else { return parser.expected("types are nested too deeply") };
+    let Some(mut left) = nesting.checked_sub(1) else {
+        return parser.expected("types are nested too deeply");
+    };
     let mut sql_type = if parser.is_quoted_name_next()? {
         let start = *parser;
         let name = parser.qualified()?;
@@ -44,7 +46,9 @@ fn nested_type(
         plain_type(parser)?
     };
     while parser.eat(&["ARRAY"])? {
-        let Some(less) = left.checked_sub(1) else { return parser.expected("types are nested too deeply") };
+        let Some(less) = left.checked_sub(1) else {
+            return parser.expected("types are nested too deeply");
+        };
         left = less;
         if parser.eat_symbol('[')? {
             let _cardinality_max: u64 = parser.integer()?;
@@ -122,11 +126,19 @@ fn plain_type(parser: &mut Parser<'_>) -> Parsed<SqlType> {
         "DATE" => SqlType::Date,
         "TIME" => {
             let digits = fraction_digits(parser)?.unwrap_or(TIME_DIGITS_DEFAULT);
-            if with_time_zone(parser)? { SqlType::TimeTz(digits) } else { SqlType::Time(digits) }
+            if with_time_zone(parser)? {
+                SqlType::TimeTz(digits)
+            } else {
+                SqlType::Time(digits)
+            }
         }
         "TIMESTAMP" => {
             let digits = fraction_digits(parser)?.unwrap_or(TIMESTAMP_DIGITS_DEFAULT);
-            if with_time_zone(parser)? { SqlType::TimestampTz(digits) } else { SqlType::Timestamp(digits) }
+            if with_time_zone(parser)? {
+                SqlType::TimestampTz(digits)
+            } else {
+                SqlType::Timestamp(digits)
+            }
         }
         "ENUM" => enumeration(parser)?,
         "INTERVAL" => interval(parser)?,
@@ -203,7 +215,11 @@ fn interval(parser: &mut Parser<'_>) -> Parsed<SqlType> {
         Ok(FIELDS.iter().position(|field| *field == name))
     };
     let from = field(parser)?;
-    let to = if parser.eat(&["TO"])? { field(parser)? } else { from };
+    let to = if parser.eat(&["TO"])? {
+        field(parser)?
+    } else {
+        from
+    };
     let qualifier = match (from, to) {
         (Some(from), Some(to)) if from == to => u8::try_from(from).ok(),
         (Some(0), Some(1)) => Some(6),
@@ -227,7 +243,10 @@ mod tests {
 
     fn parse(text: &str) -> SqlType {
         let mut parser = Parser::new(text);
-        let found = sql_type(&mut parser, &|name| (name.1 == "EMAIL").then_some(SqlType::Varchar(255))).unwrap();
+        let found = sql_type(&mut parser, &|name| {
+            (name.1 == "EMAIL").then_some(SqlType::Varchar(255))
+        })
+        .unwrap();
         assert_eq!(parser.rest().trim(), "", "{text}");
         found
     }
@@ -239,7 +258,13 @@ mod tests {
             ("CHARACTER VARYING", SqlType::Varchar(1_000_000_000)),
             ("CHARACTER LARGE OBJECT(10 K CHARACTERS)", SqlType::Clob),
             ("BINARY(5)", SqlType::Binary(5)),
-            ("DECIMAL(13, 4)", SqlType::Numeric { precision: 13, scale: 4 }),
+            (
+                "DECIMAL(13, 4)",
+                SqlType::Numeric {
+                    precision: 13,
+                    scale: 4,
+                },
+            ),
             ("FLOAT(24)", SqlType::Real),
             ("FLOAT(25)", SqlType::Double),
             ("DOUBLE PRECISION", SqlType::Double),
@@ -248,10 +273,19 @@ mod tests {
             ("INTERVAL DAY(18) TO SECOND(9)", SqlType::Interval(9)),
             ("INTERVAL SECOND(18, 9)", SqlType::Interval(5)),
             ("GEOMETRY(POINT, 4326)", SqlType::Geometry),
-            ("\"APP\".\"EMAIL\" ARRAY", SqlType::Array(Box::new(SqlType::Varchar(255)))),
-            ("ENUM('a', 'it''s, b')", SqlType::Enum(vec!["a".into(), "it's, b".into()])),
+            (
+                "\"APP\".\"EMAIL\" ARRAY",
+                SqlType::Array(Box::new(SqlType::Varchar(255))),
+            ),
+            (
+                "ENUM('a', 'it''s, b')",
+                SqlType::Enum(vec!["a".into(), "it's, b".into()]),
+            ),
             ("INTEGER ARRAY[10]", SqlType::Array(Box::new(SqlType::Integer))),
-            ("ROW(\"X\" INTEGER)", SqlType::Row(vec![("X".into(), SqlType::Integer)])),
+            (
+                "ROW(\"X\" INTEGER)",
+                SqlType::Row(vec![("X".into(), SqlType::Integer)]),
+            ),
         ] {
             assert_eq!(parse(text), expected, "{text}");
         }

@@ -33,7 +33,10 @@ pub(super) fn unpack_lzf(packed: &[u8], plain_bytes: usize, plain: &mut Vec<u8>)
         let (&low, after) = rest.split_first().ok_or(CUT)?;
         rest = after;
         let distance = ((control & 31) << 8 | usize::from(low)).wrapping_add(1);
-        let from = plain.len().checked_sub(distance).ok_or("compressed contents refer back too far")?;
+        let from = plain
+            .len()
+            .checked_sub(distance)
+            .ok_or("compressed contents refer back too far")?;
         let length = length.saturating_add(2);
         copy_within(plain, from, length)?;
     }

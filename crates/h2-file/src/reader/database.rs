@@ -15,6 +15,7 @@ use crate::reader::layout::Maps;
 use crate::reader::lob::{LobMaps, LobReader};
 use crate::reader::newest::{self, OlderVersion, PassedOver};
 use crate::reader::page_cache::PageCache;
+use crate::reader::registry::{MapTypes, map_types};
 use crate::reader::rows::{FoundRow, Rows, find_row};
 use crate::reader::system::{catalogue_rows, open_transactions};
 use crate::source::Source;
@@ -106,16 +107,33 @@ impl Table {
     }
 
     pub(crate) fn row_error(&self, key: i64, column: usize, problem: Malformed) -> ReadError {
-        let column = self.definition.columns.get(column).map_or_else(String::new, |column| column.name.clone());
-        ReadError::Row { table: self.full_name(), key, column, problem }
+        let column = self
+            .definition
+            .columns
+            .get(column)
+            .map_or_else(String::new, |column| column.name.clone());
+        ReadError::Row {
+            table: self.full_name(),
+            key,
+            column,
+            problem,
+        }
     }
 
     /// Adds the table to an error of a page.
     pub(crate) fn locate(&self, error: ReadError) -> ReadError {
         match error {
-            ReadError::Page { chunk, offset, problem, .. } => {
-                ReadError::Leaf { table: self.full_name(), chunk, offset, problem }
-            }
+            ReadError::Page {
+                chunk,
+                offset,
+                problem,
+                ..
+            } => ReadError::Leaf {
+                table: self.full_name(),
+                chunk,
+                offset,
+                problem,
+            },
             other => other,
         }
     }
@@ -132,13 +150,22 @@ impl OpenOptions {
     /// Opens the file at `path`.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Database, ReadError> {
         let path = path.as_ref();
-        let failed = |source| ReadError::Open { path: path.to_owned(), source };
+        let failed = |source| ReadError::Open {
+            path: path.to_owned(),
+            source,
+        };
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_dir() {
             return Err(failed(std::io::ErrorKind::IsADirectory.into()));
         }
-        Database::from_source(Source::File { file, len: metadata.len() }, self)
+        Database::from_source(
+            Source::File {
+                file,
+                len: metadata.len(),
+            },
+            self,
+        )
     }
 
     /// Opens a database whose bytes are in memory.
@@ -169,7 +196,11 @@ impl Database {
             .zip(catalogue.table_ids)
             .map(|(definition, id)| Table {
                 id,
-                shapes: definition.columns.iter().map(|column| Shape::of(&column.sql_type)).collect(),
+                shapes: definition
+                    .columns
+                    .iter()
+                    .map(|column| Shape::of(&column.sql_type))
+                    .collect(),
                 definition: definition.clone(),
             })
             .collect();
@@ -182,7 +213,11 @@ impl Database {
             passed_over: newest.passed_over,
             chunks: store.chunk_count(),
             file_bytes: store.source.len(),
-            open_transactions: if open_transactions.is_empty() { OpenWork::None } else { OpenWork::RolledBack },
+            open_transactions: if open_transactions.is_empty() {
+                OpenWork::None
+            } else {
+                OpenWork::RolledBack
+            },
             users: catalogue.users,
         };
         if tables.is_empty() && options.older_version == OlderVersion::Refuse {
@@ -218,7 +253,9 @@ impl Database {
 
     /// A table by schema and name, both spelled exactly as in the catalogue.
     pub fn table(&self, schema: &str, name: &str) -> Option<&Table> {
-        self.tables.iter().find(|table| table.definition.schema == schema && table.definition.name == name)
+        self.tables
+            .iter()
+            .find(|table| table.definition.schema == schema && table.definition.name == name)
     }
 
     /// All indexes, those of constraints included, in the order of their ids.
@@ -228,7 +265,9 @@ impl Database {
 
     /// The exact number of rows, which takes reading all pages of the table (but decoding few of them).
     pub fn row_count(&self, table: &Table) -> Result<u64, ReadError> {
-        let Some(map) = self.maps.get(&table.map_name()) else { return Ok(0) };
+        let Some(map) = self.maps.get(&table.map_name()) else {
+            return Ok(0);
+        };
         Entries::new(&self.store, map, KeyKind::RowKey, table.shapes.len())
             .count(&self.store, &self.open_transactions)
             .map_err(|error| table.locate(error))
@@ -247,22 +286,50 @@ impl Database {
     /// The entries of an index in index order. `None` if the file has no map for it: the row keys of the table
     /// serve as this index, or H2 builds it when it opens the file.
     pub fn index_entries(&self, index: &Index) -> Result<Option<IndexEntries<'_>>, ReadError> {
-        let Some(map) = self.maps.get(&format!("index.{}", index.id)).filter(|_| index.kind != IndexKind::Spatial) else {
+        let Some(map) = self
+            .maps
+            .get(&format!("index.{}", index.id))
+            .filter(|_| index.kind != IndexKind::Spatial)
+        else {
             return Ok(None);
         };
         let table = self.tables.iter().find(|table| table.id == index.table);
-        let table = table.ok_or(ReadError::NoSuchObject { what: "table", id: index.table })?;
+        let table = table.ok_or(ReadError::NoSuchObject {
+            what: "table",
+            id: index.table,
+        })?;
         let shape = |name: &str| {
-            let place = table.definition.columns.iter().position(|column| column.name == name)?;
+            let place = table
+                .definition
+                .columns
+                .iter()
+                .position(|column| column.name == name)?;
             table.shapes.get(place).cloned()
         };
-        let shapes = index.columns.iter().map(|column| shape(&column.name)).collect::<Option<Vec<_>>>();
-        let shapes = shapes.ok_or(ReadError::NoSuchObject { what: "index", id: index.id })?;
+        let shapes = index
+            .columns
+            .iter()
+            .map(|column| shape(&column.name))
+            .collect::<Option<Vec<_>>>();
+        let shapes = shapes.ok_or(ReadError::NoSuchObject {
+            what: "index",
+            id: index.id,
+        })?;
         Ok(Some(IndexEntries::new(self, map, shapes)))
     }
 
+    /// What the type registry says of each map, by map name. Nothing else here depends on it.
+    pub fn map_types(&self) -> Result<Vec<MapTypes>, ReadError> {
+        map_types(&self.store, &self.maps)
+    }
+
     pub(crate) fn lob_reader(&self) -> LobReader<'_> {
-        LobReader { store: &self.store, cache: &self.cache, maps: self.lob_maps, bytes_max: Self::LOB_BYTES_MAX }
+        LobReader {
+            store: &self.store,
+            cache: &self.cache,
+            maps: self.lob_maps,
+            bytes_max: Self::LOB_BYTES_MAX,
+        }
     }
 }
 
@@ -272,8 +339,13 @@ fn refuse_if_emptied(facts: &Facts, trailing_bytes: u64) -> Result<(), ReadError
         Some(newer) => format!("a newer version was cut off: {newer}"),
         None if trailing_bytes > 0 => format!("{trailing_bytes} bytes that belong to no chunk follow it"),
         // Cut off between two chunks, such a file is like one whose process was killed before it did anything.
-        None if facts.closure == Closure::Unclean => "the file was not closed, so nothing tells that it is whole".to_owned(),
+        None if facts.closure == Closure::Unclean => {
+            "the file was not closed, so nothing tells that it is whole".to_owned()
+        }
         None => return Ok(()),
     };
-    Err(ReadError::OnlyEmptyVersionLeft { version: facts.version, lost })
+    Err(ReadError::OnlyEmptyVersionLeft {
+        version: facts.version,
+        lost,
+    })
 }

@@ -167,7 +167,9 @@ impl Entries {
         }
         let mut value = self.value();
         let columns = self.value_columns;
-        let entry = self.list.entry(&mut value, open, |cursor| skip_columns(cursor, columns))?;
+        let entry = self
+            .list
+            .entry(&mut value, open, |cursor| skip_columns(cursor, columns))?;
         (self.next_key_at, self.value_at) = (key.at(), value.at());
         self.other_value_follows = entry == Entry::VisibleBeforeOther;
         let visible = entry != Entry::Absent;
@@ -188,7 +190,11 @@ impl Entries {
     }
 
     fn check_end(&self) -> Result<(), Malformed> {
-        if self.left == 0 { end_of_leaf(&self.value()) } else { Ok(()) }
+        if self.left == 0 {
+            end_of_leaf(&self.value())
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -30,7 +30,13 @@ pub struct IndexEntry<'r> {
 impl<'d> IndexEntries<'d> {
     pub(crate) fn new(database: &'d Database, map: MapRoot, shapes: Vec<Shape>) -> Self {
         let entries = Entries::new(&database.store, map, KeyKind::IndexKey(shapes.len()), 0);
-        Self { database, entries, shapes, after_error: false, started: false }
+        Self {
+            database,
+            entries,
+            shapes,
+            after_error: false,
+            started: false,
+        }
     }
 
     /// The next entry, or `None` at the end. After an error there are no more entries.
@@ -44,7 +50,9 @@ impl<'d> IndexEntries<'d> {
             let end = self.entries.value().at();
             self.entries.value_ended(end)?;
         }
-        self.started = self.entries.advance(&self.database.store, &self.database.open_transactions)?;
+        self.started = self
+            .entries
+            .advance(&self.database.store, &self.database.open_transactions)?;
         if !self.started {
             return Ok(None);
         }

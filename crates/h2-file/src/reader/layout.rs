@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::chunk::Chunk;
-use crate::error::{Malformed, ReadError};
+use crate::error::ReadError;
 use crate::map::{Leaves, MapRoot, find_string, string_entries};
 use crate::page::Position;
 use crate::reader::scan::ChunkIndex;
@@ -21,16 +21,31 @@ const LAYOUT_MAP: u32 = 0;
 /// The maps of one version.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Maps {
-    by_name: BTreeMap<String, MapRoot>,
+    by_name: BTreeMap<String, NamedMap>,
+}
+
+#[derive(Debug, Clone)]
+struct NamedMap {
+    root: MapRoot,
+    /// Labels of the key and value types in the type registry.
+    key_type: Option<String>,
+    value_type: Option<String>,
 }
 
 impl Maps {
     pub(crate) fn get(&self, name: &str) -> Option<MapRoot> {
-        self.by_name.get(name).copied()
+        self.by_name.get(name).map(|map| map.root)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, MapRoot)> {
-        self.by_name.iter().map(|(name, map)| (name.as_str(), *map))
+        self.by_name.iter().map(|(name, map)| (name.as_str(), map.root))
+    }
+
+    /// Names with the labels of the key and value types.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (&str, Option<&str>, Option<&str>)> {
+        self.by_name
+            .iter()
+            .map(|(name, map)| (name.as_str(), map.key_type.as_deref(), map.value_type.as_deref()))
     }
 }
 
@@ -38,9 +53,15 @@ impl Maps {
 /// reads which maps there are.
 pub(crate) fn load(store: &mut Store, newest: Chunk, index: &mut ChunkIndex) -> Result<Maps, ReadError> {
     store.forget_chunks();
-    let layout = MapRoot { id: LAYOUT_MAP, root: newest.root };
+    let layout = MapRoot {
+        id: LAYOUT_MAP,
+        root: newest.root,
+    };
     if layout.root.is_none() {
-        return Err(ReadError::Map { map: LAYOUT_MAP, what: "the chunk has no layout map" });
+        return Err(ReadError::Map {
+            map: LAYOUT_MAP,
+            what: "the chunk has no layout map",
+        });
     }
     store.add_chunk(newest.clone());
     let entries = read_layout(store, layout, index)?;
@@ -86,26 +107,40 @@ fn discover(
 ) -> Result<(), ReadError> {
     let mut wanted = vec![unknown];
     while let Some(error) = wanted.last() {
-        let ReadError::UnknownChunk { chunk, .. } = error else { break };
+        let ReadError::UnknownChunk { chunk, .. } = error else {
+            break;
+        };
         let id = *chunk;
         let key = format!("chunk.{id:x}");
         match find_string(store, layout, &key) {
             Ok(Some(value)) => {
                 let chunk = chunk_entry(&key, &value)?.filter(|chunk| chunk.id == id);
-                let chunk = chunk.ok_or(ReadError::Metadata { map: "layout", key, what: "describes another chunk" })?;
+                let chunk = chunk.ok_or(ReadError::Metadata {
+                    map: "layout",
+                    key,
+                    what: "describes another chunk",
+                })?;
                 let chunk = index.locate(store, chunk)?;
                 store.add_chunk(chunk);
                 wanted.pop();
             }
             Ok(None) => break,
-            Err(ReadError::UnknownChunk { chunk: next, offset, map }) => {
+            Err(ReadError::UnknownChunk {
+                chunk: next,
+                offset,
+                map,
+            }) => {
                 let circular = wanted
                     .iter()
                     .any(|error| matches!(error, ReadError::UnknownChunk { chunk, .. } if *chunk == next));
                 if circular {
                     break;
                 }
-                wanted.push(ReadError::UnknownChunk { chunk: next, offset, map });
+                wanted.push(ReadError::UnknownChunk {
+                    chunk: next,
+                    offset,
+                    map,
+                });
             }
             Err(error) => return Err(error),
         }
@@ -114,8 +149,14 @@ fn discover(
 }
 
 fn chunk_entry(key: &str, value: &str) -> Result<Option<Chunk>, ReadError> {
-    let Some(id) = key.strip_prefix("chunk.") else { return Ok(None) };
-    let wrong = |what| ReadError::Metadata { map: "layout", key: key.to_owned(), what };
+    let Some(id) = key.strip_prefix("chunk.") else {
+        return Ok(None);
+    };
+    let wrong = |what| ReadError::Metadata {
+        map: "layout",
+        key: key.to_owned(),
+        what,
+    };
     let chunk = Chunk::parse(&latin1(value), None).map_err(|problem| wrong(problem.what))?;
     if u32::from_str_radix(id, 16) != Ok(chunk.id) {
         return Err(wrong("describes another chunk"));
@@ -125,23 +166,34 @@ fn chunk_entry(key: &str, value: &str) -> Result<Option<Chunk>, ReadError> {
 
 /// Text maps are Latin-1 bytes; in the layout and meta maps they come as strings of such characters.
 fn latin1(text: &str) -> Vec<u8> {
-    text.chars().map(|character| u8::try_from(character).unwrap_or(b'?')).collect()
+    text.chars()
+        .map(|character| u8::try_from(character).unwrap_or(b'?'))
+        .collect()
 }
 
 fn read_maps(store: &Store, layout: &BTreeMap<String, String>) -> Result<Maps, ReadError> {
-    let wrong = |key: &str, what| ReadError::Metadata { map: "layout", key: key.to_owned(), what };
+    let wrong = |key: &str, what| ReadError::Metadata {
+        map: "layout",
+        key: key.to_owned(),
+        what,
+    };
     let root_of = |id: u32| -> Result<Position, ReadError> {
         let key = format!("root.{id:x}");
         match layout.get(&key) {
             None => Ok(Position(0)),
-            Some(root) => {
-                u64::from_str_radix(root, 16).map(Position).map_err(|_| wrong(&key, "is no page position"))
-            }
+            Some(root) => u64::from_str_radix(root, 16)
+                .map(Position)
+                .map_err(|_| wrong(&key, "is no page position")),
         }
     };
-    let meta_id = layout.get("meta.id").ok_or_else(|| wrong("meta.id", "is missing"))?;
+    let meta_id = layout
+        .get("meta.id")
+        .ok_or_else(|| wrong("meta.id", "is missing"))?;
     let meta_id = u32::from_str_radix(meta_id, 16).map_err(|_| wrong("meta.id", "is no number"))?;
-    let meta = MapRoot { id: meta_id, root: root_of(meta_id)? };
+    let meta = MapRoot {
+        id: meta_id,
+        root: root_of(meta_id)?,
+    };
 
     let mut described = Vec::new();
     let mut leaves = Leaves::new(store, meta);
@@ -156,18 +208,26 @@ fn read_maps(store: &Store, layout: &BTreeMap<String, String>) -> Result<Maps, R
     // `name.` entries only repeat what `map.` entries say, and H2 repairs them from those.
     let mut maps = Maps::default();
     for (id, text) in described {
-        let wrong = |what| ReadError::Metadata { map: "meta", key: format!("map.{id}"), what };
+        let wrong = |what| ReadError::Metadata {
+            map: "meta",
+            key: format!("map.{id}"),
+            what,
+        };
         let number = u32::from_str_radix(&id, 16).map_err(|_| wrong("has no number"))?;
-        let name = map_name(&text).map_err(|problem| wrong(problem.what))?;
-        let root = MapRoot { id: number, root: root_of(number)? };
-        if maps.by_name.insert(name, root).is_some() {
+        let text = TextMap::parse(&latin1(&text)).map_err(|problem| wrong(problem.what))?;
+        let name = text.get("name").ok_or_else(|| wrong("has no name"))?.to_owned();
+        let label = |key| text.get(key).map(str::to_owned);
+        let map = NamedMap {
+            root: MapRoot {
+                id: number,
+                root: root_of(number)?,
+            },
+            key_type: label("key"),
+            value_type: label("val"),
+        };
+        if maps.by_name.insert(name, map).is_some() {
             return Err(wrong("has the name of another map"));
         }
     }
     Ok(maps)
-}
-
-fn map_name(text: &str) -> Result<String, Malformed> {
-    let map = TextMap::parse(&latin1(text))?;
-    map.get("name").map(str::to_owned).ok_or(Malformed::new(0, "has no name"))
 }

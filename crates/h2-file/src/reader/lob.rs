@@ -27,7 +27,10 @@ pub(crate) struct LobMaps {
 
 impl LobMaps {
     pub(crate) fn of(maps: &Maps) -> Self {
-        Self { lob_map: maps.get("lobMap"), lob_data: maps.get("lobData") }
+        Self {
+            lob_map: maps.get("lobMap"),
+            lob_data: maps.get("lobData"),
+        }
     }
 }
 
@@ -44,9 +47,16 @@ impl LobReader<'_> {
     pub(crate) fn read(&self, reference: LobReference) -> Result<Vec<u8>, ReadError> {
         let LobReference { lob, octets } = reference;
         if octets > self.bytes_max {
-            return Err(ReadError::LobTooLarge { lob, bytes: octets, bytes_max: self.bytes_max });
+            return Err(ReadError::LobTooLarge {
+                lob,
+                bytes: octets,
+                bytes_max: self.bytes_max,
+            });
         }
-        let missing = |what| ReadError::Lob { lob, problem: Malformed::new(0, what) };
+        let missing = |what| ReadError::Lob {
+            lob,
+            problem: Malformed::new(0, what),
+        };
         let Some((page, at)) = self.find(self.maps.lob_map, lob, skip_lob_meta)? else {
             return Err(missing("lobMap has no such large object"));
         };
@@ -91,7 +101,9 @@ impl LobReader<'_> {
                     }
                     self.with_block(lob, key, |block| {
                         if length == 0 || u64::try_from(block.len()) != Ok(length) {
-                            return Err(wrong(parts.malformed("a block has another length than the stream id says")));
+                            return Err(wrong(
+                                parts.malformed("a block has another length than the stream id says"),
+                            ));
                         }
                         bytes.extend_from_slice(block);
                         Ok(())
@@ -107,10 +119,14 @@ impl LobReader<'_> {
                         return Err(too_long(&parts));
                     }
                     let before = bytes.len();
-                    self.with_block(lob, key, |block| self.append(lob, block, octets, indirections, bytes))?;
+                    self.with_block(lob, key, |block| {
+                        self.append(lob, block, octets, indirections, bytes)
+                    })?;
                     let gained = bytes.len().saturating_sub(before);
                     if length == 0 || u64::try_from(gained) != Ok(length) {
-                        return Err(wrong(parts.malformed("a nested stream id has another length than stated")));
+                        return Err(wrong(
+                            parts.malformed("a nested stream id has another length than stated"),
+                        ));
                     }
                 }
                 _ => return Err(wrong(parts.malformed("unknown kind of part in a stream id"))),
@@ -126,10 +142,16 @@ impl LobReader<'_> {
         then: impl FnOnce(&[u8]) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         let wrong = |problem| ReadError::Lob { lob, problem };
-        let Some((page, at)) = self.find(self.maps.lob_data, key, |cursor| cursor.byte_string().map(|_| ()))? else {
+        let Some((page, at)) =
+            self.find(self.maps.lob_data, key, |cursor| cursor.byte_string().map(|_| ()))?
+        else {
             return Err(wrong(Malformed::new(0, "lobData lacks a block")));
         };
-        then(Cursor::at_offset(page.contents(), at).byte_string().map_err(wrong)?)
+        then(
+            Cursor::at_offset(page.contents(), at)
+                .byte_string()
+                .map_err(wrong)?,
+        )
     }
 
     /// The leaf of `key` and where its value begins.
@@ -141,8 +163,11 @@ impl LobReader<'_> {
     ) -> Result<Option<(Arc<Page>, usize)>, ReadError> {
         let Some(map) = map else { return Ok(None) };
         let page = |position| self.cache.page(self.store, position, map);
-        let Some(leaf) = descend(map, page, |node| child_of_long(node, key))? else { return Ok(None) };
-        let at = find_in_leaf(&leaf, key, skip_value).map_err(|problem| leaf.position.malformed(map.id, problem))?;
+        let Some(leaf) = descend(map, page, |node| child_of_long(node, key))? else {
+            return Ok(None);
+        };
+        let at = find_in_leaf(&leaf, key, skip_value)
+            .map_err(|problem| leaf.position.malformed(map.id, problem))?;
         Ok(at.map(|at| (leaf, at)))
     }
 }

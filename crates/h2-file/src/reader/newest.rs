@@ -41,7 +41,11 @@ pub struct PassedOver {
 
 impl std::fmt::Display for PassedOver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "version {} (chunk {} at block {}): {}", self.version, self.chunk, self.block, self.why)
+        write!(
+            f,
+            "version {} (chunk {} at block {}): {}",
+            self.version, self.chunk, self.block, self.why
+        )
     }
 }
 
@@ -68,7 +72,14 @@ pub(crate) fn find(source: Source, older: OlderVersion) -> Result<Newest, ReadEr
         match named_chunk(&store, named)? {
             Ok(chunk) => match layout::load(&mut store, chunk.clone(), &mut index) {
                 Ok(maps) => {
-                    return Ok(Newest { store, maps, header, chunk, passed_over: Vec::new(), trailing_bytes: 0 });
+                    return Ok(Newest {
+                        store,
+                        maps,
+                        header,
+                        chunk,
+                        passed_over: Vec::new(),
+                        trailing_bytes: 0,
+                    });
                 }
                 Err(error @ ReadError::Io { .. }) => return Err(error),
                 Err(error) if older == OlderVersion::Refuse => return Err(damaged(&chunk, &error)),
@@ -92,7 +103,14 @@ pub(crate) fn find(source: Source, older: OlderVersion) -> Result<Newest, ReadEr
         match layout::load(&mut store, chunk.clone(), &mut index) {
             Ok(maps) => {
                 let chunk = chunk.clone();
-                return Ok(Newest { store, maps, header, chunk, passed_over, trailing_bytes });
+                return Ok(Newest {
+                    store,
+                    maps,
+                    header,
+                    chunk,
+                    passed_over,
+                    trailing_bytes,
+                });
             }
             Err(error @ ReadError::Io { .. }) => return Err(error),
             Err(error) if older == OlderVersion::Refuse => return Err(damaged(chunk, &error)),
@@ -109,7 +127,10 @@ pub(crate) fn find(source: Source, older: OlderVersion) -> Result<Newest, ReadEr
     }
     Err(ReadError::NoVersion {
         why: match last_error {
-            Some(error) => format!("{} whole chunks were tried; the last failed with: {error}", passed_over.len()),
+            Some(error) => format!(
+                "{} whole chunks were tried; the last failed with: {error}",
+                passed_over.len()
+            ),
             None => "no whole chunk was found".to_owned(),
         },
     })
@@ -134,13 +155,20 @@ fn named_chunk(store: &Store, named: NamedChunk) -> Result<Result<Chunk, String>
 fn refuse_if_behind(named: NamedChunk, whole: &[Chunk]) -> Result<(), ReadError> {
     match whole.first() {
         Some(newest) if newest.version >= named.version => Ok(()),
-        Some(newest) => Err(lost(named, format!("the newest whole chunk is version {}", newest.version))),
+        Some(newest) => Err(lost(
+            named,
+            format!("the newest whole chunk is version {}", newest.version),
+        )),
         None => Err(lost(named, "there is no whole chunk".to_owned())),
     }
 }
 
 fn lost(named: NamedChunk, why: String) -> ReadError {
-    ReadError::NewestVersionLost { chunk: named.chunk, version: named.version, why }
+    ReadError::NewestVersionLost {
+        chunk: named.chunk,
+        version: named.version,
+        why,
+    }
 }
 
 fn damaged(chunk: &Chunk, error: &ReadError) -> ReadError {

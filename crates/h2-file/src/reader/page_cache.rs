@@ -30,7 +30,12 @@ struct Kept {
 
 impl PageCache {
     /// The page at `position` of `map`, read if it is not there.
-    pub(crate) fn page(&self, store: &Store, position: Position, map: MapRoot) -> Result<Arc<Page>, ReadError> {
+    pub(crate) fn page(
+        &self,
+        store: &Store,
+        position: Position,
+        map: MapRoot,
+    ) -> Result<Arc<Page>, ReadError> {
         let found = {
             let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.pages.get(&position).cloned()

@@ -40,13 +40,21 @@ impl<'d> Rows<'d> {
     pub(crate) fn new(database: &'d Database, table: &'d Table) -> Self {
         let map = database.maps.get(&table.map_name());
         let entries = map.map(|map| Entries::new(&database.store, map, KeyKind::RowKey, table.shapes.len()));
-        Self { database, table, entries, row_end: None, after_error: false }
+        Self {
+            database,
+            table,
+            entries,
+            row_end: None,
+            after_error: false,
+        }
     }
 
     /// The next row, or `None` at the end. After an error there are no more rows.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, ReadError> {
         let (database, table) = (self.database, self.table);
-        let Some(entries) = &mut self.entries else { return Ok(None) };
+        let Some(entries) = &mut self.entries else {
+            return Ok(None);
+        };
         if self.after_error {
             return Ok(None);
         }
@@ -55,11 +63,17 @@ impl<'d> Rows<'d> {
         if let Some(end) = self.row_end.take() {
             entries.value_ended(end).map_err(|error| table.locate(error))?;
         }
-        if !entries.advance(&database.store, &database.open_transactions).map_err(|error| table.locate(error))? {
+        if !entries
+            .advance(&database.store, &database.open_transactions)
+            .map_err(|error| table.locate(error))?
+        {
             return Ok(None);
         }
         let entries: &Entries = entries;
-        let key = entries.key().varlong().map_err(|problem| table.row_error(0, 0, problem))?;
+        let key = entries
+            .key()
+            .varlong()
+            .map_err(|problem| table.row_error(0, 0, problem))?;
         let mut cursor = entries.value();
         let values = decode_row(&mut cursor, key, table, &database.lob_reader())?;
         self.row_end = Some(cursor.at());
@@ -80,7 +94,9 @@ fn decode_row<'r>(
         values.push(match decode(cursor, shape).map_err(located)? {
             Decoded::Value(value) => value,
             Decoded::StoredBlob(reference) => Value::Blob(Cow::Owned(lobs.read(reference)?)),
-            Decoded::StoredClob(reference) => Value::Clob(Text::Utf8(Cow::Owned(stored_text(lobs, reference)?))),
+            Decoded::StoredClob(reference) => {
+                Value::Clob(Text::Utf8(Cow::Owned(stored_text(lobs, reference)?)))
+            }
         });
     }
     Ok(values)
@@ -108,7 +124,10 @@ impl FoundRow<'_> {
     pub fn row(&self) -> Result<Row<'_>, ReadError> {
         let mut cursor = Cursor::at_offset(self.page.contents(), self.at);
         let values = decode_row(&mut cursor, self.key, self.table, &self.database.lob_reader())?;
-        Ok(Row { key: self.key, values })
+        Ok(Row {
+            key: self.key,
+            values,
+        })
     }
 }
 
@@ -117,18 +136,33 @@ pub(crate) fn find_row<'d>(
     table: &'d Table,
     key: i64,
 ) -> Result<Option<FoundRow<'d>>, ReadError> {
-    let Some(map) = database.maps.get(&table.map_name()) else { return Ok(None) };
+    let Some(map) = database.maps.get(&table.map_name()) else {
+        return Ok(None);
+    };
     let page = |position| database.cache.page(&database.store, position, map);
-    let Some(page) = descend(map, page, |node| child_of_long(node, key)).map_err(|error| table.locate(error))? else {
+    let Some(page) =
+        descend(map, page, |node| child_of_long(node, key)).map_err(|error| table.locate(error))?
+    else {
         return Ok(None);
     };
     let at = row_in_leaf(database, table, &page, key)
         .map_err(|problem| table.locate(page.position.malformed(map.id, problem)))?;
-    Ok(at.map(|at| FoundRow { database, table, page, key, at }))
+    Ok(at.map(|at| FoundRow {
+        database,
+        table,
+        page,
+        key,
+        at,
+    }))
 }
 
 /// Where the visible values of row `key` begin in `leaf`.
-fn row_in_leaf(database: &Database, table: &Table, leaf: &Page, key: i64) -> Result<Option<usize>, Malformed> {
+fn row_in_leaf(
+    database: &Database,
+    table: &Table,
+    leaf: &Page,
+    key: i64,
+) -> Result<Option<usize>, Malformed> {
     let mut cursor = Cursor::new(leaf.contents());
     let mut place = None;
     for index in 0..leaf.keys {
@@ -152,5 +186,9 @@ fn row_in_leaf(database: &Database, table: &Table, leaf: &Page, key: i64) -> Res
         }
     }
     let entry = list.entry(&mut cursor, &database.open_transactions, skip_row)?;
-    Ok(if entry == Entry::Absent { None } else { Some(cursor.at()) })
+    Ok(if entry == Entry::Absent {
+        None
+    } else {
+        Some(cursor.at())
+    })
 }

@@ -45,7 +45,9 @@ impl Scan {
                 scan.torn.push(TornChunk { chunk, problem });
             }
         }
-        scan.trailing_bytes = source.len().saturating_sub(last_end.unwrap_or(HEADER_BLOCKS.saturating_mul(BLOCK_BYTES)));
+        scan.trailing_bytes = source
+            .len()
+            .saturating_sub(last_end.unwrap_or(HEADER_BLOCKS.saturating_mul(BLOCK_BYTES)));
         scan.whole.sort_by_key(|chunk| std::cmp::Reverse(chunk.version));
         Ok(scan)
     }
@@ -53,11 +55,21 @@ impl Scan {
 
 /// The whole chunk that ends before `end_block`.
 fn closed_at(source: &Source, format: Format, end_block: u64) -> Result<Option<Chunk>, ReadError> {
-    let Ok(footer) = Footer::read(source, end_block.saturating_mul(BLOCK_BYTES))? else { return Ok(None) };
-    let Some(start) = footer.start_block(end_block) else { return Ok(None) };
-    let Ok(chunk) = Chunk::read_header(source, start)? else { return Ok(None) };
+    let Ok(footer) = Footer::read(source, end_block.saturating_mul(BLOCK_BYTES))? else {
+        return Ok(None);
+    };
+    let Some(start) = footer.start_block(end_block) else {
+        return Ok(None);
+    };
+    let Ok(chunk) = Chunk::read_header(source, start)? else {
+        return Ok(None);
+    };
     let closes = chunk.block.checked_add(chunk.blocks) == Some(end_block);
-    Ok(if closes && chunk.check_footer(source, format)?.is_ok() { Some(chunk) } else { None })
+    Ok(if closes && chunk.check_footer(source, format)?.is_ok() {
+        Some(chunk)
+    } else {
+        None
+    })
 }
 
 /// Finds chunks by what the layout map says of them, and by a scan of the file where that does not fit any more:
@@ -86,8 +98,16 @@ impl ChunkIndex {
             chunk.id == listed.id && chunk.version == listed.version && chunk.blocks == listed.blocks
         };
         match scan.whole.iter().find(same) {
-            Some(elsewhere) => Ok(Chunk { block: elsewhere.block, ..listed }),
-            None => Err(ReadError::Chunk { chunk: listed.id, version: listed.version, block: listed.block, problem }),
+            Some(elsewhere) => Ok(Chunk {
+                block: elsewhere.block,
+                ..listed
+            }),
+            None => Err(ReadError::Chunk {
+                chunk: listed.id,
+                version: listed.version,
+                block: listed.block,
+                problem,
+            }),
         }
     }
 }

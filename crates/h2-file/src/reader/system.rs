@@ -31,7 +31,9 @@ pub(crate) fn catalogue_rows(
     open: &OpenTransactions,
 ) -> Result<Vec<CatalogueRow>, ReadError> {
     let mut rows = Vec::new();
-    let Some(map) = maps.get("table.0") else { return Ok(rows) };
+    let Some(map) = maps.get("table.0") else {
+        return Ok(rows);
+    };
     let mut entries = Entries::new(store, map, KeyKind::RowKey, CATALOGUE_COLUMNS);
     while entries.advance(store, open)? {
         let leaf = entries.leaf();
@@ -61,7 +63,15 @@ fn catalogue_row(id: i64, cursor: &mut Cursor<'_>) -> Result<CatalogueRow, Malfo
         Value::Integer(row_id) if i64::from(row_id) == id => {}
         _ => return Err(wrong_id),
     }
-    let Value::Integer(kind) = kind else { return Err(wrong_kind) };
-    let (Value::Varchar(Text::Utf8(sql)) | Value::Clob(Text::Utf8(sql))) = sql else { return Err(wrong_sql) };
-    Ok(CatalogueRow { id, kind, sql: sql.into_owned() })
+    let Value::Integer(kind) = kind else {
+        return Err(wrong_kind);
+    };
+    let (Value::Varchar(Text::Utf8(sql)) | Value::Clob(Text::Utf8(sql))) = sql else {
+        return Err(wrong_sql);
+    };
+    Ok(CatalogueRow {
+        id,
+        kind,
+        sql: sql.into_owned(),
+    })
 }

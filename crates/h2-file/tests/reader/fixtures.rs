@@ -17,7 +17,10 @@ fn every_value_of_every_fixture_equals_what_h2_read() {
         let database = open(name);
         let json = expected(name);
         let tables = json["tables"].as_array().unwrap();
-        let base_tables: Vec<_> = tables.iter().filter(|table| table["kind"] == "BASE TABLE").collect();
+        let base_tables: Vec<_> = tables
+            .iter()
+            .filter(|table| table["kind"] == "BASE TABLE")
+            .collect();
         assert_eq!(database.tables().len(), base_tables.len(), "{name}");
         for table in base_tables {
             values += compare_rows(name, &database, table);
@@ -29,7 +32,9 @@ fn every_value_of_every_fixture_equals_what_h2_read() {
 
 fn compare_rows(fixture: &str, database: &Database, json: &Json) -> usize {
     let (schema, name) = (json["schema"].as_str().unwrap(), json["name"].as_str().unwrap());
-    let table = database.table(schema, name).unwrap_or_else(|| panic!("{fixture}: {schema}.{name} is missing"));
+    let table = database
+        .table(schema, name)
+        .unwrap_or_else(|| panic!("{fixture}: {schema}.{name} is missing"));
     let row_count = json["row_count"].as_u64().unwrap();
     assert_eq!(database.row_count(table).unwrap(), row_count, "{fixture}.{name}");
     let expected = json["rows"].as_array().unwrap();
@@ -43,16 +48,30 @@ fn compare_rows(fixture: &str, database: &Database, json: &Json) -> usize {
         if let Some(expected) = expected.get(read) {
             let place = format!("{fixture}.{name} row {}", row.key);
             let visible = table.definition().columns.iter().zip(&row.values);
-            let visible: Vec<_> = visible.filter(|(column, _)| column.visibility == Visibility::Visible).collect();
+            let visible: Vec<_> = visible
+                .filter(|(column, _)| column.visibility == Visibility::Visible)
+                .collect();
             let expected = expected.as_array().unwrap();
             assert_eq!(visible.len(), expected.len(), "{place}");
             for ((column, value), expected) in visible.into_iter().zip(expected) {
-                compare_value(&format!("{place}.{}", column.name), value, &column.sql_type, expected);
+                compare_value(
+                    &format!("{place}.{}", column.name),
+                    value,
+                    &column.sql_type,
+                    expected,
+                );
                 compared += 1;
             }
-            let found = database.row_by_key(table, row.key).unwrap().unwrap_or_else(|| panic!("{place}"));
+            let found = database
+                .row_by_key(table, row.key)
+                .unwrap()
+                .unwrap_or_else(|| panic!("{place}"));
             // By their text, because NaN does not equal itself.
-            assert_eq!(format!("{:?}", found.row().unwrap().values), format!("{:?}", row.values), "{place}");
+            assert_eq!(
+                format!("{:?}", found.row().unwrap().values),
+                format!("{:?}", row.values),
+                "{place}"
+            );
         }
         read += 1;
     }
@@ -73,8 +92,16 @@ fn compare_value(place: &str, value: &Value<'_>, sql_type: &SqlType, expected: &
         if let Some(hex) = expected.get("hex").or(expected.get("ewkb")) {
             assert_eq!(hex::encode(bytes), hex.as_str().unwrap(), "{place}");
         } else {
-            assert_eq!(bytes.len() as u64, expected["length"].as_u64().unwrap(), "{place}");
-            assert_eq!(hex::encode(Sha256::digest(bytes)), expected["sha256"].as_str().unwrap(), "{place}");
+            assert_eq!(
+                bytes.len() as u64,
+                expected["length"].as_u64().unwrap(),
+                "{place}"
+            );
+            assert_eq!(
+                hex::encode(Sha256::digest(bytes)),
+                expected["sha256"].as_str().unwrap(),
+                "{place}"
+            );
         }
         return;
     }
@@ -90,9 +117,17 @@ fn compare_value(place: &str, value: &Value<'_>, sql_type: &SqlType, expected: &
         _ => {
             let text = text(value, sql_type).unwrap_or_else(|| panic!("{place}: no text form"));
             if expected.is_object() {
-                assert_eq!(text.encode_utf16().count() as u64, expected["utf16_length"], "{place}");
+                assert_eq!(
+                    text.encode_utf16().count() as u64,
+                    expected["utf16_length"],
+                    "{place}"
+                );
                 assert_eq!(text.len() as u64, expected["utf8_length"], "{place}");
-                assert_eq!(hex::encode(Sha256::digest(&text)), expected["sha256_utf8"].as_str().unwrap(), "{place}");
+                assert_eq!(
+                    hex::encode(Sha256::digest(&text)),
+                    expected["sha256_utf8"].as_str().unwrap(),
+                    "{place}"
+                );
             } else {
                 assert_eq!(Some(text.as_str()), expected.as_str(), "{place}");
             }
@@ -115,15 +150,31 @@ fn columns_keys_and_indexes_equal_what_h2_says() {
                     compare_indexes(&place, &database, found.id(), table);
                 }
                 "VIEW" => {
-                    let view = database.definition().views.iter().find(|view| view.name == table_name).unwrap();
-                    let columns: Vec<_> =
-                        table["columns"].as_array().unwrap().iter().map(|column| column["name"].clone()).collect();
+                    let view = database
+                        .definition()
+                        .views
+                        .iter()
+                        .find(|view| view.name == table_name)
+                        .unwrap();
+                    let columns: Vec<_> = table["columns"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|column| column["name"].clone())
+                        .collect();
                     assert_eq!(view.columns, columns, "{place}");
                     assert!(view.query.starts_with("SELECT"), "{place}: {}", view.query);
                 }
                 "SYNONYM" => {
                     let synonym = format!("CREATE SYNONYM \"{schema}\".\"{table_name}\"");
-                    assert!(database.definition().other.iter().any(|sql| sql.starts_with(&synonym)), "{place}");
+                    assert!(
+                        database
+                            .definition()
+                            .other
+                            .iter()
+                            .any(|sql| sql.starts_with(&synonym)),
+                        "{place}"
+                    );
                 }
                 other => panic!("{place}: {other}"),
             }
@@ -133,17 +184,35 @@ fn columns_keys_and_indexes_equal_what_h2_says() {
 
 fn compare_definition(place: &str, table: &TableDefinition, json: &Json) {
     assert_eq!(table.comment.as_deref(), json["remarks"].as_str(), "{place}");
-    let primary_key: Vec<_> = table.primary_key.iter().flat_map(|key| key.columns.iter().map(String::as_str)).collect();
-    let expected: Vec<_> = json["primary_key"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let primary_key: Vec<_> = table
+        .primary_key
+        .iter()
+        .flat_map(|key| key.columns.iter().map(String::as_str))
+        .collect();
+    let expected: Vec<_> = json["primary_key"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
     assert_eq!(primary_key, expected, "{place}");
-    let visible: Vec<_> = table.columns.iter().filter(|column| column.visibility == Visibility::Visible).collect();
+    let visible: Vec<_> = table
+        .columns
+        .iter()
+        .filter(|column| column.visibility == Visibility::Visible)
+        .collect();
     let columns = json["columns"].as_array().unwrap();
     assert_eq!(visible.len(), columns.len(), "{place}");
     for (column, json) in visible.into_iter().zip(columns) {
         compare_column(&format!("{place}.{}", column.name), column, json);
     }
     let mut found: Vec<_> = table.foreign_keys.iter().flat_map(foreign_key_columns).collect();
-    let mut expected: Vec<_> = json["foreign_keys"].as_array().unwrap().iter().map(Json::clone).collect();
+    let mut expected: Vec<_> = json["foreign_keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Json::clone)
+        .collect();
     found.sort_by_key(Json::to_string);
     expected.sort_by_key(Json::to_string);
     assert_eq!(found, expected, "{place}");
@@ -151,12 +220,24 @@ fn compare_definition(place: &str, table: &TableDefinition, json: &Json) {
 
 fn compare_column(place: &str, column: &ColumnDefinition, json: &Json) {
     assert_eq!(column.name, json["name"].as_str().unwrap(), "{place}");
-    let nullable = if column.nullability == Nullability::Nullable { "YES" } else { "NO" };
+    let nullable = if column.nullability == Nullability::Nullable {
+        "YES"
+    } else {
+        "NO"
+    };
     assert_eq!(nullable, json["nullable"], "{place}");
     assert_eq!(column.comment.as_deref(), json["remarks"].as_str(), "{place}");
     let is = |yes| if yes { "YES" } else { "NO" };
-    assert_eq!(is(matches!(column.value_source, ValueSource::Identity(_))), json["autoincrement"], "{place}");
-    assert_eq!(is(matches!(column.value_source, ValueSource::Generated(_))), json["generated"], "{place}");
+    assert_eq!(
+        is(matches!(column.value_source, ValueSource::Identity(_))),
+        json["autoincrement"],
+        "{place}"
+    );
+    assert_eq!(
+        is(matches!(column.value_source, ValueSource::Generated(_))),
+        json["generated"],
+        "{place}"
+    );
     let default = match &column.value_source {
         ValueSource::Default(expression) => Some(expression.as_str()),
         ValueSource::None | ValueSource::Generated(_) | ValueSource::Identity(_) => None,
@@ -168,7 +249,11 @@ fn compare_column(place: &str, column: &ColumnDefinition, json: &Json) {
     let (type_name, size, scale) = h2_type(&column.sql_type);
     // DECIMAL and NUMERIC are stored alike; the definition does not tell them apart.
     let expected_name = json["type"].as_str().unwrap().replace("DECIMAL", "NUMERIC");
-    assert_eq!(type_name, expected_name.split('(').next().unwrap().trim(), "{place}");
+    assert_eq!(
+        type_name,
+        expected_name.split('(').next().unwrap().trim(),
+        "{place}"
+    );
     if let Some(size) = size {
         assert_eq!(size.to_string(), json["size"].as_str().unwrap(), "{place}");
     }
@@ -208,8 +293,19 @@ fn h2_type(sql_type: &SqlType) -> (String, Option<u32>, Option<u32>) {
         SqlType::Enum(_) => ("ENUM", None, None),
         SqlType::Interval(qualifier) => {
             const NAMES: [&str; 13] = [
-                "YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "YEAR TO MONTH", "DAY TO HOUR", "DAY TO MINUTE",
-                "DAY TO SECOND", "HOUR TO MINUTE", "HOUR TO SECOND", "MINUTE TO SECOND",
+                "YEAR",
+                "MONTH",
+                "DAY",
+                "HOUR",
+                "MINUTE",
+                "SECOND",
+                "YEAR TO MONTH",
+                "DAY TO HOUR",
+                "DAY TO MINUTE",
+                "DAY TO SECOND",
+                "HOUR TO MINUTE",
+                "HOUR TO SECOND",
+                "MINUTE TO SECOND",
             ];
             return (format!("INTERVAL {}", NAMES[usize::from(*qualifier)]), None, None);
         }
@@ -267,15 +363,26 @@ fn the_rest_of_the_catalogue_is_there() {
     let database = open("schema");
     let definition = database.definition();
     assert_eq!(definition.schemas, ["Mixed Case", "APP"]);
-    let sequences: Vec<_> =
-        definition.sequences.iter().map(|found| (found.name.as_str(), found.start, found.increment, found.next)).collect();
+    let sequences: Vec<_> = definition
+        .sequences
+        .iter()
+        .map(|found| (found.name.as_str(), found.start, found.increment, found.next))
+        .collect();
     assert_eq!(sequences, [("SEQ1", 100, 5, 120), ("SEQ2", -1, -1, -1)]);
     let parent = database.table("APP", "PARENT").unwrap().definition();
-    let ValueSource::Identity(identity) = &parent.columns[0].value_source else { panic!("{:?}", parent.columns[0]) };
+    let ValueSource::Identity(identity) = &parent.columns[0].value_source else {
+        panic!("{:?}", parent.columns[0])
+    };
     assert_eq!((identity.start, identity.increment, identity.next), (10, 10, 50));
     assert_eq!(parent.checks, [("CK_QTY".to_owned(), "\"QTY\" > 0".to_owned())]);
-    assert_eq!(parent.columns[5].value_source, ValueSource::Generated("\"QTY\" * \"PRICE\"".to_owned()));
-    assert_eq!(parent.columns[2].value_source, ValueSource::Default("'a@b'".to_owned()));
+    assert_eq!(
+        parent.columns[5].value_source,
+        ValueSource::Generated("\"QTY\" * \"PRICE\"".to_owned())
+    );
+    assert_eq!(
+        parent.columns[2].value_source,
+        ValueSource::Default("'a@b'".to_owned())
+    );
     assert_eq!(parent.indexes.len(), 1);
     assert_eq!(parent.indexes[0].columns[0].sort_type, 5);
     let child = database.table("APP", "CHILD").unwrap();
@@ -284,30 +391,55 @@ fn the_rest_of_the_catalogue_is_there() {
     assert_eq!(hidden.values[3], Value::Varchar(Text::Utf8("hidden".into())));
     let facts = database.facts();
     assert_eq!(facts.users, ["SA", "READER"]);
-    for beginning in ["CREATE DOMAIN", "CREATE CONSTANT", "CREATE FORCE ALIAS", "GRANT", "ALTER DOMAIN"] {
-        assert!(definition.other.iter().any(|sql| sql.starts_with(beginning)), "{beginning}");
+    for beginning in [
+        "CREATE DOMAIN",
+        "CREATE CONSTANT",
+        "CREATE FORCE ALIAS",
+        "GRANT",
+        "ALTER DOMAIN",
+    ] {
+        assert!(
+            definition.other.iter().any(|sql| sql.starts_with(beginning)),
+            "{beginning}"
+        );
     }
-    assert!(!definition.other.iter().any(|sql| sql.contains("HASH")), "password hashes are not passed on");
+    assert!(
+        !definition.other.iter().any(|sql| sql.contains("HASH")),
+        "password hashes are not passed on"
+    );
 }
 
 #[test]
 fn work_of_an_open_transaction_is_rolled_back() {
     use metaferry_h2_file::{Closure, OpenWork};
     let facts = open("uncommitted").facts().clone();
-    assert_eq!((facts.open_transactions, facts.closure), (OpenWork::RolledBack, Closure::Unclean));
+    assert_eq!(
+        (facts.open_transactions, facts.closure),
+        (OpenWork::RolledBack, Closure::Unclean)
+    );
     let facts = open("unclean").facts().clone();
-    assert_eq!((facts.open_transactions, facts.closure), (OpenWork::None, Closure::Unclean));
+    assert_eq!(
+        (facts.open_transactions, facts.closure),
+        (OpenWork::None, Closure::Unclean)
+    );
     let facts = open("churn").facts().clone();
-    assert_eq!((facts.open_transactions, facts.closure), (OpenWork::None, Closure::Clean));
+    assert_eq!(
+        (facts.open_transactions, facts.closure),
+        (OpenWork::None, Closure::Clean)
+    );
 }
 
 #[test]
 fn several_threads_read_one_database() {
     let database = open("compressed_lobs");
     let counts: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..4).map(|_| scope.spawn(|| crate::support::read_everything(&database).unwrap())).collect();
+        let threads: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| crate::support::read_everything(&database).unwrap()))
+            .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    assert!(counts[0] > 0 && counts.iter().all(|count| *count == counts[0]), "{counts:?}");
+    assert!(
+        counts[0] > 0 && counts.iter().all(|count| *count == counts[0]),
+        "{counts:?}"
+    );
 }

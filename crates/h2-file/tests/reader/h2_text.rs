@@ -16,10 +16,12 @@ pub(crate) fn text(value: &Value<'_>, sql_type: &SqlType) -> Option<String> {
         Value::DecFloat(DecFloat::NaN) => "NaN".to_owned(),
         Value::DecFloat(DecFloat::PositiveInfinity) => "Infinity".to_owned(),
         Value::DecFloat(DecFloat::NegativeInfinity) => "-Infinity".to_owned(),
-        Value::Char(text) | Value::Varchar(text) | Value::VarcharIgnoreCase(text) | Value::Clob(text) => match text {
-            Text::Utf8(text) => text.to_string(),
-            Text::Units(units) => String::from_utf16_lossy(units),
-        },
+        Value::Char(text) | Value::Varchar(text) | Value::VarcharIgnoreCase(text) | Value::Clob(text) => {
+            match text {
+                Text::Utf8(text) => text.to_string(),
+                Text::Units(units) => String::from_utf16_lossy(units),
+            }
+        }
         Value::Json(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
         Value::Uuid(bytes) => {
             let hex = hex::encode(bytes);
@@ -31,17 +33,33 @@ pub(crate) fn text(value: &Value<'_>, sql_type: &SqlType) -> Option<String> {
         Value::Timestamp(day, value) => format!("{} {}", date(*day), time(*value)),
         Value::TimestampTz(day, value, offset) => format!("{} {}{}", date(*day), time(*value), zone(*offset)),
         Value::Enum(ordinal) => {
-            let SqlType::Enum(labels) = sql_type else { panic!("ENUM value in a column of {sql_type:?}") };
+            let SqlType::Enum(labels) = sql_type else {
+                panic!("ENUM value in a column of {sql_type:?}")
+            };
             labels[*ordinal as usize - 1].clone()
         }
         Value::Interval(value) => interval(*value),
         Value::Array(values) => {
-            let SqlType::Array(element) = sql_type else { panic!("ARRAY value in a column of {sql_type:?}") };
-            format!("[{}]", values.iter().map(|value| text(value, element)).collect::<Option<Vec<_>>>()?.join(", "))
+            let SqlType::Array(element) = sql_type else {
+                panic!("ARRAY value in a column of {sql_type:?}")
+            };
+            format!(
+                "[{}]",
+                values
+                    .iter()
+                    .map(|value| text(value, element))
+                    .collect::<Option<Vec<_>>>()?
+                    .join(", ")
+            )
         }
         Value::Row(values) => {
-            let SqlType::Row(fields) = sql_type else { panic!("ROW value in a column of {sql_type:?}") };
-            let values = values.iter().zip(fields).map(|(value, (_, field))| text(value, field));
+            let SqlType::Row(fields) = sql_type else {
+                panic!("ROW value in a column of {sql_type:?}")
+            };
+            let values = values
+                .iter()
+                .zip(fields)
+                .map(|(value, (_, field))| text(value, field));
             format!("ROW ({})", values.collect::<Option<Vec<_>>>()?.join(", "))
         }
         Value::Real(_)
@@ -61,7 +79,10 @@ fn digits(unscaled: &Unscaled<'_>) -> (bool, String) {
         Unscaled::Wide(bytes) => bytes,
     };
     let negative = bytes[0] >= 0x80;
-    let mut magnitude: Vec<u8> = bytes.iter().map(|byte| if negative { !byte } else { *byte }).collect();
+    let mut magnitude: Vec<u8> = bytes
+        .iter()
+        .map(|byte| if negative { !byte } else { *byte })
+        .collect();
     if negative {
         for byte in magnitude.iter_mut().rev() {
             let (sum, carry) = byte.overflowing_add(1);
@@ -103,22 +124,39 @@ fn scientific_number(value: &Decimal<'_>) -> String {
     }
     let (first, rest) = digits.split_at(1);
     let point = if rest.is_empty() { "" } else { "." };
-    format!("{}{first}{point}{rest}E{exponent:+}", if negative { "-" } else { "" })
+    format!(
+        "{}{first}{point}{rest}E{exponent:+}",
+        if negative { "-" } else { "" }
+    )
 }
 
 fn date(value: Date) -> String {
     let sign = if value.year < 0 { "-" } else { "" };
-    format!("{sign}{:04}-{:02}-{:02}", value.year.unsigned_abs(), value.month, value.day)
+    format!(
+        "{sign}{:04}-{:02}-{:02}",
+        value.year.unsigned_abs(),
+        value.month,
+        value.day
+    )
 }
 
 fn time(value: TimeOfDay) -> String {
     let seconds = value.nanos / 1_000_000_000;
     let fraction = fraction(value.nanos % 1_000_000_000);
-    format!("{:02}:{:02}:{:02}{fraction}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    format!(
+        "{:02}:{:02}:{:02}{fraction}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 fn fraction(nanos: u64) -> String {
-    if nanos == 0 { String::new() } else { format!(".{nanos:09}").trim_end_matches('0').to_owned() }
+    if nanos == 0 {
+        String::new()
+    } else {
+        format!(".{nanos:09}").trim_end_matches('0').to_owned()
+    }
 }
 
 fn zone(offset: i32) -> String {
@@ -134,7 +172,12 @@ fn zone(offset: i32) -> String {
 }
 
 fn interval(value: Interval) -> String {
-    let Interval { qualifier, negative, leading, remaining } = value;
+    let Interval {
+        qualifier,
+        negative,
+        leading,
+        remaining,
+    } = value;
     const SECOND: u64 = 1_000_000_000;
     let (fields, name) = match qualifier {
         0 => (format!("{leading}"), "YEAR"),
@@ -145,16 +188,33 @@ fn interval(value: Interval) -> String {
         5 => (format!("{leading}{}", fraction(remaining)), "SECOND"),
         6 => (format!("{leading}-{remaining}"), "YEAR TO MONTH"),
         7 => (format!("{leading} {remaining:02}"), "DAY TO HOUR"),
-        8 => (format!("{leading} {:02}:{:02}", remaining / 60, remaining % 60), "DAY TO MINUTE"),
-        9 => (format!("{leading} {}", time(TimeOfDay { nanos: remaining })), "DAY TO SECOND"),
+        8 => (
+            format!("{leading} {:02}:{:02}", remaining / 60, remaining % 60),
+            "DAY TO MINUTE",
+        ),
+        9 => (
+            format!("{leading} {}", time(TimeOfDay { nanos: remaining })),
+            "DAY TO SECOND",
+        ),
         10 => (format!("{leading}:{remaining:02}"), "HOUR TO MINUTE"),
         11 => {
             let (minutes, seconds) = (remaining / (60 * SECOND), remaining / SECOND % 60);
-            (format!("{leading}:{minutes:02}:{seconds:02}{}", fraction(remaining % SECOND)), "HOUR TO SECOND")
+            (
+                format!(
+                    "{leading}:{minutes:02}:{seconds:02}{}",
+                    fraction(remaining % SECOND)
+                ),
+                "HOUR TO SECOND",
+            )
         }
-        _ => {
-            (format!("{leading}:{:02}{}", remaining / SECOND, fraction(remaining % SECOND)), "MINUTE TO SECOND")
-        }
+        _ => (
+            format!(
+                "{leading}:{:02}{}",
+                remaining / SECOND,
+                fraction(remaining % SECOND)
+            ),
+            "MINUTE TO SECOND",
+        ),
     };
     format!("INTERVAL '{}{fields}' {name}", if negative { "-" } else { "" })
 }

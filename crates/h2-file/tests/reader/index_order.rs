@@ -13,15 +13,31 @@ fn every_index_entry_equals_its_row() {
     for name in FIXTURES {
         let database = open(name);
         for index in database.indexes() {
-            let table = database.tables().iter().find(|table| table.id() == index.table).unwrap();
+            let table = database
+                .tables()
+                .iter()
+                .find(|table| table.id() == index.table)
+                .unwrap();
             let Some(mut entries) = database.index_entries(index).unwrap() else {
-                assert_eq!(index.kind, IndexKind::PrimaryKey, "{name}: {} has no entries", index.name);
+                assert_eq!(
+                    index.kind,
+                    IndexKind::PrimaryKey,
+                    "{name}: {} has no entries",
+                    index.name
+                );
                 continue;
             };
             let columns: Vec<_> = index
                 .columns
                 .iter()
-                .map(|column| table.definition().columns.iter().position(|known| known.name == column.name).unwrap())
+                .map(|column| {
+                    table
+                        .definition()
+                        .columns
+                        .iter()
+                        .position(|known| known.name == column.name)
+                        .unwrap()
+                })
                 .collect();
             let mut expected = BTreeMap::new();
             let mut rows = database.rows(table);
@@ -31,9 +47,20 @@ fn every_index_entry_equals_its_row() {
             }
             while let Some(entry) = entries.next_entry().unwrap() {
                 let of_row = expected.remove(&entry.row_key);
-                assert_eq!(of_row, Some(format!("{:?}", entry.values)), "{name}: {} row {}", index.name, entry.row_key);
+                assert_eq!(
+                    of_row,
+                    Some(format!("{:?}", entry.values)),
+                    "{name}: {} row {}",
+                    index.name,
+                    entry.row_key
+                );
             }
-            assert!(expected.is_empty(), "{name}: {} lacks rows {:?}", index.name, expected.keys());
+            assert!(
+                expected.is_empty(),
+                "{name}: {} lacks rows {:?}",
+                index.name,
+                expected.keys()
+            );
             indexes += 1;
         }
     }
@@ -45,7 +72,9 @@ fn entries_come_in_the_order_of_their_sort_types() {
     let database = open("index_order");
     let mut compared = 0;
     for index in database.indexes() {
-        let Some(mut entries) = database.index_entries(index).unwrap() else { continue };
+        let Some(mut entries) = database.index_entries(index).unwrap() else {
+            continue;
+        };
         let mut previous: Option<(Vec<Value<'static>>, i64)> = None;
         while let Some(entry) = entries.next_entry().unwrap() {
             let mut key = Vec::new();
@@ -55,14 +84,24 @@ fn entries_come_in_the_order_of_their_sort_types() {
                     Value::Integer(value) => Value::BigInt(value.into()),
                     Value::BigInt(value) => Value::BigInt(value),
                     Value::Null => Value::Null,
-                    Value::Varchar(Text::Utf8(text)) => Value::Varchar(Text::Units(text.encode_utf16().collect())),
+                    Value::Varchar(Text::Utf8(text)) => {
+                        Value::Varchar(Text::Units(text.encode_utf16().collect()))
+                    }
                     Value::Varchar(Text::Units(units)) => Value::Varchar(Text::Units(units)),
                     _ => Value::Boolean(false),
                 });
             }
             if let Some((previous, row_key)) = previous {
-                let order = compare(&previous, &key, index.columns.iter().map(|column| column.sort_type));
-                assert!(order.then(row_key.cmp(&entry.row_key)) == Ordering::Less || has_other(&key), "{}", index.name);
+                let order = compare(
+                    &previous,
+                    &key,
+                    index.columns.iter().map(|column| column.sort_type),
+                );
+                assert!(
+                    order.then(row_key.cmp(&entry.row_key)) == Ordering::Less || has_other(&key),
+                    "{}",
+                    index.name
+                );
                 compared += 1;
             }
             previous = Some((key, entry.row_key));
@@ -80,8 +119,20 @@ fn compare(left: &[Value<'_>], right: &[Value<'_>], sort_types: impl Iterator<It
         let nulls_first = sort_type & 4 == 0;
         let order = match (left, right) {
             (Value::Null, Value::Null) => Ordering::Equal,
-            (Value::Null, _) => if nulls_first { Ordering::Less } else { Ordering::Greater },
-            (_, Value::Null) => if nulls_first { Ordering::Greater } else { Ordering::Less },
+            (Value::Null, _) => {
+                if nulls_first {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
+            (_, Value::Null) => {
+                if nulls_first {
+                    Ordering::Greater
+                } else {
+                    Ordering::Less
+                }
+            }
             (Value::BigInt(left), Value::BigInt(right)) => by_sort_type(left.cmp(right), sort_type),
             (Value::Varchar(Text::Units(left)), Value::Varchar(Text::Units(right))) => {
                 by_sort_type(left.cmp(right), sort_type)
@@ -96,5 +147,9 @@ fn compare(left: &[Value<'_>], right: &[Value<'_>], sort_types: impl Iterator<It
 }
 
 fn by_sort_type(order: Ordering, sort_type: u8) -> Ordering {
-    if sort_type & 1 == 1 { order.reverse() } else { order }
+    if sort_type & 1 == 1 {
+        order.reverse()
+    } else {
+        order
+    }
 }

@@ -8,4 +8,5 @@ mod fixtures;
 mod h2_text;
 mod index_order;
 mod newest_version;
+mod registry;
 mod support;

@@ -11,13 +11,19 @@ fn open_bytes(bytes: &[u8]) -> Result<metaferry_h2_file::Database, ReadError> {
 }
 
 fn open_older(bytes: &[u8]) -> Result<metaferry_h2_file::Database, ReadError> {
-    OpenOptions { older_version: OlderVersion::Accept }.open_bytes(bytes.to_vec())
+    OpenOptions {
+        older_version: OlderVersion::Accept,
+    }
+    .open_bytes(bytes.to_vec())
 }
 
 /// Offset of the newest chunk of a cleanly closed file: the last `block` of its header.
 fn newest_block(bytes: &[u8]) -> usize {
     let header = String::from_utf8_lossy(&bytes[..200]).into_owned();
-    let block = header.split(',').find_map(|entry| entry.strip_prefix("block:")).unwrap();
+    let block = header
+        .split(',')
+        .find_map(|entry| entry.strip_prefix("block:"))
+        .unwrap();
     usize::from_str_radix(block, 16).unwrap() * BLOCK
 }
 
@@ -27,7 +33,10 @@ fn a_clean_file_without_its_newest_chunk_is_refused() {
         let whole = bytes(name);
         let cut = &whole[..newest_block(&whole)];
         let error = open_bytes(cut).unwrap_err();
-        assert!(matches!(error, ReadError::NewestVersionLost { .. }), "{name}: {error}");
+        assert!(
+            matches!(error, ReadError::NewestVersionLost { .. }),
+            "{name}: {error}"
+        );
     }
 }
 
@@ -43,8 +52,17 @@ fn no_cut_makes_a_database_of_fewer_rows() {
                     Err(_) => {}
                     Ok(database) => {
                         // A killed process leaves older versions; they may be opened, but never as if empty.
-                        assert_eq!(database.facts().closure, Closure::Unclean, "{name} cut to {}", cut.len());
-                        assert!(!database.tables().is_empty() || tables == 0, "{name} cut to {}", cut.len());
+                        assert_eq!(
+                            database.facts().closure,
+                            Closure::Unclean,
+                            "{name} cut to {}",
+                            cut.len()
+                        );
+                        assert!(
+                            !database.tables().is_empty() || tables == 0,
+                            "{name} cut to {}",
+                            cut.len()
+                        );
                     }
                 }
             }
@@ -117,12 +135,21 @@ fn a_lost_older_chunk_is_an_error_and_not_an_older_database() {
 fn what_is_not_read_is_named() {
     let mut encrypted = vec![0; 3 * BLOCK];
     encrypted[..10].copy_from_slice(b"H2encrypt\n");
-    assert!(matches!(open_bytes(&encrypted).unwrap_err(), ReadError::Unsupported(Unsupported::Encrypted)));
+    assert!(matches!(
+        open_bytes(&encrypted).unwrap_err(),
+        ReadError::Unsupported(Unsupported::Encrypted)
+    ));
     let mut page_store = vec![0; 3 * BLOCK];
     page_store[..14].copy_from_slice(b"-- H2 0.5/B --");
-    assert!(matches!(open_bytes(&page_store).unwrap_err(), ReadError::Unsupported(Unsupported::PageStore)));
+    assert!(matches!(
+        open_bytes(&page_store).unwrap_err(),
+        ReadError::Unsupported(Unsupported::PageStore)
+    ));
     for nothing in [&b""[..], b"H:2", &[0; 8192], b"SQLite format 3\0"] {
-        assert!(matches!(open_bytes(nothing).unwrap_err(), ReadError::NotH2 { .. }));
+        assert!(matches!(
+            open_bytes(nothing).unwrap_err(),
+            ReadError::NotH2 { .. }
+        ));
     }
 }
 
@@ -133,7 +160,10 @@ fn format_1_is_refused_by_name() {
     let mut bytes = vec![0; 3 * BLOCK];
     bytes[..line.len()].copy_from_slice(line.as_bytes());
     bytes[BLOCK..BLOCK + line.len()].copy_from_slice(line.as_bytes());
-    assert!(matches!(open_bytes(&bytes).unwrap_err(), ReadError::Unsupported(Unsupported::Format(1))));
+    assert!(matches!(
+        open_bytes(&bytes).unwrap_err(),
+        ReadError::Unsupported(Unsupported::Format(1))
+    ));
 }
 
 /// The checksum again, in its plainest form; short texts need no intermediate folding.
@@ -152,5 +182,8 @@ fn fletcher32(bytes: &[u8]) -> u32 {
 fn a_missing_file_is_named() {
     let error = metaferry_h2_file::Database::open("no/such/file.mv.db").unwrap_err();
     assert_eq!(error.to_string(), "cannot open no/such/file.mv.db");
-    assert!(matches!(metaferry_h2_file::Database::open(".").unwrap_err(), ReadError::Open { .. }));
+    assert!(matches!(
+        metaferry_h2_file::Database::open(".").unwrap_err(),
+        ReadError::Open { .. }
+    ));
 }

@@ -23,7 +23,9 @@ pub(crate) const FIXTURES: [&str; 14] = [
 ];
 
 pub(crate) fn data(file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(file)
 }
 
 pub(crate) fn bytes(name: &str) -> Vec<u8> {
@@ -52,7 +54,9 @@ pub(crate) fn read_everything(database: &Database) -> Result<usize, metaferry_h2
         }
         assert_eq!(database.row_count(table)?, count);
         if let Some(key) = last_key {
-            let found = database.row_by_key(table, key)?.expect("a row that was just read");
+            let found = database
+                .row_by_key(table, key)?
+                .expect("a row that was just read");
             assert_eq!(found.row()?.key, key);
         }
     }
@@ -63,5 +67,6 @@ pub(crate) fn read_everything(database: &Database) -> Result<usize, metaferry_h2
             }
         }
     }
+    database.map_types()?;
     Ok(values)
 }
