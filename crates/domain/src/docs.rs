@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write;
 
 use crate::effect::Effect;
-use crate::event::{Canceller, Event};
+use crate::event::{Canceller, Event, Failure, FailureCause};
 use crate::lease::FencingToken;
-use crate::migration::Attempt;
+use crate::migration::{Attempt, Phase};
 use crate::plan::MigrationPlan;
 use crate::progress::Progress;
-use crate::state::{MigrationState, Tenure};
+use crate::state::{CancelledBy, MigrationState, Tenure};
 use crate::transition::{IllegalEvent, Transition, next};
 use crate::{ErrorKind, samples};
 
@@ -26,7 +26,8 @@ pub const STATES: [&str; 8] = [
 ];
 
 /// Visits every state that [`samples::events`] lead to from the beginning, with each of these events and the
-/// machine's answer. Tokens and attempts, which only grow, are counted as one, and so is progress within a phase.
+/// machine's answer. What only grows (tokens, attempts, progress) and what is only told (why and where it ended) is
+/// counted as one.
 /// Answers how many states there are.
 pub fn explore(
     plan: MigrationPlan,
@@ -40,7 +41,7 @@ pub fn explore(
             let answer = next(&state, &event);
             visit(&state, &event, &answer);
             if let Ok(transition) = answer {
-                let found = without_counters(transition.state);
+                let found = in_short(transition.state);
                 if seen.insert(found.clone()) {
                     open.push(found);
                 }
@@ -50,17 +51,55 @@ pub fn explore(
     seen.len()
 }
 
-fn without_counters(mut state: MigrationState) -> MigrationState {
+fn in_short(mut state: MigrationState) -> MigrationState {
+    let told = || Failure {
+        cause: FailureCause::Crash(Phase::Init),
+        kind: ErrorKind::Unavailable,
+        message: String::new(),
+    };
+    match &mut state {
+        MigrationState::RollingBack {
+            failed_in, failure, ..
+        }
+        | MigrationState::Error {
+            failed_in, failure, ..
+        } => {
+            *failed_in = Phase::Init;
+            *failure = told();
+        }
+        MigrationState::Cancelled {
+            cancelled_in,
+            by,
+            failure,
+            ..
+        } => {
+            *cancelled_in = Phase::Init;
+            *by = CancelledBy::Asked(Canceller::Interrupt);
+            *failure = failure.as_ref().map(|_| told());
+        }
+        MigrationState::Init { .. }
+        | MigrationState::Setup { .. }
+        | MigrationState::Dump { .. }
+        | MigrationState::Upload { .. }
+        | MigrationState::Done { .. } => {}
+    }
     let run = state.run_mut();
     run.attempt = Attempt(1);
-    run.newest_token = run.newest_token.map(|_| FencingToken(1));
     run.progress = Progress::default();
+    run.newest_token = run.newest_token.map(|_| FencingToken(1));
     run.tenure = match run.tenure {
         Tenure::NotYet => Tenure::NotYet,
         Tenure::Held(_) => Tenure::Held(FencingToken(1)),
         Tenure::Lost(_) => Tenure::Lost(FencingToken(1)),
         Tenure::Released(_) => Tenure::Released(FencingToken(1)),
     };
+    run.shore = None;
+    run.row.id = None;
+    if let Some(debt) = &mut run.undo.upload
+        && let Some(memory) = &mut debt.remembered
+    {
+        memory.parts.clear();
+    }
     state
 }
 

@@ -127,6 +127,10 @@ pub(super) fn done(mut state: MigrationState, effect: Effect) -> MigrationState 
     let Effect::WriteState(written) = effect else {
         return state;
     };
+    // How the row ended is known already, and stays.
+    if state.run().row.standing == RowStanding::Closed {
+        return state;
+    }
     match written {
         Phase::Cancelled => {
             state.run_mut().row.close();
