@@ -98,7 +98,7 @@ fn build_metaferry() -> Result<PathBuf, Failure> {
 
 /// The tables that our dump carries, by its own report; it also warms the caches for everybody.
 fn tables(metaferry: &Path, url: &str, fixtures: &Path, files: &Path) -> Result<Vec<String>, Failure> {
-    let file = files.join("first");
+    let file = files.join("first.mv.db");
     let output = Command::new(metaferry)
         .args(["dump", "--json", "--no-verify", "--from", url, "--to"])
         .arg(&file)
@@ -180,9 +180,9 @@ fn contenders(
         (
             "metaferry dump --no-verify",
             Some("--no-verify"),
-            files.join("once"),
+            files.join("once.mv.db"),
         ),
-        ("metaferry dump (re-read)", None, files.join("twice")),
+        ("metaferry dump (re-read)", None, files.join("twice.mv.db")),
     ] {
         let mut command = Command::new(metaferry);
         command
