@@ -34,4 +34,6 @@ pub(crate) struct Catalogue {
     pub(crate) table_ids: Vec<u32>,
     pub(crate) indexes: Vec<Index>,
     pub(crate) users: Vec<String>,
+    /// Build number of the H2 that created the database.
+    pub(crate) create_build: Option<u32>,
 }

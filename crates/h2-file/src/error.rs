@@ -229,6 +229,19 @@ pub enum ReadError {
         /// The limit.
         bytes_max: u64,
     },
+    /// A column's large object cannot be read.
+    #[error("table {table}, row {key}, column {column}")]
+    RowLob {
+        /// Schema and name.
+        table: String,
+        /// Row key.
+        key: i64,
+        /// Column name.
+        column: String,
+        /// What is wrong with the large object, or the page on which it lies.
+        #[source]
+        source: Box<ReadError>,
+    },
     /// The database has no table or index with this id.
     #[error("the database has no {what} with id {id}")]
     NoSuchObject {

@@ -21,6 +21,7 @@ const INDEX: i32 = 1;
 const USER: i32 = 2;
 const SEQUENCE: i32 = 3;
 const CONSTRAINT: i32 = 5;
+const SETTING: i32 = 6;
 const SCHEMA: i32 = 10;
 const DOMAIN: i32 = 12;
 
@@ -48,6 +49,7 @@ pub(crate) fn assemble(rows: &[CatalogueRow]) -> Result<Catalogue, ReadError> {
             TABLE_OR_VIEW => table_or_view(row, &known, &mut catalogue)?,
             SCHEMA => schema(row, &mut catalogue)?,
             USER => catalogue.users.push(user(row)?),
+            SETTING => setting(row, &mut catalogue)?,
             INDEX | SEQUENCE | CONSTRAINT => {}
             _ => catalogue.definition.other.push(row.sql.clone()),
         }
@@ -173,6 +175,20 @@ fn schema(row: &CatalogueRow, catalogue: &mut Catalogue) -> Result<(), ReadError
         .map_err(|expected| wrong(row, expected))?;
     if !matches!(name.as_str(), "PUBLIC" | "INFORMATION_SCHEMA") {
         catalogue.definition.schemas.push(name);
+    }
+    Ok(())
+}
+
+/// `SET CREATE_BUILD` is about the file and not part of the definition.
+fn setting(row: &CatalogueRow, catalogue: &mut Catalogue) -> Result<(), ReadError> {
+    let mut parser = Parser::new(&row.sql);
+    let is_build = parser
+        .eat(&["SET", "CREATE_BUILD"])
+        .map_err(|expected| wrong(row, expected))?;
+    if is_build {
+        catalogue.create_build = Some(parser.integer().map_err(|expected| wrong(row, expected))?);
+    } else {
+        catalogue.definition.other.push(row.sql.clone());
     }
     Ok(())
 }

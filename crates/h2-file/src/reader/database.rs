@@ -49,6 +49,8 @@ pub struct Facts {
     pub chunk: u32,
     /// The version.
     pub version: u64,
+    /// Build number of the H2 that created the database: 214 for 2.1.214.
+    pub create_build: Option<u32>,
     /// When the store was created, in milliseconds since 1970.
     pub created_ms: u64,
     /// How the file was left.
@@ -106,17 +108,29 @@ impl Table {
         format!("{}.{}", self.definition.schema, self.definition.name)
     }
 
-    pub(crate) fn row_error(&self, key: i64, column: usize, problem: Malformed) -> ReadError {
-        let column = self
-            .definition
+    fn column_name(&self, column: usize) -> String {
+        self.definition
             .columns
             .get(column)
-            .map_or_else(String::new, |column| column.name.clone());
+            .map_or_else(String::new, |column| column.name.clone())
+    }
+
+    pub(crate) fn row_error(&self, key: i64, column: usize, problem: Malformed) -> ReadError {
         ReadError::Row {
             table: self.full_name(),
             key,
-            column,
+            column: self.column_name(column),
             problem,
+        }
+    }
+
+    pub(crate) fn lob_error(&self, key: i64, column: usize, error: ReadError) -> ReadError {
+        let source = Box::new(error);
+        ReadError::RowLob {
+            table: self.full_name(),
+            key,
+            column: self.column_name(column),
+            source,
         }
     }
 
@@ -208,6 +222,7 @@ impl Database {
             format: newest.header.format,
             chunk: newest.chunk.id,
             version: newest.chunk.version,
+            create_build: catalogue.create_build,
             created_ms: newest.header.created_ms,
             closure: newest.header.closure,
             passed_over: newest.passed_over,

@@ -93,9 +93,16 @@ fn decode_row<'r>(
         let located = |problem| table.row_error(key, column, problem);
         values.push(match decode(cursor, shape).map_err(located)? {
             Decoded::Value(value) => value,
-            Decoded::StoredBlob(reference) => Value::Blob(Cow::Owned(lobs.read(reference)?)),
+            Decoded::StoredBlob(reference) => {
+                let bytes = lobs
+                    .read(reference)
+                    .map_err(|error| table.lob_error(key, column, error))?;
+                Value::Blob(Cow::Owned(bytes))
+            }
             Decoded::StoredClob(reference) => {
-                Value::Clob(Text::Utf8(Cow::Owned(stored_text(lobs, reference)?)))
+                let text =
+                    stored_text(lobs, reference).map_err(|error| table.lob_error(key, column, error))?;
+                Value::Clob(Text::Utf8(Cow::Owned(text)))
             }
         });
     }

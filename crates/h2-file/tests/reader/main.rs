@@ -9,4 +9,5 @@ mod h2_text;
 mod index_order;
 mod newest_version;
 mod registry;
+mod round_trip;
 mod support;
