@@ -7,6 +7,8 @@ mod schema;
 #[path = "oracle/values.rs"]
 mod values;
 
+#[path = "oracle/app_db.rs"]
+mod app_db;
 #[path = "oracle/catalogue.rs"]
 mod catalogue;
 #[path = "oracle/damage.rs"]

@@ -164,12 +164,12 @@ fn several_tables_are_written_at_once_by_several_threads() {
     let options = WriteOptions {
         sort_memory_bytes: 1 << 20,
         chunk_bytes: 128 * 1024,
-        inline_lob_bytes_max: 1000,
+        inline_lob_bytes_max: 500,
         ..WriteOptions::default()
     };
     let db = DatabaseWriter::create(&file, definition.clone(), options).unwrap();
     let row = |table: usize, id: i32| {
-        let body = "é".repeat(usize::try_from(id % 40).unwrap() * 30);
+        let body = "é".repeat(usize::try_from(id % 20).unwrap() * 30);
         vec![
             Value::Integer(id),
             text(format!("{}", id.wrapping_mul(-1_640_531_527))),
@@ -181,7 +181,7 @@ fn several_tables_are_written_at_once_by_several_threads() {
             let db = &db;
             scope.spawn(move || {
                 let mut writer = db.table(position).unwrap();
-                (1..=3000).for_each(|id| writer.push(&row(position, id)).unwrap());
+                (1..=800).for_each(|id| writer.push(&row(position, id)).unwrap());
                 writer.finish().unwrap();
             });
         }
@@ -190,12 +190,12 @@ fn several_tables_are_written_at_once_by_several_threads() {
     let database = Database::open(&file).unwrap();
     for position in 0..8 {
         let expected: Vec<_> =
-            (1..=3000).map(|id| (i64::from(id), line(&definition.tables[position], &row(position, id)))).collect();
+            (1..=800).map(|id| (i64::from(id), line(&definition.tables[position], &row(position, id)))).collect();
         assert!(read(&database, position) == expected, "{position}");
         let order = entries(&database, &format!("IX{position}")).unwrap();
         let name = |key: i64| (i32::try_from(key).unwrap()).wrapping_mul(-1_640_531_527).to_string();
         assert!(order.is_sorted_by(|left, right| name(*left) >= name(*right)));
-        assert_eq!(order.len(), 3000);
+        assert_eq!(order.len(), 800);
     }
 }
 
