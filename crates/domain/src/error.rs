@@ -140,3 +140,24 @@ impl Error for PortError {
         self.source.as_deref().map(|source| source as _)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_a_class_and_a_remedy_and_a_cancel_has_none() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(kind.class().is_none(), kind == ErrorKind::Cancelled, "{kind:?}");
+            assert!(kind.class().is_none_or(|class| !class.remedy().is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_chain_names_every_cause_once() {
+        let beneath = PortError::new(ErrorKind::Unavailable, "connection refused");
+        let error = PortError::new(ErrorKind::Unavailable, "host db:5432 does not answer").because(beneath);
+        assert_eq!(error.to_string(), "host db:5432 does not answer");
+        assert_eq!(error.chain(), "host db:5432 does not answer: connection refused");
+    }
+}

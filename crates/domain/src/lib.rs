@@ -20,6 +20,7 @@ pub mod read_only;
 pub mod retry;
 pub mod row_batch;
 pub mod samples;
+pub mod scheduler;
 pub mod schema;
 pub mod state;
 pub mod transition;

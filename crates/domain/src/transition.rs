@@ -6,15 +6,15 @@
 
 mod ending;
 mod forward;
+mod illegal;
+mod tenure;
 
-use thiserror::Error;
+pub use illegal::{IllegalEvent, Why};
 
 use crate::effect::Effect;
 use crate::event::{Event, Fact, Failure, FailureCause, Intent};
-use crate::lease::FencingToken;
-use crate::migration::Attempt;
 use crate::progress::Progress;
-use crate::state::{MigrationState, Row, RowStanding, Run, Shore, Tenure};
+use crate::state::{MigrationState, RowStanding, Run, Shore, Tenure};
 use crate::undo::{Debt, UploadMemory};
 
 /// What one event brings about.
@@ -28,71 +28,6 @@ pub struct Transition {
     pub effects: Vec<Effect>,
 }
 
-/// An event that cannot happen in a state. Nothing changes.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{event} is illegal in state {state}: {why}")]
-pub struct IllegalEvent {
-    /// The state's name.
-    pub state: &'static str,
-    /// The event's name.
-    pub event: String,
-    /// Why.
-    pub why: Why,
-}
-
-/// Why an event is illegal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Why {
-    /// A migration begins once.
-    #[error("a migration begins once")]
-    BegunAlready,
-    /// The effect is not due.
-    #[error("the effect is not due")]
-    NotDue,
-    /// The effect was not announced, or has ended.
-    #[error("the effect is not running")]
-    NotRunning,
-    /// The announcement or the fact lacks what belongs to its effect.
-    #[error("it lacks what belongs to its effect")]
-    Incomplete,
-    /// That effect does not tell how far it is.
-    #[error("that effect has no progress of its own")]
-    NoProgress,
-    /// The part is of another upload than the one that runs.
-    #[error("the part belongs to another upload")]
-    OtherUpload,
-    /// No row of ours is open.
-    #[error("no row is open")]
-    NoOpenRow,
-    /// The outcome is written.
-    #[error("the migration has ended")]
-    Ended,
-    /// The lease was lost: only recovery under a newer one may go on.
-    #[error("the lease was lost: recover first")]
-    LeaseLost,
-    /// No lease is held.
-    #[error("no lease is held")]
-    NoLease,
-    /// Everything is settled.
-    #[error("everything is settled")]
-    Settled,
-    /// Something is still owed.
-    #[error("not everything is undone yet")]
-    NotSettled,
-    /// Nothing failed to be undone.
-    #[error("nothing is stuck")]
-    NothingStuck,
-    /// Only `error` and `cancelled` are retried.
-    #[error("only an ended attempt that did not arrive is retried")]
-    NotRetryable,
-    /// The attempt is not the present one.
-    #[error("it is about another attempt")]
-    OtherAttempt,
-    /// Tokens only grow.
-    #[error("its token is not above the one before")]
-    StaleToken,
-}
-
 /// The next state and what is due, given what happened.
 ///
 /// # Errors
@@ -103,7 +38,7 @@ pub fn next(state: &MigrationState, event: &Event) -> Result<Transition, Illegal
         event: event.name(),
         why,
     };
-    admit(state, event).map_err(illegal)?;
+    tenure::admit(state, event).map_err(illegal)?;
     let next = match event {
         Event::Begun { .. } => Err(Why::BegunAlready),
         Event::EffectStarted(intent) => started(state.clone(), intent),
@@ -144,10 +79,10 @@ pub fn next(state: &MigrationState, event: &Event) -> Result<Transition, Illegal
         }),
         Event::CancelRequested { by } => ending::cancel_requested(state.clone(), by),
         Event::RowEndedOutside { end } => ending::row_ended(state.clone(), *end),
-        Event::LeaseLost => lease_lost(state.clone()),
-        Event::Recovered { attempt, token } => recovered(state.clone(), *attempt, *token),
-        Event::RetryRequested => retry(state),
-        Event::UndoRequested => undo_again(state.clone()),
+        Event::LeaseLost => tenure::lease_lost(state.clone()),
+        Event::Recovered { attempt, token } => tenure::recovered(state.clone(), *attempt, *token),
+        Event::RetryRequested => tenure::retry(state),
+        Event::UndoRequested => tenure::undo_again(state.clone()),
     }
     .map_err(illegal)?;
     let next = ending::written_last(next);
@@ -156,30 +91,6 @@ pub fn next(state: &MigrationState, event: &Event) -> Result<Transition, Illegal
         effects.insert(0, Effect::WriteProgress);
     }
     Ok(Transition { state: next, effects })
-}
-
-/// What the lease allows: who lost it changes nothing, and after it was given back only a retry comes.
-fn admit(state: &MigrationState, event: &Event) -> Result<(), Why> {
-    let recovers = matches!(event, Event::Recovered { .. });
-    let of_release = match event {
-        Event::EffectDone(fact) => fact.effect() == Effect::ReleaseLease,
-        Event::EffectFailed { effect, .. } => *effect == Effect::ReleaseLease,
-        Event::RetryRequested | Event::Begun { .. } => true,
-        Event::EffectStarted(_)
-        | Event::Progressed { .. }
-        | Event::UploadBegun { .. }
-        | Event::PartArrived { .. }
-        | Event::CancelRequested { .. }
-        | Event::RowEndedOutside { .. }
-        | Event::LeaseLost
-        | Event::Recovered { .. }
-        | Event::UndoRequested => false,
-    };
-    match state.run().tenure {
-        Tenure::Lost(_) if !recovers => Err(Why::LeaseLost),
-        Tenure::Released(_) if !of_release => Err(Why::Settled),
-        Tenure::NotYet | Tenure::Held(_) | Tenure::Lost(_) | Tenure::Released(_) => Ok(()),
-    }
 }
 
 fn started(mut state: MigrationState, intent: &Intent) -> Result<MigrationState, Why> {
@@ -340,95 +251,6 @@ fn remember_upload(
     }
     let debt = run.undo.upload.as_mut().ok_or(Why::NotRunning)?;
     change(&mut debt.remembered)?;
-    Ok(state)
-}
-
-fn lease_lost(mut state: MigrationState) -> Result<MigrationState, Why> {
-    let run = state.run_mut();
-    match run.tenure {
-        Tenure::Held(token) => {
-            run.tenure = Tenure::Lost(token);
-            run.running.clear();
-            Ok(state)
-        }
-        Tenure::NotYet | Tenure::Lost(_) | Tenure::Released(_) => Err(Why::NoLease),
-    }
-}
-
-fn recovered(
-    mut state: MigrationState,
-    attempt: Attempt,
-    token: FencingToken,
-) -> Result<MigrationState, Why> {
-    if state.is_settled() {
-        return Err(Why::Settled);
-    }
-    let run = state.run_mut();
-    if run.attempt != attempt {
-        return Err(Why::OtherAttempt);
-    }
-    run.hold(token).ok_or(Why::StaleToken)?;
-    run.running.clear();
-    run.undo.try_again();
-    run.row.stuck = None;
-    Ok(match state {
-        MigrationState::Init { .. } | MigrationState::Setup { .. } | MigrationState::Dump { .. } => {
-            let phase = state.phase();
-            let failure = Failure {
-                cause: FailureCause::Crash(phase),
-                kind: crate::ErrorKind::Unavailable,
-                message: format!("the process that migrated ended in {phase}"),
-            };
-            ending::roll_back(state, failure)
-        }
-        // The dump is complete and verified: the upload goes on where it stood.
-        MigrationState::Upload { .. }
-        | MigrationState::RollingBack { .. }
-        | MigrationState::Done { .. }
-        | MigrationState::Error { .. }
-        | MigrationState::Cancelled { .. } => state,
-    })
-}
-
-fn retry(state: &MigrationState) -> Result<MigrationState, Why> {
-    match state {
-        MigrationState::Error { run, .. } | MigrationState::Cancelled { run, .. } => {
-            if !state.is_settled() {
-                return Err(Why::NotSettled);
-            }
-            let MigrationState::Init { run: fresh, at } = MigrationState::begun(run.id, run.plan) else {
-                return Err(Why::NotRetryable);
-            };
-            Ok(MigrationState::Init {
-                run: Run {
-                    attempt: Attempt(run.attempt.0.saturating_add(1)),
-                    newest_token: run.newest_token,
-                    row: Row {
-                        id: run.row.id,
-                        standing: RowStanding::Closed,
-                        stuck: None,
-                    },
-                    ..fresh
-                },
-                at,
-            })
-        }
-        MigrationState::Init { .. }
-        | MigrationState::Setup { .. }
-        | MigrationState::Dump { .. }
-        | MigrationState::Upload { .. }
-        | MigrationState::RollingBack { .. }
-        | MigrationState::Done { .. } => Err(Why::NotRetryable),
-    }
-}
-
-fn undo_again(mut state: MigrationState) -> Result<MigrationState, Why> {
-    let run = state.run_mut();
-    if !run.is_stuck() {
-        return Err(Why::NothingStuck);
-    }
-    run.undo.try_again();
-    run.row.stuck = None;
     Ok(state)
 }
 
