@@ -6,5 +6,5 @@ mod router;
 mod routes;
 mod wire;
 
-pub use router::{Api, Hosting, router};
+pub use router::{Api, Hosting, router, serve};
 pub use wire::MigrationBody;

@@ -49,3 +49,15 @@ pub fn router(api: Api) -> Router {
         .route("/readyz", get(health::ready))
         .with_state(api)
 }
+
+/// Serves the API until `shutdown` is done; running requests end by themselves.
+///
+/// # Errors
+/// If the listening socket fails.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    api: Api,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(api)).with_graceful_shutdown(shutdown).await
+}

@@ -2,5 +2,6 @@
 
 mod error;
 pub mod postgres;
+pub mod sqlite;
 pub mod h2;
 mod sql;

@@ -8,9 +8,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use metaferry_domain::copy_policy::CopyPolicy;
 use metaferry_domain::ports::{
-    DumpFile, DumpObserver, DumpReport, DumpRequest, Dumper, SnapshotReport, Source, Target,
+    DumpFile, DumpObserver, DumpReport, DumpRequest, Dumper, Snapshot, SnapshotReport, Source, Target,
 };
-use metaferry_domain::schema::Catalogue;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use sha2::{Digest as _, Sha256};
 
@@ -32,8 +31,21 @@ pub trait DumpFormat: Send + Sync {
     fn unfinished(&self, file: &Path) -> PathBuf;
 }
 
-/// Decides what to carry once the catalogue is known.
-pub type PolicyFor = dyn Fn(&Catalogue) -> CopyPolicy + Send + Sync;
+/// What is carried, and what a person should know of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct DecidedPolicy {
+    /// The policy.
+    pub policy: CopyPolicy,
+    /// In words.
+    pub notes: Vec<String>,
+}
+
+/// Decides what to carry once the snapshot is there: from its catalogue, and from rows that tell a version.
+#[async_trait]
+pub trait PolicyMaker: Send + Sync {
+    /// Decides.
+    async fn decide(&self, snapshot: &dyn Snapshot) -> Result<DecidedPolicy, PortError>;
+}
 
 /// What happens to a file that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +69,7 @@ pub enum Reread {
 pub struct FileDumper {
     source: Arc<dyn Source>,
     format: Arc<dyn DumpFormat>,
-    policy: Arc<PolicyFor>,
+    policy: Arc<dyn PolicyMaker>,
     existing: Existing,
     reread: Reread,
     begun: Mutex<Option<Begun>>,
@@ -65,6 +77,8 @@ pub struct FileDumper {
 
 struct Begun {
     request: DumpRequest,
+    /// Where the file is made: its own name, or one beside it that takes its place when it is verified.
+    working: PathBuf,
     target: Box<dyn Target>,
     report: SnapshotReport,
 }
@@ -84,7 +98,7 @@ impl FileDumper {
     pub fn new(
         source: Arc<dyn Source>,
         format: Arc<dyn DumpFormat>,
-        policy: Arc<PolicyFor>,
+        policy: Arc<dyn PolicyMaker>,
         existing: Existing,
         reread: Reread,
     ) -> Self {
@@ -136,6 +150,13 @@ impl FileDumper {
         Ok(())
     }
 
+    fn working(&self, file: &Path) -> PathBuf {
+        match self.existing {
+            Existing::Replace if file.exists() => replacement(file),
+            Existing::Refuse | Existing::Replace => file.to_path_buf(),
+        }
+    }
+
     fn take_begun(&self) -> Option<Begun> {
         self.begun
             .lock()
@@ -167,15 +188,16 @@ impl Dumper for FileDumper {
         drop(self.take_begun());
         let snapshot = self.source.snapshot().await?;
         let started = Instant::now();
-        let policy = (self.policy)(snapshot.catalogue());
-        let mut target = self.format.create(&request.file).await?;
-        let copied = copy(&*snapshot, &mut *target, &policy, observer, cancel).await?;
+        let decided = self.policy.decide(&*snapshot).await?;
+        let working = self.working(&request.file);
+        let mut target = self.format.create(&working).await?;
+        let copied = copy(&*snapshot, &mut *target, &decided.policy, observer, cancel).await?;
         let report = SnapshotReport {
             taken_at: snapshot.taken_at(),
             snapshot_seconds: started.elapsed().as_secs_f64(),
             tables: copied.tables,
             left_out: copied.left_out,
-            notes: copied.notes,
+            notes: decided.notes.into_iter().chain(copied.notes).collect(),
         };
         snapshot.close().await?;
         let begun = Begun {
@@ -194,13 +216,17 @@ impl Dumper for FileDumper {
                 "no dump was begun in this process",
             ));
         };
-        let path = begun.request.file.clone();
+        let (path, working) = (begun.request.file.clone(), begun.working.clone());
         begun.target.finish().await?;
         let published = async {
             if self.reread == Reread::Verify {
-                self.verify(&begun.report, &path, cancel).await?;
+                self.verify(&begun.report, &working, cancel).await?;
             }
-            let file = describe(path.clone(), cancel.clone()).await?;
+            let mut file = describe(working.clone(), cancel.clone()).await?;
+            if working != path {
+                replace(&working, &path)?;
+                file.path.clone_from(&path);
+            }
             let manifest = Manifest::new(&file, &begun.report).write(&path)?;
             Ok::<_, TransferError>(DumpReport {
                 file,
@@ -212,7 +238,7 @@ impl Dumper for FileDumper {
         match published {
             Ok(report) => Ok(report),
             Err(error) => {
-                self.discard(&begun.request).await?;
+                remove(&working).await?;
                 Err(error.into())
             }
         }
@@ -242,6 +268,33 @@ impl Dumper for FileDumper {
             }
         }
         Ok(())
+    }
+}
+
+/// Where a file is made that is to take the place of `file`.
+fn replacement(file: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from("new.");
+    name.push(file.file_name().unwrap_or_default());
+    file.with_file_name(name)
+}
+
+fn replace(working: &Path, file: &Path) -> Result<(), TransferError> {
+    let at_file = |source| TransferError::File { what: format!("replace {}", file.display()), source };
+    std::fs::rename(working, file).map_err(at_file)?;
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    };
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(at_file)
+}
+
+/// Removes a file if it is there.
+async fn remove(path: &Path) -> Result<(), TransferError> {
+    match tokio::fs::remove_file(path).await {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(TransferError::File { what: format!("remove {}", path.display()), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -87,8 +87,8 @@ impl PostgresAuthenticator {
             expires_at_ms: row.try_get(1).map_err(read)?,
             ended_at_ms: None,
             purpose: if embedded { SessionPurpose::Embedded } else { SessionPurpose::Normal },
-            user: standing(row.try_get(3).map_err(read)?),
-            rights: rights(row.try_get(4).map_err(read)?),
+            user: standing(row, 3)?,
+            rights: rights(row, 4)?,
         };
         let now_ms: i64 = row.try_get(5).map_err(read)?;
         Ok(judge_session(&facts, now_ms, self.max_age_minutes).map_or(Caller::Unknown, caller))
@@ -107,11 +107,11 @@ impl PostgresAuthenticator {
         .map_err(read)?;
         for row in &rows {
             let hash: String = row.try_get(0).map_err(read)?;
-            if standing(row.try_get(1).map_err(read)?) == UserStanding::Inactive {
+            if standing(row, 1)? == UserStanding::Inactive {
                 continue;
             }
             if verifies(key.to_owned(), hash).await {
-                return Ok(caller(rights(row.try_get(2).map_err(read)?)));
+                return Ok(caller(rights(row, 2)?));
             }
         }
         Ok(Caller::Unknown)
@@ -123,12 +123,16 @@ async fn verifies(key: String, hash: String) -> bool {
     tokio::task::spawn_blocking(move || bcrypt::verify(key, &hash).unwrap_or(false)).await.unwrap_or(false)
 }
 
-fn standing(active: bool) -> UserStanding {
-    if active { UserStanding::Active } else { UserStanding::Inactive }
+/// Reads `is_active` at that position of a row.
+fn standing(row: &PgRow, position: usize) -> Result<UserStanding, PortError> {
+    let active: bool = row.try_get(position).map_err(|error| failed("read core_user.is_active", error))?;
+    Ok(if active { UserStanding::Active } else { UserStanding::Inactive })
 }
 
-fn rights(superuser: bool) -> UserRights {
-    if superuser { UserRights::Superuser } else { UserRights::Ordinary }
+/// Reads `is_superuser` at that position of a row.
+fn rights(row: &PgRow, position: usize) -> Result<UserRights, PortError> {
+    let superuser: bool = row.try_get(position).map_err(|error| failed("read core_user.is_superuser", error))?;
+    Ok(if superuser { UserRights::Superuser } else { UserRights::Ordinary })
 }
 
 fn caller(rights: UserRights) -> Caller {

@@ -167,6 +167,13 @@ pub(super) struct Session {
 /// the first that there is.
 async fn set_up(connection: &mut PgConnection, schema: Option<&str>) -> Result<Option<String>, sqlx::Error> {
     sqlx::raw_sql(SESSION).execute(&mut *connection).await?;
+    // A database of bytes: the server would refuse what is no text without saying where. We look ourselves.
+    sqlx::raw_sql(
+        "SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false)
+         WHERE pg_catalog.current_setting('server_encoding') = 'SQL_ASCII'",
+    )
+    .execute(&mut *connection)
+    .await?;
     if let Some(schema) = schema {
         sqlx::query("SELECT pg_catalog.set_config('search_path', $1, false)")
             .bind(schema)

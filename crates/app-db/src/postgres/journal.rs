@@ -22,7 +22,7 @@ impl JournalStore for PostgresAppDb {
             self.own.migration(),
             self.own.migration(),
         )))
-        .bind(id.0)
+        .bind(id.to_string())
         .execute(&mut *transaction)
         .await
         .map_err(write)?;
@@ -30,7 +30,7 @@ impl JournalStore for PostgresAppDb {
             "INSERT INTO {} (migration_id, sequence, token, entry) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
             self.own.journal()
         )))
-        .bind(id.0)
+        .bind(id.to_string())
         .bind(sequence)
         .bind(database_token(token)?)
         .bind(&record.json)
@@ -43,7 +43,7 @@ impl JournalStore for PostgresAppDb {
                 "SELECT entry FROM {} WHERE migration_id = $1 AND sequence = $2",
                 self.own.journal()
             )))
-            .bind(id.0)
+            .bind(id.to_string())
             .bind(sequence)
             .fetch_one(&mut *transaction)
             .await
@@ -64,7 +64,7 @@ impl JournalStore for PostgresAppDb {
             "SELECT sequence, entry FROM {} WHERE migration_id = $1 ORDER BY sequence",
             self.own.journal()
         )))
-        .bind(id.0)
+        .bind(id.to_string())
         .fetch_all(&self.pool)
         .await
         .map_err(read)?;
@@ -81,7 +81,7 @@ impl JournalStore for PostgresAppDb {
     async fn settle(&self, token: FencingToken, id: MigrationId) -> Result<(), PortError> {
         let mut transaction = self.fenced(token).await?;
         sqlx::query(sqlx::AssertSqlSafe(format!("UPDATE {} SET settled = true WHERE id = $1", self.own.migration())))
-            .bind(id.0)
+            .bind(id.to_string())
             .execute(&mut *transaction)
             .await
             .map_err(|error| failed("settle the migration", error))?;
@@ -100,8 +100,12 @@ impl JournalStore for PostgresAppDb {
         .map_err(read)?;
         rows.iter()
             .map(|row| {
+                let id: String = row.try_get(0).map_err(read)?;
+                let id = Uuid::parse_str(&id).map_err(|error| {
+                    PortError::new(ErrorKind::Corrupt, format!("{id:?} is no migration's id")).because(error)
+                })?;
                 Ok(MigrationSummary {
-                    id: MigrationId(row.try_get::<Uuid, _>(0).map_err(read)?),
+                    id: MigrationId(id),
                     settled: row.try_get(1).map_err(read)?,
                 })
             })

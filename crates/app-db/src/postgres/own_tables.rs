@@ -30,12 +30,12 @@ const SCRIPTS: [&str; 1] = ["
     );
     INSERT INTO {p}lease VALUES (1, 0, '', 0, '-infinity');
     CREATE TABLE {p}migration (
-        id uuid PRIMARY KEY,
+        id text PRIMARY KEY,
         settled boolean NOT NULL DEFAULT false,
         begun_at timestamptz NOT NULL DEFAULT clock_timestamp()
     );
     CREATE TABLE {p}journal (
-        migration_id uuid NOT NULL REFERENCES {p}migration (id),
+        migration_id text NOT NULL REFERENCES {p}migration (id),
         sequence bigint NOT NULL,
         token bigint NOT NULL,
         written_at timestamptz NOT NULL DEFAULT clock_timestamp(),

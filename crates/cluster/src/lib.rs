@@ -1,1 +1,0 @@
-//! Who may act, and is everyone quiet: leases, heartbeats, membership, quiesce.

@@ -1,0 +1,210 @@
+//! The command line, a contract: scripts depend on its words, its JSON and its exit codes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use metaferry_domain::migration::ReadOnlyStrength;
+
+/// Moves a Metabase instance's application database to the cloud, or anywhere, and back.
+///
+/// The app DB is named by Metabase's own environment (MB_DB_TYPE, MB_DB_*, MB_DB_CONNECTION_URI, MB_DB_FILE) unless a URL is
+/// given: postgres://…, h2:PATH. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused before anything was touched,
+/// 4 verification found a difference, 130 cancelled.
+#[derive(Debug, Parser)]
+#[command(name = "metaferry", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// One JSON object on standard output when the command ends; text and logs go to standard error.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// A sample app DB through a whole migration, on embedded parts: no server needed.
+    Demo(DemoArgs),
+    /// Every reason why a migration would fail, before it starts. Touches nothing.
+    Check(SourceArgs),
+    /// Migrate the app DB: read-only, snapshot, verified dump, upload. Interrupting it undoes everything.
+    Migrate(MigrateArgs),
+    /// The HTTP API and the worker behind it.
+    Serve(ServeArgs),
+    /// Where the newest migration stands.
+    Status(SourceArgs),
+    /// Cancel whatever migration runs on this app DB, wherever it runs.
+    Cancel(SourceArgs),
+    /// One consistent snapshot of an app DB into an H2 file, read again and compared.
+    Dump(DumpArgs),
+    /// Compare two databases, rows and digests, table by table.
+    Verify(VerifyArgs),
+    /// What is in an H2 file.
+    Inspect(InspectArgs),
+    /// The receiving shore: the store API over a folder.
+    Store(StoreArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Keep everything in this folder; without it a temporary one is used and removed.
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// How much sample data; 1 is about ten thousand rows.
+    #[arg(long, default_value_t = 0.1, value_parser = scale)]
+    pub(crate) scale: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// The app DB; left out, Metabase's own environment names it.
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Where to: `store` (the store API, MB_STORE_API_URL) or s3://BUCKET/PREFIX.
+    #[arg(long, default_value = "store")]
+    pub(crate) to: String,
+    /// How writes are held off while the snapshot is read.
+    #[arg(long, value_enum, default_value_t = ReadOnly::Flag)]
+    pub(crate) read_only: ReadOnly,
+    /// Keep the dump after it has arrived.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    #[command(flatten)]
+    pub(crate) tables: TableArgs,
+    /// Go on where preflight only warns.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Fail where read-only mode was broken during the dump, instead of warning.
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:3030")]
+    pub(crate) listen: SocketAddr,
+    /// Where to: `store` (the store API, MB_STORE_API_URL) or s3://BUCKET/PREFIX.
+    #[arg(long, default_value = "store")]
+    pub(crate) to: String,
+    /// How writes are held off while the snapshot is read.
+    #[arg(long, value_enum, default_value_t = ReadOnly::Flag)]
+    pub(crate) read_only: ReadOnly,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DumpArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// The H2 file to write, with or without `.mv.db`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) tables: TableArgs,
+    /// Carry logs too: query_execution, task_history and the like.
+    #[arg(long)]
+    pub(crate) include_logs: bool,
+    /// Do not read the finished file again.
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TableArgs {
+    /// Leave the rows of this table behind; may be repeated.
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) exclude: Vec<String>,
+    /// Carry this table although it would be left behind; may be repeated.
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) include: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// One database.
+    #[arg(long, value_name = "URL")]
+    pub(crate) left: String,
+    /// The other.
+    #[arg(long, value_name = "URL")]
+    pub(crate) right: String,
+    /// Compare everything, not only what a copy carries.
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The H2 file, with or without `.mv.db`.
+    pub(crate) file: PathBuf,
+    /// Show rows of this table.
+    #[arg(long)]
+    pub(crate) table: Option<String>,
+    /// How many.
+    #[arg(long, default_value_t = 10, requires = "table")]
+    pub(crate) rows: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:3040")]
+    pub(crate) listen: SocketAddr,
+    /// Where objects and their state live.
+    #[arg(long, default_value = "metaferry-store")]
+    pub(crate) data: PathBuf,
+    /// The address that clients reach this store by; upload URLs begin with it.
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+}
+
+/// `--read-only`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReadOnly {
+    /// Metabase's own setting.
+    Flag,
+    /// The setting, and triggers on the tables.
+    Enforced,
+    /// Nothing: the snapshot alone.
+    None,
+}
+
+impl From<ReadOnly> for ReadOnlyStrength {
+    fn from(read_only: ReadOnly) -> Self {
+        match read_only {
+            ReadOnly::Flag => Self::Flag,
+            ReadOnly::Enforced => Self::Enforced,
+            ReadOnly::None => Self::None,
+        }
+    }
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale > 0.0 && scale <= 1000.0 => Ok(scale),
+        _ => Err("a number above 0, at most 1000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

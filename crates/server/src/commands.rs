@@ -1,0 +1,34 @@
+//! One file per command.
+
+mod cancel;
+mod check;
+mod demo;
+mod dump;
+mod inspect;
+mod migrate;
+mod serve;
+mod status;
+mod store;
+mod verify;
+
+use crate::cli::{Cli, Command};
+use crate::config::Config;
+use crate::exit::{CommandError, Ending};
+use crate::output::Output;
+
+/// Runs one command to its end.
+pub(crate) async fn run(cli: Cli, config: &Config) -> Result<Ending, CommandError> {
+    let output = Output { json: cli.json };
+    match cli.command {
+        Command::Demo(args) => demo::run(args, config, output).await,
+        Command::Check(args) => check::run(args, config, output).await,
+        Command::Migrate(args) => migrate::run(args, config, output).await,
+        Command::Serve(args) => serve::run(args, config, output).await,
+        Command::Status(args) => status::run(args, config, output).await,
+        Command::Cancel(args) => cancel::run(args, config, output).await,
+        Command::Dump(args) => dump::run(args, config, output).await,
+        Command::Verify(args) => verify::run(args, config, output).await,
+        Command::Inspect(args) => inspect::run(args, output).await,
+        Command::Store(args) => store::run(args, output).await,
+    }
+}

@@ -1,0 +1,39 @@
+//! `check`: every reason why a migration would fail. Touches nothing but our own tables in the app DB.
+
+use metaferry_domain::migration::ReadOnlyStrength;
+use metaferry_domain::plan::{DumpRetention, Strictness};
+use metaferry_domain::ports::{Finding, Preflight, Severity};
+use metaferry_orchestrator::Warnings;
+
+use crate::cli::{SourceArgs, TableArgs};
+use crate::config::Config;
+use crate::exit::{CommandError, Ending};
+use crate::output::Output;
+use crate::wiring;
+
+pub(super) async fn run(args: SourceArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
+    let address = config.app_db(args.from.as_deref())?;
+    let choices = wiring::Choices {
+        to: "store".to_owned(),
+        strength: ReadOnlyStrength::Flag,
+        retention: DumpRetention::Delete,
+        strictness: Strictness::Lenient,
+        warnings: Warnings::Refuse,
+        tables: TableArgs { include: Vec::new(), exclude: Vec::new() },
+    };
+    let findings = wiring::shores(config, &address, choices).await?.preflight.check().await?;
+    let blocked = findings.iter().any(|finding| finding.severity == Severity::Blocker);
+    let lines: Vec<String> = findings.iter().map(line).collect();
+    let text = if lines.is_empty() { "nothing stands against a migration".to_owned() } else { lines.join("\n") };
+    output.result(&text, &serde_json::json!({"findings": findings}));
+    Ok(if blocked { Ending::Refused } else { Ending::Done })
+}
+
+fn line(finding: &Finding) -> String {
+    let severity = match finding.severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Blocker => "blocker",
+    };
+    format!("{severity}: {}", finding.message)
+}

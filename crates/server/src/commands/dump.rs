@@ -1,0 +1,97 @@
+//! `dump`: one consistent snapshot into an H2 file, read again and compared.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use metaferry_app_db::h2::file_of;
+use metaferry_domain::migration::Attempt;
+use metaferry_domain::ports::{DumpReport, DumpRequest, Dumper, Plaintext};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
+use metaferry_metabase::copy_policy::Logs;
+use metaferry_transfer::dump::{Existing, FileDumper, Reread};
+
+use crate::cli::DumpArgs;
+use crate::config::Config;
+use crate::exit::{CommandError, Ending};
+use crate::h2_dump::H2Format;
+use crate::output::{Output, Progress};
+use crate::policy::MetabasePolicy;
+use crate::{shutdown, wiring};
+
+pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
+    let address = config.app_db(args.source.from.as_deref())?;
+    let logs = if args.include_logs { Logs::Carry } else { Logs::LeaveOut };
+    let dumper = FileDumper::new(
+        wiring::source(&address)?,
+        Arc::new(H2Format),
+        Arc::new(MetabasePolicy::new(&args.tables, logs)),
+        if args.force { Existing::Replace } else { Existing::Refuse },
+        if args.no_verify { Reread::Skip } else { Reread::Verify },
+    );
+    let request = DumpRequest {
+        file: file_of(&args.to.to_string_lossy()),
+        attempt: Attempt(1),
+        plaintext: Plaintext::Keep,
+    };
+    let began = Instant::now();
+    let progress = Arc::new(Progress::new("dump"));
+    let cancel = Cancellation::new();
+    let work = async {
+        dumper.copy_snapshot(&request, progress.clone(), &cancel).await.map_err(CommandError::from)?;
+        dumper.finish(&cancel).await.map_err(differing)
+    };
+    let report = tokio::select! {
+        report = work => report?,
+        () = shutdown::requested() => {
+            cancel.cancel();
+            return Err(PortError::new(ErrorKind::Cancelled, "interrupted; nothing was left behind").into());
+        }
+    };
+    progress.end();
+    output.result(&text(&report, !args.no_verify), &json(&report, began.elapsed().as_secs_f64()));
+    Ok(Ending::Done)
+}
+
+/// Damage that the re-reading found is a difference, not a failure to read.
+fn differing(error: PortError) -> CommandError {
+    let corrupt = error.kind == ErrorKind::Corrupt;
+    let error = CommandError::from(error);
+    if corrupt { CommandError { ending: Ending::Different, ..error } } else { error }
+}
+
+fn text(report: &DumpReport, verified: bool) -> String {
+    let tables = &report.snapshot.tables;
+    let rows: u64 = tables.iter().map(|table| table.rows).sum();
+    let mut text = format!(
+        "{}: {} tables, {rows} rows, {} bytes{}",
+        report.file.path.display(),
+        tables.len(),
+        report.file.size_bytes,
+        if verified { "; read again and equal" } else { "; not read again" }
+    );
+    for left_out in report.snapshot.left_out.iter().filter(|left_out| left_out.rows > 0) {
+        text.push_str(&format!("\nleft out: {} ({} rows): {}", left_out.name, left_out.rows, left_out.why));
+    }
+    for note in &report.snapshot.notes {
+        text.push_str(&format!("\nnote: {note}"));
+    }
+    text
+}
+
+/// The object of the contract.
+pub(super) fn json(report: &DumpReport, seconds: f64) -> serde_json::Value {
+    let snapshot = &report.snapshot;
+    serde_json::json!({
+        "tables": snapshot.tables,
+        "left_out": snapshot.left_out,
+        "rows": snapshot.tables.iter().map(|table| table.rows).sum::<u64>(),
+        "bytes": report.file.size_bytes,
+        "seconds": seconds,
+        "snapshot_seconds": snapshot.snapshot_seconds,
+        "snapshot_micros": snapshot.taken_at.micros,
+        "file": report.file.path,
+        "sha256": report.file.sha256,
+        "manifest": report.manifest,
+        "notes": snapshot.notes,
+    })
+}

@@ -1,0 +1,48 @@
+//! `serve`: the HTTP API and the worker behind it. Ending it hands a running migration over to whoever recovers it.
+
+use metaferry_api::Api;
+use metaferry_domain::plan::{DumpRetention, Strictness};
+use metaferry_domain::{ErrorKind, PortError};
+use metaferry_orchestrator::{Orchestrator, Warnings};
+
+use super::store::{address, listen};
+use crate::cli::{ServeArgs, TableArgs};
+use crate::config::Config;
+use crate::exit::{CommandError, Ending};
+use crate::output::Output;
+use crate::{shutdown, wiring};
+
+pub(super) async fn run(args: ServeArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
+    let app_db = config.app_db(args.source.from.as_deref())?;
+    let choices = wiring::Choices {
+        to: args.to,
+        strength: args.read_only.into(),
+        retention: DumpRetention::Delete,
+        strictness: Strictness::Lenient,
+        warnings: Warnings::Refuse,
+        tables: TableArgs { include: Vec::new(), exclude: Vec::new() },
+    };
+    let shores = wiring::shores(config, &app_db, choices).await?;
+    let listener = listen(args.listen).await?;
+    output.say(&format!("the API listens on http://{}", address(&listener)?));
+    let recovering = tokio::spawn(recover(shores.orchestrator.clone(), config.lease_term));
+    let api = Api {
+        orchestrator: shores.orchestrator,
+        authenticator: shores.authenticator,
+        hosting: config.hosting,
+    };
+    let served = metaferry_api::serve(listener, api, shutdown::requested()).await;
+    recovering.abort();
+    served.map_err(|error| PortError::new(ErrorKind::Unavailable, "serve the API").because(error))?;
+    Ok(Ending::Done)
+}
+
+/// Looks for migrations that some process left behind, now and once in every lease term.
+async fn recover(orchestrator: Orchestrator, every: std::time::Duration) {
+    loop {
+        if let Err(error) = orchestrator.recover().await {
+            tracing::warn!(target: "cloud_migration", error = error.chain(), "could not look for migrations to recover");
+        }
+        tokio::time::sleep(every).await;
+    }
+}

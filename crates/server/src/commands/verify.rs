@@ -1,0 +1,69 @@
+//! `verify`: two databases, rows and digests, table by table.
+
+use metaferry_domain::Cancellation;
+use metaferry_domain::copy_policy::CopyPolicy;
+use metaferry_metabase::env::address::AppDbAddress;
+use metaferry_transfer::dump::PolicyMaker;
+use metaferry_transfer::verify::{Scan, TableComparison, compare, scan};
+
+use crate::cli::VerifyArgs;
+use crate::config::{Config, address};
+use crate::exit::{CommandError, Ending};
+use crate::output::Output;
+use crate::policy::MetabasePolicy;
+use crate::wiring;
+
+pub(super) async fn run(args: VerifyArgs, _: &Config, output: Output) -> Result<Ending, CommandError> {
+    let (left, right) = (address("--left", &args.left)?, address("--right", &args.right)?);
+    let (left, right) = tokio::try_join!(side(&left, args.raw), side(&right, args.raw))?;
+    let comparisons = compare(&left.tables, &right.tables);
+    let equal = comparisons.iter().all(TableComparison::is_equal);
+    let whole = equal && left.dangling.is_empty() && right.dangling.is_empty();
+    output.result(&text(&comparisons, &left, &right), &json(&comparisons, &left, &right, whole));
+    Ok(if whole { Ending::Done } else { Ending::Different })
+}
+
+async fn side(address: &AppDbAddress, raw: bool) -> Result<Scan, CommandError> {
+    let snapshot = wiring::source(address)?.snapshot().await?;
+    let policy = if raw { CopyPolicy::default() } else { MetabasePolicy::usual().decide(&*snapshot).await?.policy };
+    let found = scan(&*snapshot, &policy, &Cancellation::new()).await.map_err(metaferry_domain::PortError::from)?;
+    snapshot.close().await?;
+    Ok(found)
+}
+
+fn text(comparisons: &[TableComparison], left: &Scan, right: &Scan) -> String {
+    let mut lines = Vec::new();
+    for table in comparisons.iter().filter(|table| !table.is_equal()) {
+        let side = |report: &Option<metaferry_domain::ports::TableReport>| {
+            report.as_ref().map_or_else(|| "absent".to_owned(), |r| format!("{} rows, {}", r.rows, r.digest))
+        };
+        lines.push(format!("{}: left {}; right {}", table.name, side(&table.left), side(&table.right)));
+    }
+    for (name, dangling) in [("left", &left.dangling), ("right", &right.dangling)] {
+        lines.extend(dangling.iter().map(|violation| format!("{name}: {violation}")));
+    }
+    if lines.is_empty() {
+        let rows: u64 = left.tables.iter().map(|table| table.rows).sum();
+        return format!("equal: {} tables, {rows} rows", comparisons.len());
+    }
+    lines.join("\n")
+}
+
+fn json(comparisons: &[TableComparison], left: &Scan, right: &Scan, equal: bool) -> serde_json::Value {
+    let tables: Vec<serde_json::Value> = comparisons
+        .iter()
+        .map(|table| {
+            serde_json::json!({
+                "name": table.name,
+                "equal": table.is_equal(),
+                "left": table.left,
+                "right": table.right,
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "equal": equal,
+        "tables": tables,
+        "dangling": {"left": left.dangling, "right": right.dangling},
+    })
+}

@@ -1,0 +1,224 @@
+//! Flags, environment and an optional file become one typed configuration; every mistake is reported at once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use metaferry_metabase::env::MetabaseEnv;
+use metaferry_metabase::env::address::AppDbAddress;
+
+use crate::exit::CommandError;
+
+/// What begins our own variables.
+const PREFIX: &str = "METAFERRY_";
+
+/// Everything that is configured. See `config/server.example.toml` for each key.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) metabase: MetabaseEnv,
+    /// Dumps of migrations, `undo.sql`, the SQLite file of an H2 source.
+    pub(crate) data_dir: PathBuf,
+    pub(crate) node: String,
+    pub(crate) lease_term: Duration,
+    /// Instead of Metabase's own ninety seconds.
+    pub(crate) propagation: Option<Duration>,
+    pub(crate) jobs_wait_max: Duration,
+    pub(crate) part_size_bytes: Option<u64>,
+    pub(crate) upload_concurrency: Option<usize>,
+    /// The tag of the Metabase that is moved, such as `v0.55.3`.
+    pub(crate) metabase_version: Option<String>,
+    pub(crate) hosting: metaferry_api::Hosting,
+    pub(crate) log: Option<String>,
+    pub(crate) log_format: Option<String>,
+    pub(crate) s3: S3Environment,
+}
+
+/// AWS's own variables.
+#[derive(Clone, Default)]
+pub(crate) struct S3Environment {
+    pub(crate) access_key_id: Option<String>,
+    pub(crate) secret_access_key: Option<String>,
+    pub(crate) session_token: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) endpoint: Option<String>,
+}
+
+impl std::fmt::Debug for S3Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("S3Environment").field("region", &self.region).field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// Reads the environment, and the file that `METAFERRY_CONFIG` names; a variable wins over the file.
+    pub(crate) fn read() -> Result<Self, CommandError> {
+        Self::from_pairs(std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))))
+    }
+
+    fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, CommandError> {
+        let pairs: BTreeMap<String, String> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let mut problems = Vec::new();
+        let metabase = MetabaseEnv::from_pairs(pairs.clone(), |path| std::fs::read_to_string(path))
+            .map_err(|errors| problems.push(errors.to_string()))
+            .ok();
+        let mut own: BTreeMap<String, String> = match pairs.get("METAFERRY_CONFIG") {
+            Some(file) => from_file(Path::new(file)).unwrap_or_else(|problem| {
+                problems.push(problem);
+                BTreeMap::new()
+            }),
+            None => BTreeMap::new(),
+        };
+        own.extend(pairs.iter().filter_map(|(key, value)| {
+            Some((key.strip_prefix(PREFIX)?.to_lowercase(), value.clone()))
+        }));
+        let mut keys = Keys { own, problems };
+        let config = Self {
+            data_dir: keys.take("data_dir").map_or_else(|| std::env::temp_dir().join("metaferry"), PathBuf::from),
+            node: keys.take("node").unwrap_or_else(node_name),
+            lease_term: keys.seconds("lease_seconds", 5..=3600).unwrap_or(Duration::from_secs(30)),
+            propagation: keys.seconds("propagation_seconds", 0..=3600),
+            jobs_wait_max: keys.seconds("jobs_wait_seconds", 0..=86_400).unwrap_or(Duration::from_secs(600)),
+            part_size_bytes: keys.number("part_size_bytes", 1..=u64::MAX),
+            upload_concurrency: keys.number("upload_concurrency", 1..=64).and_then(|n| usize::try_from(n).ok()),
+            metabase_version: keys.take("metabase_version"),
+            hosting: match keys.take("hosted").as_deref() {
+                None | Some("false") => metaferry_api::Hosting::SelfHosted,
+                Some("true") => metaferry_api::Hosting::MetabaseCloud,
+                Some(_) => {
+                    keys.problem("hosted", "must be true or false");
+                    metaferry_api::Hosting::SelfHosted
+                }
+            },
+            log: keys.take("log"),
+            log_format: keys.take("log_format"),
+            s3: S3Environment {
+                access_key_id: pairs.get("AWS_ACCESS_KEY_ID").cloned(),
+                secret_access_key: pairs.get("AWS_SECRET_ACCESS_KEY").cloned(),
+                session_token: pairs.get("AWS_SESSION_TOKEN").cloned(),
+                region: pairs.get("AWS_REGION").or_else(|| pairs.get("AWS_DEFAULT_REGION")).cloned(),
+                endpoint: pairs.get("AWS_ENDPOINT_URL_S3").or_else(|| pairs.get("AWS_ENDPOINT_URL")).cloned(),
+            },
+            metabase: match metabase {
+                Some(metabase) => metabase,
+                None => return Err(keys.refuse()),
+            },
+        };
+        keys.refuse_unknown();
+        if keys.problems.is_empty() { Ok(config) } else { Err(keys.refuse()) }
+    }
+
+    /// The app DB that a command is about: what the flag says, else Metabase's own environment.
+    pub(crate) fn app_db(&self, flag: Option<&str>) -> Result<AppDbAddress, CommandError> {
+        match flag {
+            Some(url) => address("--from", url),
+            None => Ok(self.metabase.app_db.clone()),
+        }
+    }
+}
+
+/// A database URL of the command line.
+pub(crate) fn address(flag: &str, url: &str) -> Result<AppDbAddress, CommandError> {
+    AppDbAddress::from_cli_url(url).map_err(|error| CommandError::usage(format!("{flag}: {error}")))
+}
+
+struct Keys {
+    own: BTreeMap<String, String>,
+    problems: Vec<String>,
+}
+
+impl Keys {
+    fn take(&mut self, key: &str) -> Option<String> {
+        self.own.remove(key)
+    }
+
+    fn problem(&mut self, key: &str, problem: &str) {
+        self.problems.push(format!("{PREFIX}{}: {problem}", key.to_uppercase()));
+    }
+
+    fn number(&mut self, key: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        let text = self.take(key)?;
+        match text.parse() {
+            Ok(number) if range.contains(&number) => Some(number),
+            _ => {
+                self.problem(key, &format!("{text:?} is no whole number from {} to {}", range.start(), range.end()));
+                None
+            }
+        }
+    }
+
+    fn seconds(&mut self, key: &str, range: std::ops::RangeInclusive<u64>) -> Option<Duration> {
+        self.number(key, range).map(Duration::from_secs)
+    }
+
+    fn refuse_unknown(&mut self) {
+        let unknown: Vec<String> = self
+            .own
+            .keys()
+            .filter(|key| *key != "config" && !key.starts_with("test_") && *key != "shared")
+            .cloned()
+            .collect();
+        for key in unknown {
+            self.problem(&key, "there is no such key");
+        }
+    }
+
+    fn refuse(&self) -> CommandError {
+        CommandError::usage(self.problems.join("; "))
+    }
+}
+
+fn from_file(path: &Path) -> Result<BTreeMap<String, String>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("METAFERRY_CONFIG: {}: {error}", path.display()))?;
+    let table: toml::Table = text.parse().map_err(|error| format!("METAFERRY_CONFIG: {}: {error}", path.display()))?;
+    table
+        .into_iter()
+        .map(|(key, value)| match value {
+            toml::Value::String(text) => Ok((key, text)),
+            toml::Value::Integer(number) => Ok((key, number.to_string())),
+            toml::Value::Boolean(value) => Ok((key, value.to_string())),
+            toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => {
+                Err(format!("{}: {key} must be a text, a whole number, true or false", path.display()))
+            }
+        })
+        .collect()
+}
+
+fn node_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "node".to_owned());
+    format!("{}:{}", host.trim(), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+    use crate::exit::Ending;
+
+    fn config(pairs: &[(&str, &str)]) -> Result<Config, crate::exit::CommandError> {
+        Config::from_pairs(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once_with_its_key() {
+        let error = config(&[
+            ("METAFERRY_LEASE_SECONDS", "soon"),
+            ("METAFERRY_HOSTED", "maybe"),
+            ("METAFERRY_LAESE", "1"),
+        ])
+        .unwrap_err();
+        assert_eq!(error.ending, Ending::Usage);
+        for key in ["METAFERRY_LEASE_SECONDS", "METAFERRY_HOSTED", "METAFERRY_LAESE"] {
+            assert!(error.message.contains(key), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn a_variable_wins_over_the_file() {
+        let folder = std::env::temp_dir().join(format!("metaferry-config-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("metaferry.toml");
+        std::fs::write(&file, "node = \"from the file\"\njobs_wait_seconds = 7\n").unwrap();
+        let read = config(&[("METAFERRY_CONFIG", file.to_str().unwrap()), ("METAFERRY_NODE", "from the environment")]).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!((read.node.as_str(), read.jobs_wait_max.as_secs()), ("from the environment", 7));
+    }
+}

@@ -1,0 +1,49 @@
+//! The binary `metaferry`: parses the command line and calls one function per command.
+
+mod cli;
+mod commands;
+mod config;
+mod exit;
+mod h2_dump;
+mod output;
+mod policy;
+mod preflight;
+mod shutdown;
+mod system;
+mod telemetry;
+mod unguarded;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::Config;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let output = Output { json: cli.json };
+    let ended = Config::read().and_then(|config| {
+        telemetry::begin(config.log.as_deref(), config.log_format.as_deref());
+        // Both of rustls's providers may end up in the tree; one must be chosen before the first connection.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+            exit::CommandError::new(exit::Ending::Failed, format!("cannot start: {error}"))
+        })?;
+        runtime.block_on(commands::run(cli, &config))
+    });
+    match ended {
+        Ok(ending) => ending.into(),
+        Err(error) => {
+            output.say(&format!("metaferry: {}", error.message));
+            if let Some(remedy) = error.remedy {
+                output.say(&format!("what to do: {remedy}"));
+            }
+            if output.json {
+                output.result("", &serde_json::json!({"error": error.message, "exit": error.ending.code()}));
+            }
+            error.ending.into()
+        }
+    }
+}

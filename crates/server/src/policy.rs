@@ -1,0 +1,74 @@
+//! Metabase's copy policy for the copy engine: decided from the snapshot's catalogue and its changelog.
+
+use async_trait::async_trait;
+use metaferry_domain::ports::{Plaintext, RowOrder, Snapshot, TableRead};
+use metaferry_domain::row_batch::{Cell, RowBatch};
+use metaferry_domain::{ErrorKind, PortError};
+use metaferry_metabase::copy_policy::{Logs, PolicyOptions, decide};
+use metaferry_metabase::version::schema_major;
+use metaferry_transfer::dump::{DecidedPolicy, PolicyMaker};
+
+use crate::cli::TableArgs;
+
+/// What a person chose about tables.
+#[derive(Debug, Clone)]
+pub(crate) struct MetabasePolicy {
+    pub(crate) include: Vec<String>,
+    pub(crate) exclude: Vec<String>,
+    pub(crate) logs: Logs,
+    pub(crate) plaintext: Plaintext,
+}
+
+impl MetabasePolicy {
+    pub(crate) fn new(tables: &TableArgs, logs: Logs) -> Self {
+        Self { include: tables.include.clone(), exclude: tables.exclude.clone(), logs, plaintext: Plaintext::Keep }
+    }
+
+    /// Nothing included, nothing excluded.
+    pub(crate) fn usual() -> Self {
+        Self { include: Vec::new(), exclude: Vec::new(), logs: Logs::LeaveOut, plaintext: Plaintext::Keep }
+    }
+}
+
+#[async_trait]
+impl PolicyMaker for MetabasePolicy {
+    async fn decide(&self, snapshot: &dyn Snapshot) -> Result<DecidedPolicy, PortError> {
+        let mut options = PolicyOptions::for_dump(major(snapshot).await?, self.plaintext);
+        options.logs = self.logs;
+        options.include.clone_from(&self.include);
+        options.exclude.clone_from(&self.exclude);
+        let decision = decide(snapshot.catalogue(), &options).map_err(|errors| {
+            PortError::new(ErrorKind::Unsupported, "the tables cannot be copied as asked").because(errors)
+        })?;
+        Ok(DecidedPolicy { policy: decision.policy, notes: decision.notes })
+    }
+}
+
+/// Metabase's major version, from the largest change in its changelog; `None` without a changelog.
+pub(crate) async fn major(snapshot: &dyn Snapshot) -> Result<Option<u32>, PortError> {
+    let ids = texts(snapshot, "databasechangelog", "id").await?;
+    Ok(schema_major(ids.iter().map(String::as_str)))
+}
+
+/// Every text of one column of a small table; nothing if there is no such column.
+async fn texts(snapshot: &dyn Snapshot, table: &str, column: &str) -> Result<Vec<String>, PortError> {
+    let position = snapshot
+        .catalogue()
+        .table(table)
+        .and_then(|table| table.columns.iter().position(|there| there.name.key() == column));
+    let Some(position) = position else { return Ok(Vec::new()) };
+    let read = TableRead { table: table.to_owned(), columns: vec![position], order: RowOrder::Any };
+    let mut reader = snapshot.read(&read).await?;
+    let mut batch = RowBatch::new(1);
+    let mut texts = Vec::new();
+    loop {
+        reader.next(&mut batch, 1 << 16).await?;
+        if batch.rows() == 0 {
+            return Ok(texts);
+        }
+        texts.extend((0..batch.rows()).filter_map(|row| match batch.cell(row, 0) {
+            Cell::Text(text) => Some(text.to_owned()),
+            _ => None,
+        }));
+    }
+}

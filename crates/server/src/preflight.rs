@@ -1,0 +1,120 @@
+//! Every reason why a migration would fail, found before it starts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use metaferry_domain::PortError;
+use metaferry_domain::copy_policy::{Origin, TablePolicy};
+use metaferry_domain::migration::ReadOnlyStrength;
+use metaferry_domain::ports::{Finding, Preflight, Severity, Source};
+use metaferry_metabase::read_only::ReadOnlyMode;
+use metaferry_transfer::dump::PolicyMaker;
+
+use crate::policy::MetabasePolicy;
+
+/// Looks at the source, the configuration and the folder for dumps.
+pub(crate) struct MigrationPreflight {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) policy: Arc<MetabasePolicy>,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) version_known: bool,
+    pub(crate) encryption_key_set: bool,
+    pub(crate) read_only_overridden: Option<ReadOnlyMode>,
+    pub(crate) strength: ReadOnlyStrength,
+}
+
+#[async_trait]
+impl Preflight for MigrationPreflight {
+    async fn check(&self) -> Result<Vec<Finding>, PortError> {
+        let mut findings = self.of_configuration();
+        match self.source.snapshot().await {
+            Ok(snapshot) => {
+                match self.policy.decide(&*snapshot).await {
+                    Ok(decided) => {
+                        for table in &snapshot.catalogue().tables {
+                            let key = table.name.key();
+                            if let TablePolicy::Carry { origin: Origin::Unknown, .. } = decided.policy.table(&key)
+                                && !self.policy.include.contains(&key)
+                            {
+                                findings.push(finding(
+                                    Severity::Warning,
+                                    "unknown_table",
+                                    format!(
+                                        "table {key} (about {} rows, {} bytes) is not Metabase's and would leave the house; \
+                                         say --include {key}, --exclude {key} or --yes",
+                                        table.rows_estimate, table.bytes_estimate
+                                    ),
+                                ));
+                            }
+                        }
+                        findings.extend(decided.notes.into_iter().map(|note| finding(Severity::Note, "policy", note)));
+                        if snapshot.catalogue().table("core_user").is_none() {
+                            findings.push(finding(
+                                Severity::Blocker,
+                                "no_metabase",
+                                "there is no table core_user: this is not the app DB of a Metabase that was set up".to_owned(),
+                            ));
+                        }
+                    }
+                    Err(error) => findings.push(finding(Severity::Blocker, "policy", error.chain())),
+                }
+                snapshot.close().await?;
+            }
+            Err(error) => findings.push(finding(Severity::Blocker, "source", error.chain())),
+        }
+        findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+        Ok(findings)
+    }
+}
+
+impl MigrationPreflight {
+    fn of_configuration(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if !self.version_known {
+            findings.push(finding(
+                Severity::Blocker,
+                "version_unknown",
+                "the store wants the version of the Metabase that is moved, which its app DB does not hold; set \
+                 METAFERRY_METABASE_VERSION to the tag that Metabase shows, such as v0.55.3"
+                    .to_owned(),
+            ));
+        }
+        if self.encryption_key_set {
+            findings.push(finding(
+                Severity::Blocker,
+                "encrypted",
+                "MB_ENCRYPTION_SECRET_KEY is set, and values that are encrypted with it cannot be decrypted for the cloud yet"
+                    .to_owned(),
+            ));
+        }
+        if self.read_only_overridden.is_some() && self.strength != ReadOnlyStrength::None {
+            findings.push(finding(
+                Severity::Warning,
+                "read_only_overridden",
+                "MB_READ_ONLY_MODE is set: nodes with it do not look at the setting that we switch".to_owned(),
+            ));
+        }
+        if self.strength == ReadOnlyStrength::Enforced {
+            findings.push(finding(
+                Severity::Blocker,
+                "enforced",
+                "read-only of strength `enforced` is not built yet; say --read-only flag or none".to_owned(),
+            ));
+        }
+        let probe = self.data_dir.join(format!(".write-probe-{}", std::process::id()));
+        match std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)) {
+            Ok(()) => {}
+            Err(error) => findings.push(finding(
+                Severity::Blocker,
+                "data_dir",
+                format!("the folder {} cannot be written: {error}; set METAFERRY_DATA_DIR to one that can", self.data_dir.display()),
+            )),
+        }
+        findings
+    }
+}
+
+fn finding(severity: Severity, code: &str, message: String) -> Finding {
+    Finding { severity, code: code.to_owned(), message }
+}

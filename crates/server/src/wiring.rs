@@ -1,0 +1,258 @@
+//! The only file that names concrete adapters.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use metaferry_app_db::h2::{H2Source, file_of};
+use metaferry_app_db::postgres::{
+    PostgresAppDb, PostgresAuthenticator, PostgresQuartz, PostgresServer, PostgresSource, PostgresUndoScript,
+};
+use metaferry_app_db::sqlite::SqliteState;
+use metaferry_domain::migration::ReadOnlyStrength;
+use metaferry_domain::part_plan::PartRules;
+use metaferry_domain::plan::{DumpRetention, MigrationPlan, SchedulerPlan, Strictness};
+use metaferry_domain::ports::{
+    Authenticator, Clock, JournalStore, LeaseStore, MigrationRows, Plaintext, ReadOnlyGuard, Scheduler, Source,
+    UndoScript, Uploader,
+};
+use metaferry_domain::retry::RetryPolicy;
+use metaferry_domain::{ErrorKind, PortError};
+use metaferry_metabase::copy_policy::Logs;
+use metaferry_metabase::encryption::DerivedKey;
+use metaferry_metabase::env::address::AppDbAddress;
+use metaferry_orchestrator::{Orchestrator, OtherShore, Ports, Settings, Warnings};
+use metaferry_transfer::dump::{Existing, FileDumper, Reread};
+use metaferry_uploader::{
+    ContentMd5, HttpClient, HttpConfig, PatientStoreClient, S3Client, S3Config, S3Encryption, StoreApiClient, Stores,
+    UploadConfig, UploadEngine,
+};
+
+use crate::cli::TableArgs;
+use crate::config::Config;
+use crate::exit::CommandError;
+use crate::h2_dump::H2Format;
+use crate::policy::MetabasePolicy;
+use crate::preflight::MigrationPreflight;
+use crate::system::{LogNotifier, RandomIds, SystemClock, random_fraction};
+use crate::unguarded::Unguarded;
+
+/// Connections to the app DB beside those that copy rows: the journal, the lease, the row, the API.
+const CONNECTIONS_MAX: u32 = 4;
+
+/// A database as a source of rows.
+pub(crate) fn source(address: &AppDbAddress) -> Result<Arc<dyn Source>, PortError> {
+    Ok(match address {
+        AppDbAddress::Postgres(server) => Arc::new(PostgresSource::new(PostgresServer::new(server))),
+        AppDbAddress::H2 { path } => Arc::new(H2Source::new(file_of(path))),
+        AppDbAddress::MySql(_) => return Err(no_mysql()),
+    })
+}
+
+fn no_mysql() -> PortError {
+    PortError::new(ErrorKind::Unsupported, "MySQL and MariaDB are not built yet; Postgres and H2 are")
+}
+
+/// What a migration is to be like.
+#[derive(Debug)]
+pub(crate) struct Choices {
+    pub(crate) to: String,
+    pub(crate) strength: ReadOnlyStrength,
+    pub(crate) retention: DumpRetention,
+    pub(crate) strictness: Strictness,
+    pub(crate) warnings: Warnings,
+    pub(crate) tables: TableArgs,
+}
+
+/// Everything around the app DB of one migration.
+pub(crate) struct Shores {
+    pub(crate) orchestrator: Orchestrator,
+    pub(crate) authenticator: Arc<dyn Authenticator>,
+    pub(crate) preflight: Arc<MigrationPreflight>,
+}
+
+/// The app DB's side of the ports.
+struct AppDbPorts {
+    source: Arc<dyn Source>,
+    rows: Arc<dyn MigrationRows>,
+    journal: Arc<dyn JournalStore>,
+    lease: Arc<dyn LeaseStore>,
+    read_only: Arc<dyn ReadOnlyGuard>,
+    scheduler: Arc<dyn Scheduler>,
+    undo_script: Arc<dyn UndoScript>,
+    authenticator: Arc<dyn Authenticator>,
+    /// Whether there is a scheduler and a setting that can be reached.
+    guarded: bool,
+}
+
+/// Wires a migration of `address`.
+pub(crate) async fn shores(config: &Config, address: &AppDbAddress, choices: Choices) -> Result<Shores, CommandError> {
+    make_folder(&config.data_dir)?;
+    let app_db = app_db(config, address).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let http = HttpClient::new(HttpConfig::default())?;
+    let store_api = StoreApiClient::new(http.clone(), &config.metabase.store_api_url)?;
+    let version = config.metabase.migration_dump_version.clone().or_else(|| config.metabase_version.clone());
+    let shore = match choices.to.strip_prefix("s3://") {
+        Some(rest) => {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            let prefix = prefix.trim_end_matches('/');
+            let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+            OtherShore::Bucket { bucket: bucket.to_owned(), prefix }
+        }
+        None if choices.to == "store" => OtherShore::Store {
+            client: Arc::new(PatientStoreClient {
+                inner: store_api.clone(),
+                policy: RetryPolicy::default(),
+                clock: Arc::clone(&clock),
+                jitter: Arc::new(random_fraction),
+            }),
+            version: version.clone().unwrap_or_default(),
+        },
+        None => return Err(CommandError::usage(format!("--to: {:?} is neither `store` nor s3://BUCKET/PREFIX", choices.to))),
+    };
+    let policy = Arc::new(MetabasePolicy::new(&choices.tables, Logs::LeaveOut));
+    let preflight = Arc::new(MigrationPreflight {
+        source: Arc::clone(&app_db.source),
+        policy: Arc::clone(&policy),
+        data_dir: config.data_dir.clone(),
+        version_known: version.is_some() || matches!(shore, OtherShore::Bucket { .. }),
+        encryption_key_set: config.metabase.encryption_secret.is_some(),
+        read_only_overridden: config.metabase.read_only_mode,
+        strength: choices.strength,
+    });
+    let stores = Stores { http, store_api: Some(store_api), content_md5: ContentMd5::Sent, s3: s3(config)? };
+    let uploader: Arc<dyn Uploader> = Arc::new(UploadEngine::new(
+        Arc::new(stores),
+        Arc::clone(&clock),
+        Arc::new(random_fraction),
+        upload_config(config)?,
+    ));
+    let ports = Ports {
+        rows: app_db.rows,
+        journal: app_db.journal,
+        lease: app_db.lease,
+        read_only: app_db.read_only,
+        scheduler: app_db.scheduler,
+        preflight: preflight.clone(),
+        undo_script: app_db.undo_script,
+        dumper: Arc::new(FileDumper::new(
+            app_db.source,
+            Arc::new(H2Format),
+            policy,
+            Existing::Replace,
+            Reread::Verify,
+        )),
+        uploader,
+        shore,
+        notifier: Arc::new(LogNotifier),
+        clock,
+        ids: Arc::new(RandomIds),
+    };
+    let (strength, scheduler) = if app_db.guarded {
+        (choices.strength, SchedulerPlan::Quiesce)
+    } else {
+        (ReadOnlyStrength::None, SchedulerPlan::LeaveAlone)
+    };
+    let settings = Settings {
+        plan: MigrationPlan { strength, scheduler, retention: choices.retention, strictness: choices.strictness },
+        node: config.node.clone(),
+        lease_term: config.lease_term,
+        watch_every: std::time::Duration::from_millis(500),
+        jobs_wait_max: config.jobs_wait_max,
+        propagation: config.propagation,
+        dump_folder: config.data_dir.clone(),
+        dump_file: config.metabase.migration_dump_file.clone(),
+        plaintext: Plaintext::Keep,
+        warnings: choices.warnings,
+    };
+    Ok(Shores { orchestrator: Orchestrator::new(ports, settings), authenticator: app_db.authenticator, preflight })
+}
+
+/// The rows of `cloud_migration` of an app DB, for commands that only look or cancel.
+pub(crate) async fn rows(config: &Config, address: &AppDbAddress) -> Result<Arc<dyn MigrationRows>, CommandError> {
+    Ok(app_db(config, address).await?.rows)
+}
+
+async fn app_db(config: &Config, address: &AppDbAddress) -> Result<AppDbPorts, CommandError> {
+    let source = source(address)?;
+    match address {
+        AppDbAddress::Postgres(server) => {
+            let pool = PostgresServer::new(server).pool(CONNECTIONS_MAX).await?;
+            let app_db = PostgresAppDb::open(pool.clone()).await?;
+            let session_key = match &config.metabase.session_secret {
+                Some(secret) => Some(DerivedKey::derive(secret).map_err(|error| CommandError::usage(error.to_string()))?),
+                None => None,
+            };
+            let authenticator = PostgresAuthenticator::new(pool, config.metabase.max_session_age_minutes, session_key);
+            Ok(AppDbPorts {
+                source,
+                scheduler: Arc::new(PostgresQuartz::new(app_db.clone())),
+                undo_script: Arc::new(PostgresUndoScript::new(app_db.clone(), config.data_dir.clone())),
+                authenticator: Arc::new(authenticator),
+                rows: Arc::new(app_db.clone()),
+                journal: Arc::new(app_db.clone()),
+                lease: Arc::new(app_db.clone()),
+                read_only: Arc::new(app_db),
+                guarded: true,
+            })
+        }
+        AppDbAddress::H2 { path } => {
+            make_folder(&config.data_dir)?;
+            let state = SqliteState::open(&state_file(config, &file_of(path))).await?;
+            Ok(AppDbPorts {
+                source,
+                rows: Arc::new(state.clone()),
+                journal: Arc::new(state.clone()),
+                lease: Arc::new(state),
+                read_only: Arc::new(Unguarded),
+                scheduler: Arc::new(Unguarded),
+                undo_script: Arc::new(Unguarded),
+                authenticator: Arc::new(Unguarded),
+                guarded: false,
+            })
+        }
+        AppDbAddress::MySql(_) => Err(no_mysql().into()),
+    }
+}
+
+/// Where the rows, journal and lease of an H2 source live: nothing can be written into a file that Metabase has open.
+fn state_file(config: &Config, h2: &std::path::Path) -> PathBuf {
+    let name = h2.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    config.data_dir.join(format!("{name}.metaferry.sqlite"))
+}
+
+fn make_folder(folder: &std::path::Path) -> Result<(), CommandError> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let kind = ErrorKind::Denied;
+        PortError::new(kind, format!("make the folder {} (METAFERRY_DATA_DIR)", folder.display())).because(error).into()
+    })
+}
+
+fn s3(config: &Config) -> Result<Option<S3Client>, PortError> {
+    let s3 = &config.s3;
+    let (Some(access_key_id), Some(secret_access_key)) = (&s3.access_key_id, &s3.secret_access_key) else {
+        return Ok(None);
+    };
+    S3Client::new(S3Config {
+        access_key_id: access_key_id.clone(),
+        secret_access_key: secret_access_key.clone(),
+        session_token: s3.session_token.clone(),
+        region: s3.region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
+        endpoint: s3.endpoint.clone(),
+        encryption: S3Encryption::OfBucket,
+    })
+    .map(Some)
+}
+
+fn upload_config(config: &Config) -> Result<UploadConfig, CommandError> {
+    let mut upload = UploadConfig::default();
+    if let Some(bytes) = config.part_size_bytes {
+        upload.rules = PartRules::default()
+            .with_part_size(bytes)
+            .map_err(|error| CommandError::usage(format!("METAFERRY_PART_SIZE_BYTES: {error}")))?;
+    }
+    if let Some(concurrency) = config.upload_concurrency {
+        upload.concurrency = concurrency;
+    }
+    Ok(upload)
+}
