@@ -6,4 +6,5 @@ mod every_event;
 mod model;
 mod mutants;
 mod properties;
+mod stories;
 mod world;
