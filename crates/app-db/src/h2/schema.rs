@@ -162,7 +162,7 @@ impl Translator<'_> {
         }
         let key = |names: &[Name]| names.iter().map(|name| h2_text::fold(name.as_str())).collect::<Vec<_>>();
         let primary_key = table.primary_key.as_ref().map(|primary| h2::PrimaryKey {
-            name: self.names.constraint(&primary.name, table, &mut self.notes),
+            name: self.names.constraint(&primary_key_name(&primary.name), table, &mut self.notes),
             columns: key(&primary.columns),
         });
         let mut uniques: Vec<h2::UniqueConstraint> = table
@@ -372,6 +372,15 @@ impl Translator<'_> {
             });
         }
         Ok(views)
+    }
+}
+
+/// Postgres calls a primary key `…_pkey` where nobody names it; in Metabase's schema on H2 the same keys are called
+/// `PK_…`, and later migrations may look for them.
+fn primary_key_name(name: &Name) -> Name {
+    match name.as_str().strip_suffix("_pkey") {
+        Some(table) => Name::new(format!("pk_{table}")),
+        None => name.clone(),
     }
 }
 

@@ -425,38 +425,47 @@ fn case(
     else_result: Option<&Expr>,
     scope: &Scope<'_>,
 ) -> Result<Printed, Untranslatable> {
-    let mut text = String::from("CASE");
     let mut columns = Vec::new();
     let mut kind = Kind::Untyped;
     let operand = operand.map(|operand| print(operand, scope)).transpose()?;
     if let Some(operand) = &operand {
-        text.push(' ');
-        text.push_str(&operand.operand());
         columns.extend(operand.columns.iter().cloned());
     }
-    let mut branch = |printed: &Printed| match kind.unify(printed.kind) {
-        Some(unified) => {
-            kind = unified;
-            Ok(())
-        }
-        None => Err(Untranslatable::new(format!("a CASE of {kind:?} and {:?}", printed.kind))),
+    let mut result_of = |result: &Expr| -> Result<Printed, Untranslatable> {
+        let printed = print(result, scope)?;
+        kind = kind
+            .unify(printed.kind)
+            .ok_or_else(|| Untranslatable::new(format!("a CASE of {kind:?} and {:?}", printed.kind)))?;
+        Ok(printed)
     };
+    let mut branches = Vec::with_capacity(conditions.len());
     for when in conditions {
         let condition = print(&when.condition, scope)?;
         match &operand {
             Some(operand) => comparable(operand.kind, condition.kind, "CASE")?,
             None => want(&condition, Kind::Boolean, "CASE")?,
         }
-        let result = print(&when.result, scope)?;
-        branch(&result)?;
-        text.push_str(&format!(" WHEN {} THEN {}", condition.text, result.text));
+        branches.push((condition, result_of(&when.result)?));
+    }
+    let otherwise = else_result.map(result_of).transpose()?;
+
+    // One branch with a type gives it to all: a NULL among them needs none.
+    let typed = kind != Kind::Untyped;
+    let result_text = |printed: &Printed| match typed && cast::is_null(printed) {
+        true => "NULL".to_owned(),
+        false => printed.text.clone(),
+    };
+    let mut text = String::from("CASE");
+    if let Some(operand) = &operand {
+        text.push_str(&format!(" {}", operand.operand()));
+    }
+    for (condition, result) in branches {
+        text.push_str(&format!(" WHEN {} THEN {}", condition.text, result_text(&result)));
         columns.extend(condition.columns);
         columns.extend(result.columns);
     }
-    if let Some(result) = else_result {
-        let result = print(result, scope)?;
-        branch(&result)?;
-        text.push_str(&format!(" ELSE {}", result.text));
+    if let Some(result) = otherwise {
+        text.push_str(&format!(" ELSE {}", result_text(&result)));
         columns.extend(result.columns);
     }
     text.push_str(" END");

@@ -151,7 +151,7 @@ fn a_generated_column_is_translated_and_computed() {
     );
     assert_eq!(
         expression_to_h2(&text, &field).unwrap(),
-        "CASE WHEN \"BROKEN\" = TRUE THEN CAST(NULL AS INTEGER) ELSE CASE WHEN \"PARENT\" IS NULL THEN 0 ELSE \"PARENT\" END END"
+        "CASE WHEN \"BROKEN\" = TRUE THEN NULL ELSE CASE WHEN \"PARENT\" IS NULL THEN 0 ELSE \"PARENT\" END END"
     );
     let program = program(&text, &field).unwrap();
     for (broken, parent, expected) in [

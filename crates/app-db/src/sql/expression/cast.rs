@@ -39,6 +39,11 @@ fn destination(data_type: &DataType) -> Option<(Kind, &'static str)> {
     })
 }
 
+/// A NULL, with or without a type.
+pub(super) fn is_null(printed: &Printed) -> bool {
+    printed.kind == Kind::Untyped && (printed.text == "NULL" || printed.text.starts_with("CAST(NULL AS "))
+}
+
 /// Text without a bound, so that a cast to it loses nothing.
 pub(super) fn is_unbounded_text(data_type: &DataType) -> bool {
     matches!(destination(data_type), Some((Kind::Text, _)))

@@ -1,0 +1,145 @@
+//! The fixture in Postgres, and a whole copy of it in an H2 file.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use metaferry_app_db::h2::H2Target;
+use metaferry_app_db::postgres::{PostgresServer, PostgresSource};
+use metaferry_domain::ports::{RowOrder, Snapshot, Source as _, TableRead, Target as _};
+use metaferry_domain::row_batch::RowBatch;
+use metaferry_domain::schema::Catalogue;
+use metaferry_metabase::env::address::{AppDbAddress, ServerAddress};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use crate::oracle::Oracle;
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// Rows of a batch, in bytes.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// What a copy has made.
+pub(crate) struct Copied {
+    /// Removed when this is dropped.
+    _folder: tempfile::TempDir,
+    pub(crate) file: PathBuf,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) notes: Vec<String>,
+}
+
+/// A database with the fixture in it.
+pub(crate) struct AppDb {
+    admin_url: String,
+    address: ServerAddress,
+    url: String,
+}
+
+/// The folder of the app DB fixtures.
+#[expect(clippy::print_stderr, reason = "a test that skips says so")]
+pub(crate) fn fixtures() -> Option<PathBuf> {
+    let shared = std::env::var_os("METAFERRY_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let folder = shared.join("fixtures/appdb");
+    if !folder.is_dir() {
+        eprintln!("SKIPPED: no fixtures in {} (METAFERRY_SHARED)", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+impl AppDb {
+    /// `None`, said aloud, where something that this needs is not there.
+    #[expect(clippy::print_stderr, reason = "a test that skips says so")]
+    pub(crate) async fn load() -> Option<Self> {
+        let folder = fixtures()?;
+        for variable in ["METAFERRY_TEST_H2_JAR", "METAFERRY_TEST_PG_JDBC_JAR"] {
+            if std::env::var_os(variable).is_none() {
+                eprintln!("SKIPPED: {variable} names no jar");
+                return None;
+            }
+        }
+        let Ok(admin_url) = std::env::var("METAFERRY_TEST_POSTGRES_URL") else {
+            eprintln!("SKIPPED: METAFERRY_TEST_POSTGRES_URL names no Postgres server");
+            return None;
+        };
+        let AppDbAddress::Postgres(mut address) = AppDbAddress::from_cli_url(&admin_url).unwrap() else {
+            panic!("METAFERRY_TEST_POSTGRES_URL is no Postgres address");
+        };
+        let name = format!("metaferry_h2_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        execute(&admin_url, &format!("CREATE DATABASE {name}")).await;
+        let mut url = url::Url::parse(&admin_url).unwrap();
+        url.set_path(&name);
+        address.database = name;
+        let app_db = Self { admin_url, address, url: url.to_string() };
+        let loaded = Command::new("sh")
+            .args(["-c", "gunzip -c \"$0\" | psql -q -v ON_ERROR_STOP=1 -d \"$1\" >/dev/null"])
+            .arg(folder.join("appdb-s001.postgres.sql.gz"))
+            .arg(&app_db.url)
+            .status();
+        assert!(loaded.unwrap().success(), "psql could not load the fixture");
+        Some(app_db)
+    }
+
+    /// SQL of the test's own.
+    pub(crate) async fn execute(&self, sql: &str) {
+        execute(&self.url, sql).await;
+    }
+
+    /// The same database over JDBC.
+    pub(crate) fn oracle(&self) -> Oracle {
+        let url = url::Url::parse(&self.url).unwrap();
+        Oracle::of_postgres(
+            url.host_str().unwrap(),
+            url.port().unwrap_or(5432),
+            &self.address.database,
+            url.username(),
+        )
+        .unwrap()
+    }
+
+    /// Everything but generated columns into a new H2 file.
+    pub(crate) async fn copy(&self) -> Copied {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("app-db.mv.db");
+        let source = PostgresSource::new(PostgresServer::new(&self.address));
+        let snapshot = source.snapshot().await.unwrap();
+        let mut target = Box::new(H2Target::new(&file));
+        let catalogue = snapshot.catalogue().clone();
+        let notes = target.prepare(&catalogue).await.unwrap();
+        for table in &catalogue.tables {
+            let columns: Vec<usize> =
+                (0..table.columns.len()).filter(|at| !table.columns[*at].is_generated()).collect();
+            copy_table(snapshot.as_ref(), &target, &table.name.key(), columns).await;
+        }
+        target.finish().await.unwrap();
+        snapshot.close().await.unwrap();
+        Copied { _folder: folder, file, catalogue, notes }
+    }
+
+    /// Removes the database.
+    pub(crate) async fn drop(self) {
+        execute(&self.admin_url, &format!("DROP DATABASE {} WITH (FORCE)", self.address.database)).await;
+    }
+}
+
+async fn copy_table(snapshot: &dyn Snapshot, target: &H2Target, table: &str, columns: Vec<usize>) {
+    let read = TableRead { table: table.to_owned(), columns, order: RowOrder::Any };
+    let mut reader = snapshot.read(&read).await.unwrap();
+    let mut writer = target.table(table, &read.columns).await.unwrap();
+    let mut batch = RowBatch::default();
+    loop {
+        reader.next(&mut batch, BATCH_BYTES).await.unwrap();
+        if batch.rows() == 0 {
+            break;
+        }
+        writer.write(&batch).await.unwrap();
+    }
+    writer.finish().await.unwrap();
+}
+
+async fn execute(url: &str, sql: &str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
