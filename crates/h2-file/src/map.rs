@@ -17,6 +17,7 @@ use crate::store::Store;
 
 /// With two children per node, more levels than this would need more entries than there are numbers.
 const DEPTH_MAX: usize = 64;
+const TOO_DEEP: &str = "its tree is deeper than 64 levels";
 
 /// A map of the opened version: its id and its root page (none if it is empty).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,31 @@ impl Leaves {
             page: Page::empty(),
             bytes_left: store.source.len(),
         }
+    }
+
+    /// Starts at the leaf in which the long key `key` belongs, instead of at the first one.
+    pub(crate) fn seek(&mut self, store: &Store, key: i64) -> Result<(), ReadError> {
+        let map = self.map.id;
+        let mut position = self.map.root;
+        while !position.is_none() {
+            self.page.read(store, position, map)?;
+            if self.page.is_leaf() {
+                break;
+            }
+            if self.path.len() >= DEPTH_MAX {
+                return Err(ReadError::Map { map, what: TOO_DEEP });
+            }
+            let next = child_of_long(&self.page, key).map_err(|problem| position.malformed(map, problem))?;
+            let children = std::mem::take(&mut self.page.children);
+            position = children.get(next).map_or(Position(0), |child| child.position);
+            if self.started {
+                // The node above goes on behind this one.
+                self.advance();
+            }
+            self.started = true;
+            self.path.push(Level { children, next });
+        }
+        Ok(())
     }
 
     /// The next leaf that has keys. After an error of a chunk that `store` does not know, the call can be
@@ -94,10 +120,7 @@ impl Leaves {
                 return Ok(Some(&self.page));
             }
             if self.path.len() >= DEPTH_MAX {
-                return Err(ReadError::Map {
-                    map,
-                    what: "its tree is deeper than 64 levels",
-                });
+                return Err(ReadError::Map { map, what: TOO_DEEP });
             }
             self.path.push(Level {
                 children: std::mem::take(&mut self.page.children),
@@ -159,7 +182,7 @@ pub(crate) fn descend<P: Deref<Target = Page>>(
     }
     Err(ReadError::Map {
         map: map.id,
-        what: "its tree is deeper than 64 levels",
+        what: TOO_DEEP,
     })
 }
 

@@ -290,7 +290,12 @@ impl Database {
 
     /// The rows of a table in row key order.
     pub fn rows<'d>(&'d self, table: &'d Table) -> Rows<'d> {
-        Rows::new(self, table)
+        Rows::new(self, table, None)
+    }
+
+    /// The rows with a key above `key`: goes on where another iteration stopped, at the cost of one lookup.
+    pub fn rows_after<'d>(&'d self, table: &'d Table, key: i64) -> Rows<'d> {
+        Rows::new(self, table, Some(key))
     }
 
     /// The row with this row key.

@@ -58,6 +58,11 @@ impl Entries {
         }
     }
 
+    /// Starts in the leaf where the row key `key` belongs; earlier entries of that leaf still come.
+    pub(crate) fn seek(&mut self, store: &Store, key: i64) -> Result<(), ReadError> {
+        self.leaves.seek(store, key).inspect_err(|_| self.ended = true)
+    }
+
     /// The leaf of the current entry.
     pub(crate) fn leaf(&self) -> &Page {
         self.leaves.leaf()

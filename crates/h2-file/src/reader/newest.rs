@@ -14,7 +14,7 @@ use crate::source::Source;
 use crate::store::Store;
 
 /// Versions that are tried in [`OlderVersion::Accept`].
-const VERSIONS_TRIED_MAX: usize = 256;
+const VERSIONS_TRIED_MAX: usize = 1 << 14;
 
 /// What to do when the newest version cannot be used but an older one can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -22,9 +22,18 @@ pub struct Rows<'d> {
     database: &'d Database,
     table: &'d Table,
     entries: Option<Entries>,
+    /// Only rows with greater keys; looked up before the first row is read.
+    after: Option<i64>,
+    position: RowsPosition,
     /// Where the values of the last row ended.
     row_end: Option<usize>,
     after_error: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RowsPosition {
+    BeforeFirst,
+    Started,
 }
 
 /// One row: its key and the values of all columns, INVISIBLE and generated ones included, in stored order.
@@ -37,13 +46,15 @@ pub struct Row<'r> {
 }
 
 impl<'d> Rows<'d> {
-    pub(crate) fn new(database: &'d Database, table: &'d Table) -> Self {
+    pub(crate) fn new(database: &'d Database, table: &'d Table, after: Option<i64>) -> Self {
         let map = database.maps.get(&table.map_name());
         let entries = map.map(|map| Entries::new(&database.store, map, KeyKind::RowKey, table.shapes.len()));
         Self {
             database,
             table,
             entries,
+            after,
+            position: RowsPosition::BeforeFirst,
             row_end: None,
             after_error: false,
         }
@@ -51,34 +62,51 @@ impl<'d> Rows<'d> {
 
     /// The next row, or `None` at the end. After an error there are no more rows.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, ReadError> {
-        let (database, table) = (self.database, self.table);
-        let Some(entries) = &mut self.entries else {
-            return Ok(None);
-        };
         if self.after_error {
             return Ok(None);
         }
         // Cleared at the end of a step that went well.
         self.after_error = true;
-        if let Some(end) = self.row_end.take() {
-            entries.value_ended(end).map_err(|error| table.locate(error))?;
-        }
-        if !entries
-            .advance(&database.store, &database.open_transactions)
-            .map_err(|error| table.locate(error))?
-        {
+        let table = self.table;
+        let Some(key) = self.advance().map_err(|error| table.locate(error))? else {
             return Ok(None);
-        }
-        let entries: &Entries = entries;
-        let key = entries
-            .key()
-            .varlong()
-            .map_err(|problem| table.row_error(0, 0, problem))?;
+        };
+        let Some(entries) = &self.entries else {
+            return Ok(None);
+        };
         let mut cursor = entries.value();
-        let values = decode_row(&mut cursor, key, table, &database.lob_reader())?;
+        let values = decode_row(&mut cursor, key, table, &self.database.lob_reader())?;
         self.row_end = Some(cursor.at());
         self.after_error = false;
         Ok(Some(Row { key, values }))
+    }
+
+    /// Goes to the next row that is wanted and gives its key.
+    fn advance(&mut self) -> Result<Option<i64>, ReadError> {
+        let (store, open) = (&self.database.store, &self.database.open_transactions);
+        let Some(entries) = &mut self.entries else {
+            return Ok(None);
+        };
+        if let (RowsPosition::BeforeFirst, Some(after)) = (self.position, self.after) {
+            entries.seek(store, after)?;
+        }
+        self.position = RowsPosition::Started;
+        if let Some(end) = self.row_end.take() {
+            entries.value_ended(end)?;
+        }
+        while entries.advance(store, open)? {
+            let leaf = entries.leaf();
+            let malformed = |problem| leaf.position.malformed(leaf.map, problem);
+            let key = entries.key().varlong().map_err(malformed)?;
+            if self.after.is_none_or(|after| key > after) {
+                return Ok(Some(key));
+            }
+            let mut cursor = entries.value();
+            skip_columns(&mut cursor, self.table.shapes.len()).map_err(malformed)?;
+            let end = cursor.at();
+            entries.value_ended(end)?;
+        }
+        Ok(None)
     }
 }
 

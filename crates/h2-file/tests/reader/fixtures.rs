@@ -1,14 +1,16 @@
 //! Every table, row, column, key and index of every fixture equals what H2 read back from it.
 
+use std::io::Read;
+
 use metaferry_h2_file::definition::{
     ColumnDefinition, ForeignKey, Nullability, ReferentialAction, TableDefinition, ValueSource, Visibility,
 };
-use metaferry_h2_file::{Database, IndexKind, SqlType, Text, Value};
+use metaferry_h2_file::{Database, IndexKind, OpenOptions, Rows, SqlType, Text, Value};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use crate::h2_text::text;
-use crate::support::{FIXTURES, expected, open};
+use crate::support::{FIXTURES, data, expected, open};
 
 #[test]
 fn every_value_of_every_fixture_equals_what_h2_read() {
@@ -410,6 +412,28 @@ fn the_rest_of_the_catalogue_is_there() {
 }
 
 #[test]
+fn a_layout_map_that_lies_in_many_chunks_is_found() {
+    let mut bytes = Vec::new();
+    let packed = std::fs::File::open(data("many_chunks.mv.db.gz")).unwrap();
+    flate2::read::GzDecoder::new(packed)
+        .read_to_end(&mut bytes)
+        .unwrap();
+    let database = OpenOptions::default().open_bytes(bytes).unwrap();
+    assert!(database.facts().chunks > 200);
+    assert_eq!(database.tables().len(), 200);
+    for number in 0..200 {
+        let table = database.table("PUBLIC", &format!("T{number}")).unwrap();
+        let mut rows = database.rows(table);
+        for row_number in 1..=number % 7 + 1 {
+            let row = rows.next_row().unwrap().unwrap();
+            let text = Text::Utf8(format!("row {row_number} of {number}").into());
+            assert_eq!(row.values, [Value::BigInt(row_number), Value::Varchar(text)]);
+        }
+        assert!(rows.next_row().unwrap().is_none());
+    }
+}
+
+#[test]
 fn work_of_an_open_transaction_is_rolled_back() {
     use metaferry_h2_file::{Closure, OpenWork};
     let facts = open("uncommitted").facts().clone();
@@ -430,8 +454,42 @@ fn work_of_an_open_transaction_is_rolled_back() {
 }
 
 #[test]
+fn iteration_goes_on_after_any_key() {
+    for name in ["churn", "compressed", "uncommitted", "all_types"] {
+        let database = open(name);
+        for table in database.tables() {
+            let keys = |mut rows: Rows<'_>| {
+                let mut keys = Vec::new();
+                while let Some(row) = rows.next_row().unwrap() {
+                    keys.push(row.key);
+                }
+                keys
+            };
+            let all = keys(database.rows(table));
+            assert_eq!(keys(database.rows_after(table, i64::MIN)), all);
+            assert!(keys(database.rows_after(table, i64::MAX)).is_empty());
+            for (place, key) in all.iter().enumerate().step_by(101) {
+                assert_eq!(
+                    keys(database.rows_after(table, *key)),
+                    all[place + 1..],
+                    "{name}: after {key}"
+                );
+                assert_eq!(
+                    keys(database.rows_after(table, key - 1)),
+                    all[place..],
+                    "{name}: after {key} - 1"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn several_threads_read_one_database() {
+    fn is_send_and_sync<T: Send + Sync>(_: &T) {}
     let database = open("compressed_lobs");
+    is_send_and_sync(&database);
+    is_send_and_sync(&database.rows(&database.tables()[0]));
     let counts: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| crate::support::read_everything(&database).unwrap()))
