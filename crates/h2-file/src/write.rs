@@ -23,6 +23,7 @@ mod table;
 mod target;
 mod tree;
 mod value_encode;
+mod writeback;
 
 pub use database::{DatabaseWriter, Summary, TableSummary};
 pub use options::{WriteOptions, WriteUser};

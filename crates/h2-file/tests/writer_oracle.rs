@@ -1,4 +1,5 @@
 //! Files of the writer, judged by real H2 2.1.214 with assertions on.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "oracle/harness.rs"]
 mod harness;
@@ -13,6 +14,8 @@ mod app_db;
 mod catalogue;
 #[path = "oracle/damage.rs"]
 mod damage;
+#[path = "oracle/fixtures.rs"]
+mod fixtures;
 #[path = "oracle/generated.rs"]
 mod generated;
 #[path = "oracle/types.rs"]
@@ -20,7 +23,7 @@ mod types;
 
 use std::path::Path;
 
-use metaferry_h2_file::definition::{Definition, TableDefinition};
+use metaferry_h2_file::definition::{Definition, Nullability, TableDefinition};
 use metaferry_h2_file::{DatabaseWriter, Summary, Value, WriteOptions};
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -44,27 +47,40 @@ fn write(file: &Path, definition: &Definition, rows: &[Rows], options: WriteOpti
 /// Every row as the oracle must show it.
 fn cells(table: &TableDefinition, rows: &Rows) -> Vec<String> {
     let row = |row: &Vec<Value<'static>>| {
-        let cells: Vec<String> =
-            table.columns.iter().zip(row).map(|(column, value)| cell(&column.sql_type, value)).collect();
+        let cells: Vec<String> = table
+            .columns
+            .iter()
+            .zip(row)
+            .map(|(column, value)| cell(&column.sql_type, value))
+            .collect();
         cells.join("\t")
     };
     rows.iter().map(row).collect()
 }
 
 fn runner(seed: u8) -> TestRunner {
-    let config = Config { failure_persistence: None, ..Config::default() };
+    let config = Config {
+        failure_persistence: None,
+        ..Config::default()
+    };
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]))
 }
 
 /// `count` rows of a table whose first column counts from 1.
 fn numbered_rows(table: &TableDefinition, count: i32, seed: u8) -> Rows {
     let mut runner = runner(seed);
-    let strategies: Vec<_> =
-        table.columns[1..].iter().map(|column| any_value(&column.sql_type, true)).collect();
+    let strategies: Vec<_> = table.columns[1..]
+        .iter()
+        .map(|column| any_value(&column.sql_type, Nullability::Nullable))
+        .collect();
     (1..=count)
         .map(|id| {
             let mut row = vec![Value::Integer(id)];
-            row.extend(strategies.iter().map(|values| values.new_tree(&mut runner).unwrap().current()));
+            row.extend(
+                strategies
+                    .iter()
+                    .map(|values| values.new_tree(&mut runner).unwrap().current()),
+            );
             row
         })
         .collect()

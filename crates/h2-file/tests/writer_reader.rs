@@ -1,4 +1,5 @@
 //! Files of the writer, read back by the crate's own reader; and what the writer refuses.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "oracle/schema.rs"]
 mod schema;
@@ -8,7 +9,7 @@ mod values;
 use std::fs;
 use std::path::Path;
 
-use metaferry_h2_file::definition::{Definition, Nullability, TableDefinition, Uniqueness};
+use metaferry_h2_file::definition::{Definition, TableDefinition, Uniqueness};
 use metaferry_h2_file::{Database, DatabaseWriter, SqlType, Text, Value, WriteError, WriteOptions};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -18,7 +19,10 @@ use values::{any_value, cell, every_type};
 type Rows = Vec<Vec<Value<'static>>>;
 
 fn one_table(table: TableDefinition) -> Definition {
-    Definition { tables: vec![table], ..Definition::default() }
+    Definition {
+        tables: vec![table],
+        ..Definition::default()
+    }
 }
 
 fn text(text: String) -> Value<'static> {
@@ -26,7 +30,11 @@ fn text(text: String) -> Value<'static> {
 }
 
 fn create(file: &Path, definition: &Definition) -> DatabaseWriter {
-    let options = WriteOptions { sort_memory_bytes: 1, chunk_bytes: 64 * 1024, ..WriteOptions::default() };
+    let options = WriteOptions {
+        sort_memory_bytes: 1,
+        chunk_bytes: 64 * 1024,
+        ..WriteOptions::default()
+    };
     DatabaseWriter::create(file, definition.clone(), options).unwrap()
 }
 
@@ -59,14 +67,22 @@ fn read(database: &Database, position: usize) -> Vec<(i64, String)> {
 
 fn line(table: &TableDefinition, row: &[Value<'_>]) -> String {
     assert_eq!(row.len(), table.columns.len());
-    let cells: Vec<String> =
-        table.columns.iter().zip(row).map(|(column, value)| cell(&column.sql_type, value)).collect();
+    let cells: Vec<String> = table
+        .columns
+        .iter()
+        .zip(row)
+        .map(|(column, value)| cell(&column.sql_type, value))
+        .collect();
     cells.join("\t")
 }
 
 /// Row keys of an index in its order; `None` if it has no map.
 fn entries(database: &Database, name: &str) -> Option<Vec<i64>> {
-    let index = database.indexes().iter().find(|index| index.name.starts_with(name)).unwrap();
+    let index = database
+        .indexes()
+        .iter()
+        .find(|index| index.name.starts_with(name))
+        .unwrap();
     let mut entries = database.index_entries(index).unwrap()?;
     let mut keys = Vec::new();
     while let Some(entry) = entries.next_entry().unwrap() {
@@ -82,19 +98,24 @@ fn generated() -> impl Strategy<Value = (TableDefinition, Rows)> {
             let mut made = table("T");
             for (n, (sql_type, nullable)) in columns.into_iter().enumerate() {
                 let name = format!("C{n}");
-                made.columns.push(if nullable { column(&name, sql_type) } else { required(&name, sql_type) });
+                made.columns.push(if nullable {
+                    column(&name, sql_type)
+                } else {
+                    required(&name, sql_type)
+                });
             }
             let row: Vec<_> = made
                 .columns
                 .iter()
-                .map(|column| any_value(&column.sql_type, column.nullability == Nullability::Nullable))
+                .map(|column| any_value(&column.sql_type, column.nullability))
                 .collect();
             (Just(made), prop::collection::vec(row, 0..40), any::<Index>())
         })
         .prop_map(|(mut made, rows, place)| {
             let key = place.get(&made.columns);
             if values::can_be_key(&key.sql_type) {
-                made.indexes.push(index("IX", Uniqueness::NonUnique, &[(&key.name, 2)]));
+                made.indexes
+                    .push(index("IX", Uniqueness::NonUnique, &[(&key.name, 2)]));
             }
             (made, rows)
         })
@@ -155,12 +176,23 @@ fn several_tables_are_written_at_once_by_several_threads() {
     let file = folder.path().join("threads.mv.db");
     let tables = (0..8)
         .map(|n| {
-            let mut table = keyed(&format!("T{n}"), vec![column("NAME", SqlType::Varchar(100)), column("BODY", SqlType::Clob)]);
-            table.indexes.push(index(&format!("IX{n}"), Uniqueness::NonUnique, &[("NAME", 5)]));
+            let mut table = keyed(
+                &format!("T{n}"),
+                vec![
+                    column("NAME", SqlType::Varchar(100)),
+                    column("BODY", SqlType::Clob),
+                ],
+            );
+            table
+                .indexes
+                .push(index(&format!("IX{n}"), Uniqueness::NonUnique, &[("NAME", 5)]));
             table
         })
         .collect();
-    let definition = Definition { tables, ..Definition::default() };
+    let definition = Definition {
+        tables,
+        ..Definition::default()
+    };
     let options = WriteOptions {
         sort_memory_bytes: 1 << 20,
         chunk_bytes: 128 * 1024,
@@ -189,11 +221,21 @@ fn several_tables_are_written_at_once_by_several_threads() {
     db.finish().unwrap();
     let database = Database::open(&file).unwrap();
     for position in 0..8 {
-        let expected: Vec<_> =
-            (1..=800).map(|id| (i64::from(id), line(&definition.tables[position], &row(position, id)))).collect();
+        let expected: Vec<_> = (1..=800)
+            .map(|id| {
+                (
+                    i64::from(id),
+                    line(&definition.tables[position], &row(position, id)),
+                )
+            })
+            .collect();
         assert!(read(&database, position) == expected, "{position}");
         let order = entries(&database, &format!("IX{position}")).unwrap();
-        let name = |key: i64| (i32::try_from(key).unwrap()).wrapping_mul(-1_640_531_527).to_string();
+        let name = |key: i64| {
+            (i32::try_from(key).unwrap())
+                .wrapping_mul(-1_640_531_527)
+                .to_string()
+        };
         assert!(order.is_sorted_by(|left, right| name(*left) >= name(*right)));
         assert_eq!(order.len(), 800);
     }
@@ -203,66 +245,133 @@ fn several_tables_are_written_at_once_by_several_threads() {
 fn a_row_that_does_not_fit_is_named_and_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rows.mv.db");
-    let mut table = keyed("T", vec![required("NAME", SqlType::Varchar(3)), column("AMOUNT", SqlType::Numeric { precision: 4, scale: 2 })]);
+    let mut table = keyed(
+        "T",
+        vec![
+            required("NAME", SqlType::Varchar(3)),
+            column(
+                "AMOUNT",
+                SqlType::Numeric {
+                    precision: 4,
+                    scale: 2,
+                },
+            ),
+        ],
+    );
     table.columns.push(column("AT", SqlType::Timestamp(0)));
     let db = create(&file, &one_table(table));
     let mut writer = db.table(0).unwrap();
     let name = |name: &str| text(name.to_owned());
     let amount = |scale, unscaled| {
-        Value::Numeric(metaferry_h2_file::Decimal { scale, unscaled: metaferry_h2_file::Unscaled::Small(unscaled) })
+        Value::Numeric(metaferry_h2_file::Decimal {
+            scale,
+            unscaled: metaferry_h2_file::Unscaled::Small(unscaled),
+        })
     };
     let good = [Value::Integer(1), name("a"), amount(2, 9999), Value::Null];
     writer.push(&good).unwrap();
-    let day = metaferry_h2_file::Date { year: 2024, month: 1, day: 1 };
+    let day = metaferry_h2_file::Date {
+        year: 2024,
+        month: 1,
+        day: 1,
+    };
     let at = Value::Timestamp(day, metaferry_h2_file::TimeOfDay { nanos: 1 });
     let bad: [(Vec<Value<'_>>, &str, &str); 7] = [
-        (vec![Value::Integer(2), Value::Null, Value::Null, Value::Null], "NAME", "NOT NULL"),
-        (vec![Value::Integer(2), name("a\u{1F600}b"), Value::Null, Value::Null], "NAME", "4 UTF-16 units"),
-        (vec![Value::BigInt(2), name("a"), Value::Null, Value::Null], "ID", "INTEGER"),
-        (vec![Value::Integer(2), name("a"), amount(1, 5), Value::Null], "AMOUNT", "scale 1"),
-        (vec![Value::Integer(2), name("a"), amount(2, 10_000), Value::Null], "AMOUNT", "4 digits"),
-        (vec![Value::Integer(2), name("a"), Value::Null, at], "AT", "fraction digits"),
+        (
+            vec![Value::Integer(2), Value::Null, Value::Null, Value::Null],
+            "NAME",
+            "NOT NULL",
+        ),
+        (
+            vec![Value::Integer(2), name("a\u{1F600}b"), Value::Null, Value::Null],
+            "NAME",
+            "4 UTF-16 units",
+        ),
+        (
+            vec![Value::BigInt(2), name("a"), Value::Null, Value::Null],
+            "ID",
+            "INTEGER",
+        ),
+        (
+            vec![Value::Integer(2), name("a"), amount(1, 5), Value::Null],
+            "AMOUNT",
+            "scale 1",
+        ),
+        (
+            vec![Value::Integer(2), name("a"), amount(2, 10_000), Value::Null],
+            "AMOUNT",
+            "4 digits",
+        ),
+        (
+            vec![Value::Integer(2), name("a"), Value::Null, at],
+            "AT",
+            "fraction digits",
+        ),
         (vec![Value::Integer(2)], "*", "1 values"),
     ];
     for (row, named, said) in &bad {
         match writer.push(row) {
-            Err(WriteError::Row { table, row: 2, column, problem }) => {
+            Err(WriteError::Row {
+                table,
+                row: 2,
+                column,
+                problem,
+            }) => {
                 assert_eq!((table.as_str(), column.as_str()), ("PUBLIC.T", *named));
                 assert!(problem.contains(said), "{problem}");
             }
             other => panic!("{other:?}"),
         }
     }
-    writer.push(&[Value::Integer(2), name("b"), Value::Null, Value::Null]).unwrap();
+    writer
+        .push(&[Value::Integer(2), name("b"), Value::Null, Value::Null])
+        .unwrap();
     writer.finish().unwrap();
     db.finish().unwrap();
     let rows = read(&Database::open(&file).unwrap(), 0);
-    assert_eq!(rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>(), [
-        "1\ttext:a\tnumeric:9999 e2\tnull",
-        "2\ttext:b\tnull\tnull"
-    ]);
+    assert_eq!(
+        rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>(),
+        ["1\ttext:a\tnumeric:9999 e2\tnull", "2\ttext:b\tnull\tnull"]
+    );
 }
 
 #[test]
 fn two_rows_with_one_key_are_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let duplicate = |table: TableDefinition, rows: &Rows| match write_one(folder.path(), table, rows) {
-        Err(WriteError::DuplicateKey { table, index, first, second }) => (table, index, first, second),
+        Err(WriteError::DuplicateKey {
+            table,
+            index,
+            first,
+            second,
+        }) => (table, index, first, second),
         other => panic!("{other:?}"),
     };
     let named = |id: i32, name: Option<&str>| {
-        vec![Value::Integer(id), name.map_or(Value::Null, |name| text(name.to_owned()))]
+        vec![
+            Value::Integer(id),
+            name.map_or(Value::Null, |name| text(name.to_owned())),
+        ]
     };
     let plain = keyed("T", vec![column("NAME", SqlType::Varchar(20))]);
     // At once, and after the rows have lost their order.
-    let key = duplicate(plain.clone(), &vec![named(1, None), named(5, None), named(5, None)]);
+    let key = duplicate(
+        plain.clone(),
+        &vec![named(1, None), named(5, None), named(5, None)],
+    );
     assert_eq!((key.0.as_str(), key.2, key.3), ("PUBLIC.T", 5, 5));
-    let key = duplicate(plain.clone(), &vec![named(1, None), named(5, None), named(3, None), named(1, None)]);
+    let key = duplicate(
+        plain.clone(),
+        &vec![named(1, None), named(5, None), named(3, None), named(1, None)],
+    );
     assert_eq!((key.0.as_str(), key.2, key.3), ("PUBLIC.T", 1, 7));
     assert!(key.1.starts_with("PRIMARY_KEY"));
     let mut unique_name = plain;
     unique_name.uniques.push(unique("UQ", &["NAME"]));
-    let key = duplicate(unique_name.clone(), &vec![named(1, Some("x")), named(2, Some("y")), named(3, Some("x"))]);
+    let key = duplicate(
+        unique_name.clone(),
+        &vec![named(1, Some("x")), named(2, Some("y")), named(3, Some("x"))],
+    );
     assert_eq!((key.2, key.3), (1, 3));
     assert!(key.1.starts_with("UQ_INDEX"));
     // NULLs are not the same key.
@@ -273,7 +382,11 @@ fn two_rows_with_one_key_are_an_error() {
     let row = |b: &'static str| vec![Value::SmallInt(1), Value::Char(Text::Utf8(b.into()))];
     let key = duplicate(two, &vec![row("x"), row("y"), row("x ")]);
     assert_eq!((key.2, key.3), (1, 3));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left of any attempt");
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "nothing is left of any attempt"
+    );
 }
 
 #[test]
@@ -303,11 +416,13 @@ fn targets_are_never_overwritten_and_leftovers_taken_over() {
 #[test]
 fn definitions_that_h2_would_refuse_are_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
-    let refused = |definition: Definition| {
-        match DatabaseWriter::create(&folder.path().join("d.mv.db"), definition, WriteOptions::default()) {
-            Err(WriteError::Definition { object, problem }) => format!("{object}: {problem}"),
-            other => panic!("{other:?}"),
-        }
+    let refused = |definition: Definition| match DatabaseWriter::create(
+        &folder.path().join("d.mv.db"),
+        definition,
+        WriteOptions::default(),
+    ) {
+        Err(WriteError::Definition { object, problem }) => format!("{object}: {problem}"),
+        other => panic!("{other:?}"),
     };
     let mut missing = keyed("T", vec![]);
     missing.primary_key = Some(primary_key("PK", &["NO"]));
@@ -317,9 +432,14 @@ fn definitions_that_h2_would_refuse_are_refused_before_anything_is_written() {
     assert!(refused(one_table(lob)).contains("column C"));
     let mut orphan = keyed("T", vec![column("P", SqlType::Integer)]);
     let action = metaferry_h2_file::definition::ReferentialAction::Restrict;
-    orphan.foreign_keys.push(schema::foreign_key("FK", "P", "NOWHERE", action));
+    orphan
+        .foreign_keys
+        .push(schema::foreign_key("FK", "P", "NOWHERE", action));
     assert!(refused(one_table(orphan)).contains("FK leads to no table"));
-    let twice = Definition { tables: vec![keyed("T", vec![]), keyed("T", vec![])], ..Definition::default() };
+    let twice = Definition {
+        tables: vec![keyed("T", vec![]), keyed("T", vec![])],
+        ..Definition::default()
+    };
     assert!(refused(twice).contains("occurs twice"));
     let mut elsewhere = keyed("T", vec![]);
     elsewhere.schema = "S".to_owned();

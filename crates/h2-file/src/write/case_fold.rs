@@ -40,9 +40,15 @@ mod tests {
     #[test]
     fn folds_as_java_17_does() {
         // Count and sum of all pairs (code, folded code) that differ, as Java 17.0 gives them.
-        let pairs = (0..=0x10_FFFF).map(|code| (code, fold(code))).filter(|(code, folded)| code != folded);
+        let pairs = (0..=0x10_FFFF)
+            .map(|code| (code, fold(code)))
+            .filter(|(code, folded)| code != folded);
         let (count, sum) = pairs.fold((0_u32, 0_u64), |(count, sum), (code, folded)| {
-            (count + 1, sum.wrapping_mul(31).wrapping_add(u64::from(code) << 21 | u64::from(folded)))
+            (
+                count + 1,
+                sum.wrapping_mul(31)
+                    .wrapping_add(u64::from(code) << 21 | u64::from(folded)),
+            )
         });
         assert_eq!((count, sum), (1416, 0x09E1_CE46_B96D_D8D0));
     }

@@ -35,26 +35,51 @@ pub(crate) fn rows(
     next_identity: impl Fn(usize, &Identity) -> i64,
 ) -> Vec<CatalogueRow> {
     let mut rows = vec![
-        CatalogueRow { id: 1, object_type: SETTING, sql: "SET CREATE_BUILD 214".to_owned() },
-        CatalogueRow { id: 2, object_type: USER, sql: user.sql() },
+        CatalogueRow {
+            id: 1,
+            object_type: SETTING,
+            sql: "SET CREATE_BUILD 214".to_owned(),
+        },
+        CatalogueRow {
+            id: 2,
+            object_type: USER,
+            sql: user.sql(),
+        },
     ];
     for (position, (table, planned)) in definition.tables.iter().zip(&plan.tables).enumerate() {
         if let Some(identity) = &planned.identity {
             let column = &table.columns[identity.column];
             if let ValueSource::Identity(generator) = &column.value_source {
                 let next = next_identity(position, generator);
-                let sql = identity_sequence(table, &identity.sequence_name, &column.sql_type, generator, next);
-                rows.push(CatalogueRow { id: identity.sequence_id, object_type: SEQUENCE, sql });
+                let sql =
+                    identity_sequence(table, &identity.sequence_name, &column.sql_type, generator, next);
+                rows.push(CatalogueRow {
+                    id: identity.sequence_id,
+                    object_type: SEQUENCE,
+                    sql,
+                });
             }
         }
-        rows.push(CatalogueRow { id: planned.id, object_type: TABLE_OR_VIEW, sql: create_table(table, planned) });
+        rows.push(CatalogueRow {
+            id: planned.id,
+            object_type: TABLE_OR_VIEW,
+            sql: create_table(table, planned),
+        });
         for index in &planned.indexes {
-            rows.push(CatalogueRow { id: index.id, object_type: INDEX, sql: create_index(table, index) });
+            rows.push(CatalogueRow {
+                id: index.id,
+                object_type: INDEX,
+                sql: create_index(table, index),
+            });
         }
     }
     let mut next_id = plan.next_id;
     let mut add = |object_type, sql| {
-        rows.push(CatalogueRow { id: next_id, object_type, sql });
+        rows.push(CatalogueRow {
+            id: next_id,
+            object_type,
+            sql,
+        });
         next_id += 1;
     };
     for schema in &definition.schemas {
@@ -78,8 +103,15 @@ pub(crate) fn rows(
     for view in &definition.views {
         let name = qualified(&view.schema, &view.name);
         let comment = comment(view.comment.as_ref());
-        let columns = if view.columns.is_empty() { String::new() } else { column_list(&view.columns) };
-        add(TABLE_OR_VIEW, format!("CREATE FORCE VIEW {name}{comment}{columns} AS\n{}", view.query));
+        let columns = if view.columns.is_empty() {
+            String::new()
+        } else {
+            column_list(&view.columns)
+        };
+        add(
+            TABLE_OR_VIEW,
+            format!("CREATE FORCE VIEW {name}{comment}{columns} AS\n{}", view.query),
+        );
     }
     for sql in &definition.other {
         add(type_of(sql), sql.clone());
@@ -99,13 +131,19 @@ pub(crate) struct UserRow<'a> {
 impl UserRow<'_> {
     fn sql(&self) -> String {
         let name = identifier(self.name);
-        format!("CREATE USER IF NOT EXISTS {name} SALT '{}' HASH '{}' ADMIN", self.salt, self.hash)
+        format!(
+            "CREATE USER IF NOT EXISTS {name} SALT '{}' HASH '{}' ADMIN",
+            self.salt, self.hash
+        )
     }
 }
 
 /// The kind of an object that is known by its text only.
 fn type_of(sql: &str) -> i32 {
-    let starts = |prefix: &str| sql.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    let starts = |prefix: &str| {
+        sql.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
     let kinds: [(&str, i32); 18] = [
         ("SET ", SETTING),
         ("CREATE USER", USER),
@@ -126,18 +164,29 @@ fn type_of(sql: &str) -> i32 {
         ("CREATE SYNONYM", 15),
         ("CREATE OR REPLACE SYNONYM", 15),
     ];
-    kinds.iter().find(|(prefix, _)| starts(prefix)).map_or(TABLE_OR_VIEW, |(_, kind)| *kind)
+    kinds
+        .iter()
+        .find(|(prefix, _)| starts(prefix))
+        .map_or(TABLE_OR_VIEW, |(_, kind)| *kind)
 }
 
 fn comment(text: Option<&String>) -> String {
-    text.map(|text| format!(" COMMENT {}", literal(text))).unwrap_or_default()
+    text.map(|text| format!(" COMMENT {}", literal(text)))
+        .unwrap_or_default()
 }
 
 fn create_table(table: &TableDefinition, plan: &TablePlan) -> String {
     let name = qualified(&table.schema, &table.name);
-    let columns: Vec<String> =
-        table.columns.iter().map(|column| format!("    {}", column_sql(table, plan, column))).collect();
-    format!("CREATE CACHED TABLE {name}{}(\n{}\n)", comment(table.comment.as_ref()), columns.join(",\n"))
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| format!("    {}", column_sql(table, plan, column)))
+        .collect();
+    format!(
+        "CREATE CACHED TABLE {name}{}(\n{}\n)",
+        comment(table.comment.as_ref()),
+        columns.join(",\n")
+    )
 }
 
 fn column_sql(table: &TableDefinition, plan: &TablePlan, column: &ColumnDefinition) -> String {
@@ -156,12 +205,18 @@ fn column_sql(table: &TableDefinition, plan: &TablePlan, column: &ColumnDefiniti
                 IdentityKind::ByDefault => " GENERATED BY DEFAULT AS IDENTITY",
             });
             if let Some(planned) = &plan.identity {
-                sql.push_str(&format!(" SEQUENCE {}", qualified(&table.schema, &planned.sequence_name)));
+                sql.push_str(&format!(
+                    " SEQUENCE {}",
+                    qualified(&table.schema, &planned.sequence_name)
+                ));
             }
         }
     }
     sql.push_str(&comment(column.comment.as_ref()));
-    let in_primary_key = table.primary_key.as_ref().is_some_and(|key| key.columns.contains(&column.name));
+    let in_primary_key = table
+        .primary_key
+        .as_ref()
+        .is_some_and(|key| key.columns.contains(&column.name));
     if column.nullability == Nullability::NotNull || in_primary_key {
         sql.push_str(" NOT NULL");
     }
@@ -180,7 +235,10 @@ fn identity_sequence(
         other => format!(" AS {}", type_name(other)),
     };
     let options = sequence_options(identity.start, identity.increment, next);
-    format!("CREATE SEQUENCE {}{of_type}{options} BELONGS_TO_TABLE", qualified(&table.schema, name))
+    format!(
+        "CREATE SEQUENCE {}{of_type}{options} BELONGS_TO_TABLE",
+        qualified(&table.schema, name)
+    )
 }
 
 fn sequence_options(start: i64, increment: i64, next: i64) -> String {
@@ -203,10 +261,20 @@ fn create_index(table: &TableDefinition, index: &IndexPlan) -> String {
     let columns: Vec<String> = index
         .columns
         .iter()
-        .map(|one| format!("{}{}", identifier(&table.columns[one.column].name), order(one.sort_type)))
+        .map(|one| {
+            format!(
+                "{}{}",
+                identifier(&table.columns[one.column].name),
+                order(one.sort_type)
+            )
+        })
         .collect();
     let name = qualified(&table.schema, &index.name);
-    format!("CREATE {kind} {name} ON {}({})", qualified(&table.schema, &table.name), columns.join(", "))
+    format!(
+        "CREATE {kind} {name} ON {}({})",
+        qualified(&table.schema, &table.name),
+        columns.join(", ")
+    )
 }
 
 fn order(sort_type: u8) -> &'static str {
@@ -223,20 +291,33 @@ fn order(sort_type: u8) -> &'static str {
 fn constraints(table: &TableDefinition, plan: &TablePlan) -> Vec<String> {
     let alter = |name: &str| {
         let table_name = qualified(&table.schema, &table.name);
-        format!("ALTER TABLE {table_name} ADD CONSTRAINT {}", qualified(&table.schema, name))
+        format!(
+            "ALTER TABLE {table_name} ADD CONSTRAINT {}",
+            qualified(&table.schema, name)
+        )
     };
     let own_index = |owner: Owner| {
         let index = plan.indexes.iter().find(|index| index.owner == Some(owner));
-        index.map(|index| format!(" INDEX {}", qualified(&table.schema, &index.name))).unwrap_or_default()
+        index
+            .map(|index| format!(" INDEX {}", qualified(&table.schema, &index.name)))
+            .unwrap_or_default()
     };
     let mut rows = Vec::new();
     if let Some(key) = &table.primary_key {
         let index = own_index(Owner::PrimaryKey);
-        rows.push(format!("{} PRIMARY KEY{}{index}", alter(&key.name), column_list(&key.columns)));
+        rows.push(format!(
+            "{} PRIMARY KEY{}{index}",
+            alter(&key.name),
+            column_list(&key.columns)
+        ));
     }
     for (position, unique) in table.uniques.iter().enumerate() {
         let index = own_index(Owner::Unique(position));
-        rows.push(format!("{} UNIQUE{}{index}", alter(&unique.name), column_list(&unique.columns)));
+        rows.push(format!(
+            "{} UNIQUE{}{index}",
+            alter(&unique.name),
+            column_list(&unique.columns)
+        ));
     }
     for (name, expression) in &table.checks {
         rows.push(format!("{} CHECK({expression}) NOCHECK", alter(name)));

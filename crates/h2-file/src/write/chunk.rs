@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::encode;
 use super::page::{self, MapId, PageBody, PagePosition};
+use super::writeback::Writeback;
 use crate::WriteError;
 
 /// The unit in which chunks are placed.
@@ -25,11 +26,18 @@ pub(crate) const LAYOUT_MAP: MapId = 0;
 #[derive(Debug)]
 pub(crate) struct ChunkSink {
     open: Mutex<OpenChunk>,
-    file: Mutex<File>,
+    file: Mutex<ChunkFile>,
     path: PathBuf,
     chunk_bytes: usize,
     highest_map: MapId,
     broken: AtomicBool,
+}
+
+/// The file, and the thread that syncs it meanwhile.
+#[derive(Debug)]
+struct ChunkFile {
+    file: File,
+    writeback: Writeback,
 }
 
 #[derive(Debug)]
@@ -57,7 +65,17 @@ pub(crate) struct LastChunk {
 
 impl ChunkSink {
     /// A sink into an empty `file`; the first chunk comes after the two header blocks.
-    pub(crate) fn new(file: File, path: PathBuf, chunk_bytes: usize, highest_map: MapId) -> Self {
+    pub(crate) fn new(
+        file: File,
+        path: PathBuf,
+        chunk_bytes: usize,
+        highest_map: MapId,
+    ) -> Result<Self, WriteError> {
+        let second = file.try_clone().map_err(WriteError::io("open", &path))?;
+        let file = ChunkFile {
+            file,
+            writeback: Writeback::new(second),
+        };
         let open = OpenChunk {
             id: 1,
             block: 2,
@@ -68,14 +86,14 @@ impl ChunkSink {
             finished: Vec::new(),
             spare: Vec::new(),
         };
-        Self {
+        Ok(Self {
             open: Mutex::new(open),
             file: Mutex::new(file),
             path,
             chunk_bytes,
             highest_map,
             broken: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Appends one page and says where it is. Waits for the file only when a chunk is full.
@@ -107,17 +125,24 @@ impl ChunkSink {
         Ok(LastChunk { id, block, end_block })
     }
 
-    /// Runs `action` on the file, which then belongs to no writing thread.
+    /// Runs `action` on the file, whose chunks are all written.
     pub(crate) fn with_file<T>(
         &self,
         doing: &'static str,
         action: impl FnOnce(&mut File) -> std::io::Result<T>,
     ) -> Result<T, WriteError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        action(&mut file).map_err(|source| {
-            self.broken.store(true, Ordering::Release);
-            WriteError::Io { doing, path: self.path.clone(), source }
-        })
+        file.writeback
+            .finish()
+            .and_then(|()| action(&mut file.file))
+            .map_err(|source| {
+                self.broken.store(true, Ordering::Release);
+                WriteError::Io {
+                    doing,
+                    path: self.path.clone(),
+                    source,
+                }
+            })
     }
 
     fn lock_open(&self) -> Result<MutexGuard<'_, OpenChunk>, WriteError> {
@@ -132,7 +157,11 @@ impl ChunkSink {
     ///
     /// A chunk that is not the last gets a `root` that cannot be a layout page. With root 0, H2 would take a file
     /// that lost its last chunk for an empty database; so it says that the file is damaged.
-    fn close_chunk(&self, mut open: MutexGuard<'_, OpenChunk>, root: PagePosition) -> Result<u64, WriteError> {
+    fn close_chunk(
+        &self,
+        mut open: MutexGuard<'_, OpenChunk>,
+        root: PagePosition,
+    ) -> Result<u64, WriteError> {
         let next_block = open.complete(root, self.highest_map).ok_or(WriteError::TooLong)?;
         let start = (next_block.1) * BLOCK_BYTES as u64;
         let spare = std::mem::take(&mut open.spare);
@@ -142,11 +171,19 @@ impl ChunkSink {
         // The file is locked before the buffer is let go, so that at most one full chunk waits beside it.
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         drop(open);
-        let written = file.seek(SeekFrom::Start(start)).and_then(|_| file.write_all(&full));
+        let written = file
+            .file
+            .seek(SeekFrom::Start(start))
+            .and_then(|_| file.file.write_all(&full));
+        file.writeback.written(full.len() as u64);
         drop(file);
         if let Err(source) = written {
             self.broken.store(true, Ordering::Release);
-            return Err(WriteError::Io { doing: "write", path: self.path.clone(), source });
+            return Err(WriteError::Io {
+                doing: "write",
+                path: self.path.clone(),
+                source,
+            });
         }
         let mut open = self.open.lock().map_err(|_| WriteError::Broken)?;
         if open.spare.capacity() == 0 {
@@ -177,10 +214,12 @@ impl OpenChunk {
         }
         let blocks = (self.bytes.len() + CHUNK_FOOTER_BYTES).div_ceil(BLOCK_BYTES);
         let chunk_length = i32::try_from(blocks * BLOCK_BYTES).ok()?;
-        self.bytes.resize(chunk_length.unsigned_abs() as usize - CHUNK_FOOTER_BYTES, 0);
+        self.bytes
+            .resize(chunk_length.unsigned_abs() as usize - CHUNK_FOOTER_BYTES, 0);
         let (id, block, max, root) = (self.id, self.block, self.decoded_bytes, root.0);
         let footer = encode::with_fletcher(format!("chunk:{id:x},block:{block:x},version:{id:x}"));
-        self.bytes.extend_from_slice(format!("{footer:<127}\n").as_bytes());
+        self.bytes
+            .extend_from_slice(format!("{footer:<127}\n").as_bytes());
         let line = format!(
             "chunk:{id:x},block:{block:x},len:{blocks:x},map:{highest_map:x},max:{max:x},pages:{pages:x},root:{root:x},time:0,version:{id:x},toc:{toc_offset:x}"
         );

@@ -81,7 +81,9 @@ fn check(sql_type: &SqlType, value: &Value<'_>) -> Result<(), String> {
         | (SqlType::JavaObject, Value::JavaObject(_))
         | (SqlType::Geometry, Value::Geometry(_))
         | (SqlType::Uuid, Value::Uuid(_)) => Ok(()),
-        (SqlType::Numeric { precision, scale }, Value::Numeric(decimal)) => numeric(decimal, *precision, *scale),
+        (SqlType::Numeric { precision, scale }, Value::Numeric(decimal)) => {
+            numeric(decimal, *precision, *scale)
+        }
         (SqlType::Char(max), Value::Char(text))
         | (SqlType::Varchar(max), Value::Varchar(text))
         | (SqlType::VarcharIgnoreCase(max), Value::VarcharIgnoreCase(text)) => {
@@ -107,25 +109,48 @@ fn check(sql_type: &SqlType, value: &Value<'_>) -> Result<(), String> {
         }
         (SqlType::Enum(labels), Value::Enum(ordinal)) => {
             let known = (1..=labels.len()).contains(&(*ordinal as usize));
-            if known { Ok(()) } else { Err(format!("ordinal {ordinal}, but there are {} labels", labels.len())) }
+            if known {
+                Ok(())
+            } else {
+                Err(format!(
+                    "ordinal {ordinal}, but there are {} labels",
+                    labels.len()
+                ))
+            }
         }
         (SqlType::Interval(qualifier), Value::Interval(one)) => {
             let same = one.qualifier == *qualifier;
-            if same { Ok(()) } else { Err("an interval of another kind".to_owned()) }
+            if same {
+                Ok(())
+            } else {
+                Err("an interval of another kind".to_owned())
+            }
         }
-        (SqlType::Array(element), Value::Array(elements)) => elements.iter().try_for_each(|one| check(element, one)),
+        (SqlType::Array(element), Value::Array(elements)) => {
+            elements.iter().try_for_each(|one| check(element, one))
+        }
         (SqlType::Row(fields), Value::Row(values)) => {
             if fields.len() != values.len() {
                 return Err(format!("{} fields instead of {}", values.len(), fields.len()));
             }
-            fields.iter().zip(values).try_for_each(|((_, field), one)| check(field, one))
+            fields
+                .iter()
+                .zip(values)
+                .try_for_each(|((_, field), one)| check(field, one))
         }
-        _ => Err(format!("a value of another type than {}", super::sql_text::type_name(sql_type))),
+        _ => Err(format!(
+            "a value of another type than {}",
+            super::sql_text::type_name(sql_type)
+        )),
     }
 }
 
 fn within(unit: &str, length: usize, max: u32) -> Result<(), String> {
-    if length <= max as usize { Ok(()) } else { Err(format!("{length} {unit}, but at most {max} fit")) }
+    if length <= max as usize {
+        Ok(())
+    } else {
+        Err(format!("{length} {unit}, but at most {max} fit"))
+    }
 }
 
 fn numeric(decimal: &Decimal<'_>, precision: u32, scale: u32) -> Result<(), String> {
@@ -139,14 +164,22 @@ fn numeric(decimal: &Decimal<'_>, precision: u32, scale: u32) -> Result<(), Stri
         Unscaled::Wide(bytes) if bytes.len() * 5 / 2 < precision as usize => true,
         wide @ Unscaled::Wide(_) => digits(wide).1.len() <= precision as usize,
     };
-    if fits { Ok(()) } else { Err(format!("more than {precision} digits")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("more than {precision} digits"))
+    }
 }
 
 fn date(day: Date) -> Result<(), String> {
     let fits = (-1_000_000_000..=1_000_000_000).contains(&day.year)
         && (1..=12).contains(&day.month)
         && (1..=31).contains(&day.day);
-    if fits { Ok(()) } else { Err(format!("no such day: {}-{}-{}", day.year, day.month, day.day)) }
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("no such day: {}-{}-{}", day.year, day.month, day.day))
+    }
 }
 
 fn time_of_day(time: TimeOfDay, digits: u8) -> Result<(), String> {
@@ -157,7 +190,10 @@ fn time_of_day(time: TimeOfDay, digits: u8) -> Result<(), String> {
     if time.nanos.is_multiple_of(unit) {
         Ok(())
     } else {
-        Err(format!("{} ns of a day has more than {digits} fraction digits; round it first", time.nanos))
+        Err(format!(
+            "{} ns of a day has more than {digits} fraction digits; round it first",
+            time.nanos
+        ))
     }
 }
 

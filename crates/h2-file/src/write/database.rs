@@ -112,7 +112,7 @@ impl DatabaseWriter {
         let temp_dir = options.temp_dir.clone().unwrap_or_else(|| default_temp_dir(path));
         let target = Target::create(path)?;
         let partial = target.partial().to_owned();
-        let sink = ChunkSink::new(target.handle()?, partial, options.chunk_bytes, plan.highest_map);
+        let sink = ChunkSink::new(target.handle()?, partial, options.chunk_bytes, plan.highest_map)?;
         let states = plan.tables.iter().map(|_| TableState::Untouched).collect();
         let shared = Shared {
             lobs: Lobs::new(options.inline_lob_bytes_max, &temp_dir),
@@ -124,7 +124,11 @@ impl DatabaseWriter {
             sink,
             temp_dir,
         };
-        Ok(Self { shared: Arc::new(shared), target, options })
+        Ok(Self {
+            shared: Arc::new(shared),
+            target,
+            options,
+        })
     }
 
     /// Opens a table, by its place in the definition, for writing its rows. A table that is never opened is
@@ -189,7 +193,11 @@ impl DatabaseWriter {
         self.target.publish()?;
         let names = shared.definition.tables.into_iter().zip(&tables);
         let tables = names
-            .map(|(table, written)| TableSummary { schema: table.schema, name: table.name, rows: written.rows })
+            .map(|(table, written)| TableSummary {
+                schema: table.schema,
+                name: table.name,
+                rows: written.rows,
+            })
             .collect();
         Ok(Summary { tables, file_bytes })
     }
@@ -198,5 +206,8 @@ impl DatabaseWriter {
 fn open_table(shared: &Shared) -> String {
     let states = shared.states.lock().unwrap_or_else(PoisonError::into_inner);
     let open = states.iter().position(|state| matches!(state, TableState::Open));
-    open.map_or_else(|| "(unknown)".to_owned(), |position| shared.plan.tables[position].label.clone())
+    open.map_or_else(
+        || "(unknown)".to_owned(),
+        |position| shared.plan.tables[position].label.clone(),
+    )
 }

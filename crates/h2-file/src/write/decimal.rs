@@ -7,12 +7,23 @@ pub(crate) fn digits(unscaled: &Unscaled<'_>) -> (bool, Vec<u8>) {
     match unscaled {
         Unscaled::Small(number) => {
             let text = number.unsigned_abs().to_string();
-            let digits = if *number == 0 { Vec::new() } else { text.bytes().map(|byte| byte - b'0').collect() };
+            let digits = if *number == 0 {
+                Vec::new()
+            } else {
+                text.bytes().map(|byte| byte - b'0').collect()
+            };
             (*number < 0, digits)
         }
         Unscaled::Wide(bytes) => {
             let negative = bytes.first().is_some_and(|first| *first >= 0x80);
-            (negative, if negative { wide_digits(negated(bytes)) } else { wide_digits(bytes.to_vec()) })
+            (
+                negative,
+                if negative {
+                    wide_digits(negated(bytes))
+                } else {
+                    wide_digits(bytes.to_vec())
+                },
+            )
         }
     }
 }
@@ -51,7 +62,10 @@ fn wide_digits(magnitude: Vec<u8>) -> Vec<u8> {
         }
     }
     let text: String = groups.iter().rev().map(|group| format!("{group:09}")).collect();
-    text.trim_start_matches('0').bytes().map(|byte| byte - b'0').collect()
+    text.trim_start_matches('0')
+        .bytes()
+        .map(|byte| byte - b'0')
+        .collect()
 }
 
 /// Appends a finite number so that bytes compare as numbers do, whatever their scales: 1 negative, 2 zero,
@@ -103,12 +117,32 @@ mod tests {
     fn order_ignores_the_scale() {
         let key = |unscaled, scale| {
             let mut out = Vec::new();
-            ordered_decimal(&mut out, &Decimal { scale, unscaled: Unscaled::Small(unscaled) });
+            ordered_decimal(
+                &mut out,
+                &Decimal {
+                    scale,
+                    unscaled: Unscaled::Small(unscaled),
+                },
+            );
             out
         };
         assert_eq!(key(150, 2), key(15, 1));
-        let ascending =
-            [(-1000, 0), (-15, 1), (-149, 2), (-1, 9), (0, 5), (1, 9), (9, 1), (1, 0), (101, 2), (2, -3)];
-        assert!(ascending.map(|(unscaled, scale)| key(unscaled, scale)).is_sorted());
+        let ascending = [
+            (-1000, 0),
+            (-15, 1),
+            (-149, 2),
+            (-1, 9),
+            (0, 5),
+            (1, 9),
+            (9, 1),
+            (1, 0),
+            (101, 2),
+            (2, -3),
+        ];
+        assert!(
+            ascending
+                .map(|(unscaled, scale)| key(unscaled, scale))
+                .is_sorted()
+        );
     }
 }

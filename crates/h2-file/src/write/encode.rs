@@ -34,7 +34,10 @@ pub(crate) fn utf16_len(text: &str) -> usize {
         return bytes.len();
     }
     // A character starts at each byte that continues nothing, and one of four bytes is two units.
-    bytes.iter().map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(*byte >= 0xF0)).sum()
+    bytes
+        .iter()
+        .map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(*byte >= 0xF0))
+        .sum()
 }
 
 /// One UTF-16 unit, one to three bytes. Continuation bytes have bit 7 clear: this is not UTF-8.

@@ -34,8 +34,20 @@ pub(crate) struct Parts<'a> {
 /// A table without rows: no pages, and no entries in its indexes.
 pub(crate) fn empty_table(plan: &TablePlan) -> WrittenTable {
     let first = usize::from(plan.key_column.is_some());
-    let indexes = plan.indexes[first..].iter().map(|index| IndexRoot { map: index.map, root: None }).collect();
-    WrittenTable { root: None, rows: 0, indexes, highest_identity: None, lowest_identity: None }
+    let indexes = plan.indexes[first..]
+        .iter()
+        .map(|index| IndexRoot {
+            map: index.map,
+            root: None,
+        })
+        .collect();
+    WrittenTable {
+        root: None,
+        rows: 0,
+        indexes,
+        highest_identity: None,
+        lowest_identity: None,
+    }
 }
 
 /// Writes the end and syncs the file; returns its length.
@@ -84,7 +96,11 @@ impl PageSink for LayoutSink<'_> {
 }
 
 fn write_catalogue(parts: &Parts<'_>, sink: &mut impl PageSink) -> Result<Option<PagePosition>, WriteError> {
-    let user = UserRow { name: &parts.user.name, salt: &parts.user.salt, hash: &parts.user.hash };
+    let user = UserRow {
+        name: &parts.user.name,
+        salt: &parts.user.salt,
+        hash: &parts.user.hash,
+    };
     let next = |position: usize, identity: &Identity| next_identity(parts, position, identity);
     let mut tree = TreeBuilder::new(CATALOGUE_MAP, Versioning::Versioned);
     for row in catalogue::rows(parts.definition, parts.plan, &user, next) {
@@ -115,7 +131,10 @@ impl LobStore for NoLobs {
 /// The next value of a generator: what the definition says, or beyond what was written.
 fn next_identity(parts: &Parts<'_>, position: usize, identity: &Identity) -> i64 {
     let written = &parts.tables[position];
-    let column = parts.plan.tables[position].identity.as_ref().map(|plan| plan.column);
+    let column = parts.plan.tables[position]
+        .identity
+        .as_ref()
+        .map(|plan| plan.column);
     let sql_type = column.map(|column| &parts.plan.tables[position].columns[column].sql_type);
     let (lowest, highest) = match sql_type {
         Some(SqlType::TinyInt) => (i8::MIN.into(), i8::MAX.into()),
@@ -124,10 +143,14 @@ fn next_identity(parts: &Parts<'_>, position: usize, identity: &Identity) -> i64
         _ => (i64::MIN, i64::MAX),
     };
     let next = if identity.increment > 0 {
-        let beyond = written.highest_identity.map(|highest| highest.saturating_add(identity.increment));
+        let beyond = written
+            .highest_identity
+            .map(|highest| highest.saturating_add(identity.increment));
         beyond.map_or(identity.next, |beyond| beyond.max(identity.next))
     } else {
-        let beyond = written.lowest_identity.map(|lowest| lowest.saturating_add(identity.increment));
+        let beyond = written
+            .lowest_identity
+            .map(|lowest| lowest.saturating_add(identity.increment));
         beyond.map_or(identity.next, |beyond| beyond.min(identity.next))
     };
     // H2 refuses a file whose generator is outside of its type, even when it is used up.
@@ -148,7 +171,9 @@ fn meta_entries(parts: &Parts<'_>, registry: &mut Registry) -> BTreeMap<String, 
     let mut meta = BTreeMap::new();
     let mut add = |map: MapId, name: &str, types: Option<MapTypes>| {
         meta.insert(format!("name.{name}"), format!("{map:x}"));
-        let types = types.map(|types| format!(",key:{:x},val:{:x}", types.key, types.value)).unwrap_or_default();
+        let types = types
+            .map(|types| format!(",key:{:x},val:{:x}", types.key, types.value))
+            .unwrap_or_default();
         meta.insert(format!("map.{map:x}"), format!("name:{name}{types}"));
     };
     for (map, name) in SYSTEM_MAPS {
@@ -162,11 +187,19 @@ fn meta_entries(parts: &Parts<'_>, registry: &mut Registry) -> BTreeMap<String, 
         add(map, name, types);
     }
     for (table, plan) in parts.tables.iter().zip(&parts.plan.tables) {
-        add(plan.map, &format!("table.{}", plan.id), Some(registry.table(plan)));
+        add(
+            plan.map,
+            &format!("table.{}", plan.id),
+            Some(registry.table(plan)),
+        );
         // A primary key that is the row key must not have an entry: its absence is what tells H2 so.
         for index in &plan.indexes {
             if table.indexes.iter().any(|written| written.map == index.map) {
-                add(index.map, &format!("index.{}", index.id), Some(registry.index(plan, index)));
+                add(
+                    index.map,
+                    &format!("index.{}", index.id),
+                    Some(registry.index(plan, index)),
+                );
             }
         }
     }
@@ -189,7 +222,9 @@ fn write_strings(
 
 /// Both header blocks, after everything that they speak of is on the disk.
 fn write_header(sink: &ChunkSink, last: LastChunk) -> Result<u64, WriteError> {
-    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let created = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis());
     let LastChunk { id, block, end_block } = last;
     let header = with_fletcher(format!(
         "H:2,block:{block:x},blockSize:{BLOCK_BYTES:x},chunk:{id:x},clean:1,created:{created:x},format:2,version:{id:x}"

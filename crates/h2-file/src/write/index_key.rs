@@ -68,7 +68,9 @@ fn ascending(out: &mut Vec<u8>, value: &Value<'_>) {
         Value::Uuid(bytes) => out.extend_from_slice(bytes),
         Value::Date(day) => signed(out, date_value(*day)),
         Value::Time(time) => out.extend_from_slice(&time.nanos.to_be_bytes()),
-        Value::TimeTz(time, offset) => signed(out, time.nanos.cast_signed() - i64::from(*offset) * 1_000_000_000),
+        Value::TimeTz(time, offset) => {
+            signed(out, time.nanos.cast_signed() - i64::from(*offset) * 1_000_000_000)
+        }
         Value::Timestamp(day, time) => {
             signed(out, date_value(*day));
             out.extend_from_slice(&time.nanos.to_be_bytes());
@@ -91,7 +93,11 @@ fn ascending(out: &mut Vec<u8>, value: &Value<'_>) {
 fn two_complement(out: &mut Vec<u8>, bytes: &[u8]) {
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX >> 1);
     let negative = bytes.first().is_some_and(|first| *first >= 0x80);
-    let rank = if negative { (1_u32 << 31) - 1 - length } else { (1_u32 << 31) + length };
+    let rank = if negative {
+        (1_u32 << 31) - 1 - length
+    } else {
+        (1_u32 << 31) + length
+    };
     out.extend_from_slice(&rank.to_be_bytes());
     out.extend_from_slice(bytes);
 }
@@ -147,7 +153,8 @@ fn str_units(out: &mut Vec<u8>, text: &str) {
         out.extend_from_slice(text.as_bytes());
         out.push(0);
     } else {
-        text.encode_utf16().for_each(|one| ordered_code(out, u32::from(one)));
+        text.encode_utf16()
+            .for_each(|one| ordered_code(out, u32::from(one)));
         out.push(0);
     }
 }
@@ -160,7 +167,9 @@ fn raw_units(out: &mut Vec<u8>, units: &[u16]) {
 /// Code points, upper-cased and then lower-cased one by one.
 fn folded(out: &mut Vec<u8>, text: &Text<'_>) {
     match text {
-        Text::Utf8(text) => text.chars().for_each(|one| ordered_code(out, fold(u32::from(one)))),
+        Text::Utf8(text) => text
+            .chars()
+            .for_each(|one| ordered_code(out, fold(u32::from(one)))),
         Text::Units(units) => {
             for one in char::decode_utf16(units.iter().copied()) {
                 let code = one.map_or_else(|lone| u32::from(lone.unpaired_surrogate()), u32::from);
@@ -194,7 +203,10 @@ fn instant(out: &mut Vec<u8>, day: Date, time: TimeOfDay, offset_seconds: i32) {
 /// Days since 1970-01-01 in the proleptic Gregorian calendar.
 pub(crate) fn epoch_day(day: Date) -> i64 {
     // Years begin in March, so that the leap day is the last of a year.
-    let (month, year) = (i64::from(day.month), i64::from(day.year) - i64::from(day.month <= 2));
+    let (month, year) = (
+        i64::from(day.month),
+        i64::from(day.year) - i64::from(day.month <= 2),
+    );
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + i64::from(day.day) - 1;

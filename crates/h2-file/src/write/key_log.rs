@@ -23,7 +23,11 @@ impl KeyLog {
     pub(crate) fn push(&mut self, key: i64, temp_dir: &Path) -> Result<(), WriteError> {
         varlong(&mut self.deltas, key.wrapping_sub(self.last));
         self.last = key;
-        if self.deltas.len() >= MEMORY_BYTES { self.spill(temp_dir) } else { Ok(()) }
+        if self.deltas.len() >= MEMORY_BYTES {
+            self.spill(temp_dir)
+        } else {
+            Ok(())
+        }
     }
 
     #[cold]
@@ -39,7 +43,10 @@ impl KeyLog {
     }
 
     /// Hands over the keys in the order pushed.
-    pub(crate) fn replay(self, mut each: impl FnMut(i64) -> Result<(), WriteError>) -> Result<(), WriteError> {
+    pub(crate) fn replay(
+        self,
+        mut each: impl FnMut(i64) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
         let mut key = 0_i64;
         let (mut delta, mut shift) = (0_u64, 0);
         let mut byte_in = |byte: u8| {
@@ -74,8 +81,11 @@ mod tests {
     #[test]
     fn gives_back_every_key_also_from_its_file() {
         let folder = tempfile::tempdir().unwrap();
-        let keys: Vec<i64> =
-            [i64::MIN, -5, -1, 0].into_iter().chain((1..60_000).map(|one| one * 300)).chain([i64::MAX]).collect();
+        let keys: Vec<i64> = [i64::MIN, -5, -1, 0]
+            .into_iter()
+            .chain((1..60_000).map(|one| one * 300))
+            .chain([i64::MAX])
+            .collect();
         let mut log = KeyLog::default();
         for key in &keys {
             log.push(*key, folder.path()).unwrap();

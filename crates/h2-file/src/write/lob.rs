@@ -57,7 +57,10 @@ impl Lobs {
             next_block: 1,
             scratch: Vec::new(),
         };
-        Self { inline_bytes_max, maps: Mutex::new(maps) }
+        Self {
+            inline_bytes_max,
+            maps: Mutex::new(maps),
+        }
     }
 
     /// Completes the maps.
@@ -92,12 +95,21 @@ impl LobStore for TableLobs<'_> {
         }
         let mut maps = self.lobs.maps.lock().unwrap_or_else(PoisonError::into_inner);
         let lob_id = maps.store(octets, length, self.table_id, self.sink)?;
-        Ok(Some(StoredLob { table_id: self.table_id, lob_id }))
+        Ok(Some(StoredLob {
+            table_id: self.table_id,
+            lob_id,
+        }))
     }
 }
 
 impl LobMaps {
-    fn store(&mut self, octets: &[u8], units: usize, table_id: u32, sink: &ChunkSink) -> Result<i64, WriteError> {
+    fn store(
+        &mut self,
+        octets: &[u8],
+        units: usize,
+        table_id: u32,
+        sink: &ChunkSink,
+    ) -> Result<i64, WriteError> {
         let mut stream_id = std::mem::take(&mut self.scratch);
         stream_id.clear();
         for block in octets.chunks(BLOCK_BYTES) {

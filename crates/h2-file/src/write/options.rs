@@ -46,6 +46,10 @@ pub struct WriteUser {
 impl Default for WriteUser {
     /// The user with no name and no password.
     fn default() -> Self {
-        Self { name: String::new(), salt: String::new(), hash: String::new() }
+        Self {
+            name: String::new(),
+            salt: String::new(),
+            hash: String::new(),
+        }
     }
 }

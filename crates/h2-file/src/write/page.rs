@@ -34,12 +34,18 @@ pub(crate) enum PageBody<'a> {
 
 /// The smallest length code whose decoded length holds `length`; 31 is "longer than 1 MiB".
 fn length_code(length: u32) -> u8 {
-    (0..31).find(|code| decoded_length(*code) >= u64::from(length)).unwrap_or(31)
+    (0..31)
+        .find(|code| decoded_length(*code) >= u64::from(length))
+        .unwrap_or(31)
 }
 
 /// The length that a code stands for, as the sums of a chunk count it.
 fn decoded_length(code: u8) -> u64 {
-    if code == 31 { 2 << 20 } else { (2 + u64::from(code & 1)) << ((code >> 1) + 4) }
+    if code == 31 {
+        2 << 20
+    } else {
+        (2 + u64::from(code & 1)) << ((code >> 1) + 4)
+    }
 }
 
 /// What appending a page added to its chunk.
@@ -74,7 +80,11 @@ pub(crate) fn append(
             chunk.extend_from_slice(values);
             0
         }
-        PageBody::Node { children, counts, keys } => {
+        PageBody::Node {
+            children,
+            counts,
+            keys,
+        } => {
             encode::length(chunk, children.len() - 1);
             chunk.push(1);
             for child in children {
@@ -124,7 +134,11 @@ mod tests {
         let mut chunk = vec![0; 0x100];
         let keys = [1, 0xAC, 2];
         let values = [0, 0x31, 0x46, 0x61, 0xE2, 2, 0x2C, 5, 0xAC, 2, 0];
-        let body = PageBody::Leaf { count: 2, keys: &keys, values: &values };
+        let body = PageBody::Leaf {
+            count: 2,
+            keys: &keys,
+            values: &values,
+        };
         let appended = append(&mut chunk, 1, 0, 2, body).unwrap();
         assert_eq!(chunk[0x100..0x10A], [0, 0, 0, 0x18, 1, 0x19, 0, 2, 2, 0]);
         assert_eq!(appended.toc_entry, 0x0000_0080_0000_4000);

@@ -112,7 +112,10 @@ const ASCENDING: u8 = 2;
 impl DatabasePlan {
     /// Plans `definition`. Ids: `first_id` and up.
     pub(crate) fn new(definition: &Definition, first_id: u32) -> Result<Self, WriteError> {
-        let mut ids = Ids { next_id: first_id, next_map: FIRST_FREE_MAP };
+        let mut ids = Ids {
+            next_id: first_id,
+            next_map: FIRST_FREE_MAP,
+        };
         let mut names = Names::default();
         for table in &definition.tables {
             for index in &table.indexes {
@@ -127,17 +130,30 @@ impl DatabasePlan {
             .chain(definition.views.iter().map(|view| (&view.schema, &view.name)))
         {
             if !seen.insert((schema, name)) {
-                return Err(problem(format!("{schema}.{name}"), "this name occurs twice in its schema"));
+                return Err(problem(
+                    format!("{schema}.{name}"),
+                    "this name occurs twice in its schema",
+                ));
             }
             let known = ["PUBLIC", "INFORMATION_SCHEMA"].contains(&schema.as_str());
             if !known && !definition.schemas.contains(schema) {
-                return Err(problem(format!("{schema}.{name}"), "its schema is not among the schemas"));
+                return Err(problem(
+                    format!("{schema}.{name}"),
+                    "its schema is not among the schemas",
+                ));
             }
         }
-        let tables: Vec<TablePlan> =
-            definition.tables.iter().map(|table| plan_table(table, &mut ids, &mut names)).collect::<Result<_, _>>()?;
+        let tables: Vec<TablePlan> = definition
+            .tables
+            .iter()
+            .map(|table| plan_table(table, &mut ids, &mut names))
+            .collect::<Result<_, _>>()?;
         check_parents(definition)?;
-        Ok(Self { tables, highest_map: ids.next_map - 1, next_id: ids.next_id })
+        Ok(Self {
+            tables,
+            highest_map: ids.next_map - 1,
+            next_id: ids.next_id,
+        })
     }
 }
 
@@ -175,7 +191,10 @@ impl Names {
 }
 
 pub(crate) fn problem(object: impl Into<String>, problem: impl Into<String>) -> WriteError {
-    WriteError::Definition { object: object.into(), problem: problem.into() }
+    WriteError::Definition {
+        object: object.into(),
+        problem: problem.into(),
+    }
 }
 
 fn plan_table(table: &TableDefinition, ids: &mut Ids, names: &mut Names) -> Result<TablePlan, WriteError> {
@@ -186,40 +205,77 @@ fn plan_table(table: &TableDefinition, ids: &mut Ids, names: &mut Names) -> Resu
             return Err(problem(&label, format!("column {} occurs twice", column.name)));
         }
     }
-    if table.columns.iter().all(|column| column.visibility == Visibility::Invisible) && !table.columns.is_empty() {
+    if table
+        .columns
+        .iter()
+        .all(|column| column.visibility == Visibility::Invisible)
+        && !table.columns.is_empty()
+    {
         return Err(problem(&label, "no column is visible, which H2 does not allow"));
     }
     let id = ids.id();
     let map = ids.map();
     let identity = plan_identity(table, &label, ids)?;
-    let mut planner = IndexPlanner { table, label: &label, ids, names, indexes: Vec::new() };
+    let mut planner = IndexPlanner {
+        table,
+        label: &label,
+        ids,
+        names,
+        indexes: Vec::new(),
+    };
     planner.primary_key()?;
     planner.declared()?;
     planner.uniques()?;
     planner.foreign_keys()?;
     let indexes = planner.indexes;
     let key_column = match indexes.first() {
-        Some(IndexPlan { kind: IndexKind::PrimaryKey, columns, .. }) => match columns.as_slice() {
-            [KeyColumn { column, sort_type: 0 }] if is_row_key_type(&table.columns[*column].sql_type) => Some(*column),
+        Some(IndexPlan {
+            kind: IndexKind::PrimaryKey,
+            columns,
+            ..
+        }) => match columns.as_slice() {
+            [KeyColumn { column, sort_type: 0 }] if is_row_key_type(&table.columns[*column].sql_type) => {
+                Some(*column)
+            }
             _ => None,
         },
         _ => None,
     };
-    let in_primary_key = |name: &String| table.primary_key.as_ref().is_some_and(|key| key.columns.contains(name));
+    let in_primary_key = |name: &String| {
+        table
+            .primary_key
+            .as_ref()
+            .is_some_and(|key| key.columns.contains(name))
+    };
     let columns = table
         .columns
         .iter()
         .map(|column| ColumnPlan {
             name: column.name.clone(),
             sql_type: column.sql_type.clone(),
-            nullability: if in_primary_key(&column.name) { Nullability::NotNull } else { column.nullability },
+            nullability: if in_primary_key(&column.name) {
+                Nullability::NotNull
+            } else {
+                column.nullability
+            },
         })
         .collect();
-    Ok(TablePlan { id, map, label, columns, indexes, key_column, identity })
+    Ok(TablePlan {
+        id,
+        map,
+        label,
+        columns,
+        indexes,
+        key_column,
+        identity,
+    })
 }
 
 fn is_row_key_type(sql_type: &SqlType) -> bool {
-    matches!(sql_type, SqlType::TinyInt | SqlType::SmallInt | SqlType::Integer | SqlType::BigInt)
+    matches!(
+        sql_type,
+        SqlType::TinyInt | SqlType::SmallInt | SqlType::Integer | SqlType::BigInt
+    )
 }
 
 fn plan_identity(
@@ -234,10 +290,17 @@ fn plan_identity(
                 return Err(problem(label, "two identity columns, and H2 allows one"));
             }
             if !is_row_key_type(&definition.sql_type) || identity.increment == 0 {
-                return Err(problem(label, "an identity column must be an integer with an increment other than 0"));
+                return Err(problem(
+                    label,
+                    "an identity column must be an integer with an increment other than 0",
+                ));
             }
             let sequence_name = sequence_name(table, &definition.name);
-            plan = Some(IdentityPlan { column, sequence_id: ids.id(), sequence_name });
+            plan = Some(IdentityPlan {
+                column,
+                sequence_id: ids.id(),
+                sequence_name,
+            });
         }
     }
     Ok(plan)
@@ -248,7 +311,9 @@ fn plan_identity(
 fn sequence_name(table: &TableDefinition, column: &str) -> String {
     let hash = |seed: u64| {
         let text = [table.schema.as_str(), table.name.as_str(), column].join("\0");
-        text.bytes().fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3))
+        text.bytes().fold(seed, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+        })
     };
     let high = hash(0xCBF2_9CE4_8422_2325) & 0xFFFF_FFFF_FFFF_0FFF | 0x4000;
     let low = hash(0x9E37_79B9_7F4A_7C15) & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000;
@@ -274,21 +339,37 @@ impl IndexPlanner<'_> {
     fn primary_key(&mut self) -> Result<(), WriteError> {
         if let Some(key) = &self.table.primary_key {
             let columns = self.key_columns(&key.columns, 0)?;
-            self.add("PRIMARY_KEY", IndexKind::PrimaryKey, columns, Some(Owner::PrimaryKey));
+            self.add(
+                "PRIMARY_KEY",
+                IndexKind::PrimaryKey,
+                columns,
+                Some(Owner::PrimaryKey),
+            );
         }
         Ok(())
     }
 
     fn declared(&mut self) -> Result<(), WriteError> {
         for index in &self.table.indexes {
-            let columns = index.columns.iter().map(|one| self.key_column(one)).collect::<Result<Vec<_>, _>>()?;
+            let columns = index
+                .columns
+                .iter()
+                .map(|one| self.key_column(one))
+                .collect::<Result<Vec<_>, _>>()?;
             self.check_key(&columns)?;
             let kind = match index.uniqueness {
                 Uniqueness::Unique => IndexKind::Unique,
                 Uniqueness::NonUnique => IndexKind::Plain,
             };
             let (id, map) = (self.ids.id(), self.ids.map());
-            self.indexes.push(IndexPlan { id, map, name: index.name.clone(), kind, columns, owner: None });
+            self.indexes.push(IndexPlan {
+                id,
+                map,
+                name: index.name.clone(),
+                kind,
+                columns,
+                owner: None,
+            });
         }
         Ok(())
     }
@@ -310,7 +391,12 @@ impl IndexPlanner<'_> {
             let columns = self.key_columns(&key.columns, ASCENDING)?;
             if !self.indexes.iter().any(|index| same_columns(index, &columns)) {
                 let name = format!("{}_INDEX", key.name);
-                self.add(&name, IndexKind::Plain, columns, Some(Owner::ForeignKey(position)));
+                self.add(
+                    &name,
+                    IndexKind::Plain,
+                    columns,
+                    Some(Owner::ForeignKey(position)),
+                );
             }
         }
         Ok(())
@@ -319,23 +405,46 @@ impl IndexPlanner<'_> {
     fn add(&mut self, wanted: &str, kind: IndexKind, columns: Vec<KeyColumn>, owner: Option<Owner>) {
         let (id, map) = (self.ids.id(), self.ids.map());
         let name = self.names.unique(&self.table.schema, wanted, id);
-        self.indexes.push(IndexPlan { id, map, name, kind, columns, owner });
+        self.indexes.push(IndexPlan {
+            id,
+            map,
+            name,
+            kind,
+            columns,
+            owner,
+        });
     }
 
     fn key_columns(&self, names: &[String], sort_type: u8) -> Result<Vec<KeyColumn>, WriteError> {
         let columns = names
             .iter()
-            .map(|name| self.key_column(&IndexColumn { name: name.clone(), sort_type }))
+            .map(|name| {
+                self.key_column(&IndexColumn {
+                    name: name.clone(),
+                    sort_type,
+                })
+            })
             .collect::<Result<Vec<_>, _>>()?;
         self.check_key(&columns)?;
         Ok(columns)
     }
 
     fn key_column(&self, one: &IndexColumn) -> Result<KeyColumn, WriteError> {
-        let column = self.table.columns.iter().position(|column| column.name == one.name);
-        let column = column
-            .ok_or_else(|| problem(self.label, format!("a key names column {}, which it does not have", one.name)))?;
-        Ok(KeyColumn { column, sort_type: one.sort_type })
+        let column = self
+            .table
+            .columns
+            .iter()
+            .position(|column| column.name == one.name);
+        let column = column.ok_or_else(|| {
+            problem(
+                self.label,
+                format!("a key names column {}, which it does not have", one.name),
+            )
+        })?;
+        Ok(KeyColumn {
+            column,
+            sort_type: one.sort_type,
+        })
     }
 
     fn check_key(&self, columns: &[KeyColumn]) -> Result<(), WriteError> {
@@ -348,8 +457,11 @@ impl IndexPlanner<'_> {
         }
         for one in columns {
             let column = &self.table.columns[one.column];
-            if matches!(column.sql_type, SqlType::Clob | SqlType::Blob | SqlType::JavaObject | SqlType::Geometry) {
-                let message = format!("column {} has a type that cannot be in a key here", column.name);
+            if matches!(column.sql_type, SqlType::Clob | SqlType::Blob) {
+                let message = format!(
+                    "column {} is a large object, which H2 has no keys of",
+                    column.name
+                );
                 return Err(problem(self.label, message));
             }
         }
@@ -360,7 +472,9 @@ impl IndexPlanner<'_> {
 /// Whether an index covers exactly these columns, in any order: then a constraint uses it instead of its own.
 fn same_columns(index: &IndexPlan, columns: &[KeyColumn]) -> bool {
     index.columns.len() == columns.len()
-        && columns.iter().all(|one| index.columns.iter().any(|other| other.column == one.column))
+        && columns
+            .iter()
+            .all(|one| index.columns.iter().any(|other| other.column == one.column))
 }
 
 /// A foreign key that leads nowhere would make H2 refuse the whole file.
@@ -377,14 +491,16 @@ fn check_parents(definition: &Definition) -> Result<(), WriteError> {
                 let columns: BTreeSet<&String> = columns.iter().collect();
                 columns == key.parent_columns.iter().collect()
             };
+            // A unique index that is no constraint is not enough for H2.
             let keys = parent.primary_key.iter().map(|key| &key.columns);
-            let unique = keys.chain(parent.uniques.iter().map(|key| &key.columns)).any(|columns| same(columns))
-                || parent.indexes.iter().any(|index| {
-                    let names: Vec<String> = index.columns.iter().map(|column| column.name.clone()).collect();
-                    index.uniqueness == Uniqueness::Unique && same(&names)
-                });
+            let unique = keys
+                .chain(parent.uniques.iter().map(|key| &key.columns))
+                .any(|columns| same(columns));
             if !unique || key.columns.len() != key.parent_columns.len() {
-                let message = format!("foreign key {} leads to columns that are no key of their table", key.name);
+                let message = format!(
+                    "foreign key {} leads to columns that are no primary key or unique constraint",
+                    key.name
+                );
                 return Err(problem(&label, message));
             }
         }

@@ -14,22 +14,36 @@ const BLOB_REFERENCE: &str = "org.h2.mvstore.db.LobStorageMap$BlobReference$Type
 
 /// Java's `String.hashCode`, of ASCII text.
 fn string_hash(text: &str) -> u32 {
-    text.bytes().fold(0, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(byte.into()))
+    text.bytes().fold(0, |hash: u32, byte| {
+        hash.wrapping_mul(31).wrapping_add(byte.into())
+    })
 }
 
 /// Java's `Arrays.hashCode`; `None` is null.
 fn array_hash(ints: Option<&[u32]>) -> u32 {
-    ints.map_or(0, |ints| ints.iter().fold(1, |hash: u32, one| hash.wrapping_mul(31).wrapping_add(*one)))
+    ints.map_or(0, |ints| {
+        ints.iter()
+            .fold(1, |hash: u32, one| hash.wrapping_mul(31).wrapping_add(*one))
+    })
 }
 
 /// The label of a row type.
 fn row_hash(column_count: u32, sort_types: &[u32], indexes: Option<&[u32]>) -> u32 {
     let mode = 31_u32.wrapping_mul(31_u32.wrapping_add(string_hash("OFF")));
-    let value =
-        string_hash("org.h2.mvstore.db.ValueDataType") ^ array_hash(indexes) ^ mode ^ array_hash(Some(sort_types));
-    [column_count, array_hash(indexes), array_hash(Some(sort_types)), value]
-        .into_iter()
-        .fold(string_hash("org.h2.mvstore.db.RowDataType"), |hash, one| hash.wrapping_mul(31).wrapping_add(one))
+    let value = string_hash("org.h2.mvstore.db.ValueDataType")
+        ^ array_hash(indexes)
+        ^ mode
+        ^ array_hash(Some(sort_types));
+    [
+        column_count,
+        array_hash(indexes),
+        array_hash(Some(sort_types)),
+        value,
+    ]
+    .into_iter()
+    .fold(string_hash("org.h2.mvstore.db.RowDataType"), |hash, one| {
+        hash.wrapping_mul(31).wrapping_add(one)
+    })
 }
 
 fn versioned_hash(wrapped: u32) -> u32 {
@@ -75,15 +89,24 @@ impl Registry {
     }
 
     pub(crate) fn lob_map(&mut self) -> MapTypes {
-        MapTypes { key: self.stateless(LONG), value: self.stateless(BLOB_META) }
+        MapTypes {
+            key: self.stateless(LONG),
+            value: self.stateless(BLOB_META),
+        }
     }
 
     pub(crate) fn lob_references(&mut self) -> MapTypes {
-        MapTypes { key: self.stateless(BLOB_REFERENCE), value: self.stateless(NULL_VALUE) }
+        MapTypes {
+            key: self.stateless(BLOB_REFERENCE),
+            value: self.stateless(NULL_VALUE),
+        }
     }
 
     pub(crate) fn lob_data(&mut self) -> MapTypes {
-        MapTypes { key: self.stateless(LONG), value: self.stateless(BYTE_ARRAY) }
+        MapTypes {
+            key: self.stateless(LONG),
+            value: self.stateless(BYTE_ARRAY),
+        }
     }
 
     pub(crate) fn table(&mut self, table: &TablePlan) -> MapTypes {
@@ -92,22 +115,34 @@ impl Registry {
 
     pub(crate) fn index(&mut self, table: &TablePlan, index: &IndexPlan) -> MapTypes {
         let sort_types: Vec<u32> = index.columns.iter().map(|one| one.sort_type.into()).collect();
-        let columns: Vec<u32> =
-            index.columns.iter().map(|one| u32::try_from(one.column).unwrap_or(u32::MAX)).collect();
+        let columns: Vec<u32> = index
+            .columns
+            .iter()
+            .map(|one| u32::try_from(one.column).unwrap_or(u32::MAX))
+            .collect();
         let count = u32::try_from(table.columns.len()).unwrap_or(u32::MAX);
         let key = row_hash(count, &sort_types, Some(&columns));
-        self.add(key, row_state(table.columns.len(), &sort_types, Some(&columns), 1));
+        self.add(
+            key,
+            row_state(table.columns.len(), &sort_types, Some(&columns), 1),
+        );
         let null = self.stateless(NULL_VALUE);
         let mut state = Vec::new();
         string(&mut state, NULL_VALUE);
-        MapTypes { key, value: self.versioned(null, &state) }
+        MapTypes {
+            key,
+            value: self.versioned(null, &state),
+        }
     }
 
     fn rows(&mut self, column_count: usize) -> MapTypes {
         let sort_types = vec![0; column_count];
         let row = row_hash(u32::try_from(column_count).unwrap_or(u32::MAX), &sort_types, None);
         let state = row_state(column_count, &sort_types, None, 0);
-        MapTypes { key: self.stateless(LONG), value: self.versioned(row, &state) }
+        MapTypes {
+            key: self.stateless(LONG),
+            value: self.versioned(row, &state),
+        }
     }
 
     fn stateless(&mut self, class: &str) -> u32 {

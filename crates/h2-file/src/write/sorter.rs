@@ -59,7 +59,8 @@ impl Sorter {
         if self.order.len() == self.order.capacity() {
             self.order.reserve_exact(self.order.len() / 4 + 64);
         }
-        self.order.push((prefix, u32::try_from(start).unwrap_or(u32::MAX)));
+        self.order
+            .push((prefix, u32::try_from(start).unwrap_or(u32::MAX)));
     }
 
     /// Sorts what is in memory and moves it to the temporary file.
@@ -74,7 +75,11 @@ impl Sorter {
         };
         let records = std::mem::take(&mut self.records);
         let order = std::mem::take(&mut self.order);
-        spill.add_run(|out| order.iter().try_for_each(|(_, start)| out.write_all(at(&records, *start).bytes)))?;
+        spill.add_run(|out| {
+            order
+                .iter()
+                .try_for_each(|(_, start)| out.write_all(at(&records, *start).bytes))
+        })?;
         self.spill = Some(spill);
         Ok(())
     }
@@ -85,7 +90,9 @@ impl Sorter {
             self.order.sort_by_key(|(prefix, _)| *prefix);
         } else {
             self.order.sort_by(|left, right| {
-                left.0.cmp(&right.0).then_with(|| at(records, left.1).key.cmp(at(records, right.1).key))
+                left.0
+                    .cmp(&right.0)
+                    .then_with(|| at(records, left.1).key.cmp(at(records, right.1).key))
             });
         }
     }
@@ -149,7 +156,11 @@ mod tests {
                 Ok(())
             })
             .unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the temporary file is gone");
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            0,
+            "the temporary file is gone"
+        );
         out
     }
 
@@ -157,7 +168,10 @@ mod tests {
     fn any_number_of_runs_gives_the_same_order() {
         let expected = sorted(5000, u32::MAX);
         assert_eq!(expected.len(), 5000);
-        assert!(expected.is_sorted(), "same keys stay in the order in which they came");
+        assert!(
+            expected.is_sorted(),
+            "same keys stay in the order in which they came"
+        );
         for spill_every in [1700, 100, 7] {
             assert!(sorted(5000, spill_every) == expected, "{spill_every}");
         }
@@ -168,7 +182,8 @@ mod tests {
         for spills in [0, 1] {
             let mut sorter = Sorter::new(folder.path());
             for (key, payload) in [(70_000, 3), (3, 70_000), (200_000, 200_000)] {
-                let fill = |length: usize, byte: u8| move |out: &mut Vec<u8>| out.resize(out.len() + length, byte);
+                let fill =
+                    |length: usize, byte: u8| move |out: &mut Vec<u8>| out.resize(out.len() + length, byte);
                 sorter.push(fill(key, u8::try_from(key % 251).unwrap()), fill(payload, 7));
                 (0..spills).for_each(|_| sorter.spill().unwrap());
             }

@@ -42,7 +42,11 @@ fn quoted(text: &str, quote: char) -> String {
         } else {
             let code = u32::from(one);
             // Writing to a String cannot fail.
-            let _ = if code > 0xFFFF { write!(sql, "\\+{code:06x}") } else { write!(sql, "\\{code:04x}") };
+            let _ = if code > 0xFFFF {
+                write!(sql, "\\+{code:06x}")
+            } else {
+                write!(sql, "\\{code:04x}")
+            };
         }
     }
     sql.push(quote);
@@ -58,7 +62,11 @@ pub(crate) fn column_list(names: &[String]) -> String {
 /// The type as a column declares it.
 pub(crate) fn type_name(sql_type: &SqlType) -> String {
     let sized = |name: &str, size: u32, default: u32| {
-        if size == default { name.to_owned() } else { format!("{name}({size})") }
+        if size == default {
+            name.to_owned()
+        } else {
+            format!("{name}({size})")
+        }
     };
     let fraction = |name: &str, digits: u8, default: u8| sized(name, digits.into(), default.into());
     match sql_type {
@@ -95,8 +103,10 @@ pub(crate) fn type_name(sql_type: &SqlType) -> String {
         SqlType::Interval(qualifier) => interval_name(*qualifier).to_owned(),
         SqlType::Array(element) => format!("{} ARRAY", type_name(element)),
         SqlType::Row(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|(name, one)| format!("{} {}", identifier(name), type_name(one))).collect();
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(name, one)| format!("{} {}", identifier(name), type_name(one)))
+                .collect();
             format!("ROW({})", fields.join(", "))
         }
     }

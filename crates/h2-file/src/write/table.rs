@@ -49,7 +49,11 @@ enum Progress {
 #[derive(Debug)]
 enum RowKeys {
     /// The value of the key column; rows came in its order so far.
-    Column { column: usize, last: Option<i64>, log: KeyLog },
+    Column {
+        column: usize,
+        last: Option<i64>,
+        log: KeyLog,
+    },
     /// A number.
     Counter { next: i64 },
 }
@@ -58,11 +62,17 @@ impl TableWriter {
     pub(super) fn new(shared: Arc<Shared>, position: usize) -> Self {
         let plan = &shared.plan.tables[position];
         let row_keys = match plan.key_column {
-            Some(column) => RowKeys::Column { column, last: None, log: KeyLog::default() },
+            Some(column) => RowKeys::Column {
+                column,
+                last: None,
+                log: KeyLog::default(),
+            },
             None => RowKeys::Counter { next: 1 },
         };
         let first = usize::from(plan.key_column.is_some());
-        let indexes = (first..plan.indexes.len()).map(|index| (index, Sorter::new(&shared.temp_dir))).collect();
+        let indexes = (first..plan.indexes.len())
+            .map(|index| (index, Sorter::new(&shared.temp_dir)))
+            .collect();
         Self {
             rows: TreeBuilder::new(plan.map, Versioning::Versioned),
             ends: Vec::with_capacity(plan.columns.len()),
@@ -137,10 +147,18 @@ impl TableWriter {
     fn encode(&mut self, row: &[Value<'_>]) -> Result<(), WriteError> {
         let plan = &self.shared.plan.tables[self.position];
         if row.len() != plan.columns.len() {
-            let problem = format!("{} values, but the table has {} columns", row.len(), plan.columns.len());
+            let problem = format!(
+                "{} values, but the table has {} columns",
+                row.len(),
+                plan.columns.len()
+            );
             return Err(self.row_error("*", problem));
         }
-        let mut lobs = TableLobs { lobs: &self.shared.lobs, sink: &self.shared.sink, table_id: plan.id };
+        let mut lobs = TableLobs {
+            lobs: &self.shared.lobs,
+            sink: &self.shared.sink,
+            table_id: plan.id,
+        };
         let start = self.rows.values.len();
         self.ends.clear();
         self.ends.push(start);
@@ -202,7 +220,11 @@ impl TableWriter {
     /// Makes room: the index that holds most goes to its temporary file.
     #[cold]
     fn spill_largest(&mut self) -> Result<(), WriteError> {
-        if let Some((_, sorter)) = self.indexes.iter_mut().max_by_key(|(_, sorter)| sorter.footprint()) {
+        if let Some((_, sorter)) = self
+            .indexes
+            .iter_mut()
+            .max_by_key(|(_, sorter)| sorter.footprint())
+        {
             let before = sorter.footprint();
             sorter.spill()?;
             self.sorting_bytes = self.sorting_bytes + sorter.footprint() - before;
@@ -215,7 +237,12 @@ impl TableWriter {
     #[cold]
     fn number_rows(&mut self) -> Result<i64, WriteError> {
         let counter = RowKeys::Counter { next: 1 };
-        let RowKeys::Column { column, last: Some(last), log } = std::mem::replace(&mut self.row_keys, counter) else {
+        let RowKeys::Column {
+            column,
+            last: Some(last),
+            log,
+        } = std::mem::replace(&mut self.row_keys, counter)
+        else {
             return Err(WriteError::Broken);
         };
         let plan = &self.shared.plan.tables[self.position];
@@ -240,7 +267,11 @@ impl TableWriter {
                     value_encode::integer_value(payload, &value);
                 },
             );
-            if sorter.footprint() > allowance { sorter.spill() } else { Ok(()) }
+            if sorter.footprint() > allowance {
+                sorter.spill()
+            } else {
+                Ok(())
+            }
         })?;
         self.sorting_bytes += sorter.footprint();
         self.indexes.push((0, sorter));
@@ -263,7 +294,10 @@ impl TableWriter {
         let mut indexes = Vec::with_capacity(self.indexes.len());
         for (place, sorter) in std::mem::take(&mut self.indexes) {
             let index = &plan.indexes[place];
-            indexes.push(IndexRoot { map: index.map, root: write_index(&shared, plan, index, sorter)? });
+            indexes.push(IndexRoot {
+                map: index.map,
+                root: write_index(&shared, plan, index, sorter)?,
+            });
         }
         let written = WrittenTable {
             root,
@@ -334,7 +368,12 @@ fn first_varlong(bytes: &[u8]) -> i64 {
 }
 
 fn duplicate(plan: &TablePlan, index: &IndexPlan, first: i64, second: i64) -> WriteError {
-    WriteError::DuplicateKey { table: plan.label.clone(), index: index.name.clone(), first, second }
+    WriteError::DuplicateKey {
+        table: plan.label.clone(),
+        index: index.name.clone(),
+        first,
+        second,
+    }
 }
 
 /// The number in a column that was checked to be a NOT NULL integer.

@@ -24,13 +24,23 @@ impl Target {
         let partial = PathBuf::from(name);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(&partial).map_err(WriteError::io("create", &partial))?;
+        let file = options
+            .open(&partial)
+            .map_err(WriteError::io("create", &partial))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(WriteError::TargetBusy { path: path.to_owned() }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(WriteError::TargetBusy {
+                    path: path.to_owned(),
+                });
+            }
             Err(TryLockError::Error(source)) => return Err(WriteError::io("lock", &partial)(source)),
         }
-        let target = Self { path: path.to_owned(), partial, file: Some(file) };
+        let target = Self {
+            path: path.to_owned(),
+            partial,
+            file: Some(file),
+        };
         target.with(|file| file.set_len(0))?;
         Ok(target)
     }
@@ -58,7 +68,9 @@ impl Target {
                 fs::remove_file(&self.partial).map_err(WriteError::io("remove", &self.partial))?;
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(WriteError::TargetExists { path: self.path.clone() });
+                return Err(WriteError::TargetExists {
+                    path: self.path.clone(),
+                });
             }
             Err(_) => {
                 refuse_existing(&self.path)?;
@@ -82,7 +94,9 @@ impl Drop for Target {
 
 fn refuse_existing(path: &Path) -> Result<(), WriteError> {
     match fs::symlink_metadata(path) {
-        Ok(_) => Err(WriteError::TargetExists { path: path.to_owned() }),
+        Ok(_) => Err(WriteError::TargetExists {
+            path: path.to_owned(),
+        }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(WriteError::io("look for", path)(error)),
     }
@@ -91,7 +105,9 @@ fn refuse_existing(path: &Path) -> Result<(), WriteError> {
 fn sync_folder(path: &Path) -> Result<(), WriteError> {
     if cfg!(unix) {
         let folder = super::lob::default_temp_dir(path);
-        File::open(&folder).and_then(|open| open.sync_all()).map_err(WriteError::io("sync", &folder))?;
+        File::open(&folder)
+            .and_then(|open| open.sync_all())
+            .map_err(WriteError::io("sync", &folder))?;
     }
     Ok(())
 }

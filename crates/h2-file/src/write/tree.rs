@@ -115,7 +115,11 @@ impl TreeBuilder {
     }
 
     fn end_leaf(&mut self, sink: &mut impl PageSink) -> Result<(), WriteError> {
-        let body = PageBody::Leaf { count: self.count, keys: &self.keys, values: &self.values };
+        let body = PageBody::Leaf {
+            count: self.count,
+            keys: &self.keys,
+            values: &self.values,
+        };
         let position = sink.append_page(self.map, body)?;
         let first_key = self.keys[..self.first_key_length].to_vec();
         let count = self.count as u64;
@@ -150,7 +154,12 @@ impl TreeBuilder {
     }
 
     /// Writes the first `children` children of a level as a node.
-    fn end_node(&mut self, level: usize, children: usize, sink: &mut impl PageSink) -> Result<(), WriteError> {
+    fn end_node(
+        &mut self,
+        level: usize,
+        children: usize,
+        sink: &mut impl PageSink,
+    ) -> Result<(), WriteError> {
         let open = &mut self.levels[level];
         let first_end = open.key_ends[0];
         let keys_end = open.key_ends[children - 1];

@@ -31,7 +31,9 @@ pub(crate) fn value(out: &mut Vec<u8>, one: &Value<'_>, lobs: &mut impl LobStore
     match one {
         Value::Null => out.push(0),
         Value::Boolean(truth) => out.push(64 + u8::from(*truth)),
-        Value::TinyInt(_) | Value::SmallInt(_) | Value::Integer(_) | Value::BigInt(_) => integer_value(out, one),
+        Value::TinyInt(_) | Value::SmallInt(_) | Value::Integer(_) | Value::BigInt(_) => {
+            integer_value(out, one)
+        }
         Value::Numeric(number) => numeric(out, number),
         Value::DecFloat(number) => dec_float(out, number),
         Value::Real(number) => real(out, *number),
@@ -236,11 +238,19 @@ fn double(out: &mut Vec<u8>, number: f64) {
 
 /// The bits, with one bit pattern for every NaN, as Java has it.
 fn canonical_f32(number: f32) -> u32 {
-    if number.is_nan() { 0x7FC0_0000 } else { number.to_bits() }
+    if number.is_nan() {
+        0x7FC0_0000
+    } else {
+        number.to_bits()
+    }
 }
 
 fn canonical_f64(number: f64) -> u64 {
-    if number.is_nan() { 0x7FF8_0000_0000_0000 } else { number.to_bits() }
+    if number.is_nan() {
+        0x7FF8_0000_0000_0000
+    } else {
+        number.to_bits()
+    }
 }
 
 fn counted(out: &mut Vec<u8>, text: &Text<'_>) {
@@ -295,8 +305,9 @@ fn clob(out: &mut Vec<u8>, text: &Text<'_>, lobs: &mut impl LobStore) -> Result<
         Text::Utf8(text) => clob_utf8(out, text, lobs),
         // A CLOB is UTF-8 in the file; Java writes `?` for a unit that UTF-8 cannot hold.
         Text::Units(units) => {
-            let text: String =
-                char::decode_utf16(units.iter().copied()).map(|one| one.unwrap_or('?')).collect();
+            let text: String = char::decode_utf16(units.iter().copied())
+                .map(|one| one.unwrap_or('?'))
+                .collect();
             clob_utf8(out, &text, lobs)
         }
     }
@@ -364,7 +375,11 @@ fn zone(out: &mut Vec<u8>, offset_seconds: i32) {
 
 fn interval(out: &mut Vec<u8>, one: &Interval) {
     out.push(26);
-    out.push(if one.negative { !one.qualifier } else { one.qualifier });
+    out.push(if one.negative {
+        !one.qualifier
+    } else {
+        one.qualifier
+    });
     varlong(out, one.leading.cast_signed());
     if one.qualifier >= 5 {
         varlong(out, one.remaining.cast_signed());

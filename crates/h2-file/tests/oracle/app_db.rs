@@ -17,17 +17,23 @@ fn shared(file: &str) -> Option<Vec<u8>> {
     );
     let path = folder.join("fixtures/appdb").join(file);
     let Ok(packed) = fs::File::open(&path) else {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {} is not there; set METAFERRY_SHARED", path.display());
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: {} is not there; set METAFERRY_SHARED",
+            path.display()
+        );
         return None;
     };
     let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+    flate2::read::GzDecoder::new(packed)
+        .read_to_end(&mut bytes)
+        .unwrap();
     Some(bytes)
 }
 
 /// Writes everything in `source` to `file`, with rows in the order that they are found.
-fn rewrite(source: &Database, file: &Path) {
-    let db = DatabaseWriter::create(file, source.definition().clone(), WriteOptions::default()).unwrap();
+pub(crate) fn rewrite(source: &Database, file: &Path, options: WriteOptions) {
+    let db = DatabaseWriter::create(file, source.definition().clone(), options).unwrap();
     for (position, table) in source.tables().iter().enumerate() {
         assert_eq!(table.definition(), &source.definition().tables[position]);
         let mut writer = db.table(position).unwrap();
@@ -42,7 +48,10 @@ fn rewrite(source: &Database, file: &Path) {
 
 /// The statements of a SCRIPT, without the estimates of row counts.
 fn script(h2: &mut Oracle, command: &str) -> BTreeSet<String> {
-    h2.run(command).into_iter().filter(|line| !line.starts_with("text:-- ")).collect()
+    h2.run(command)
+        .into_iter()
+        .filter(|line| !line.starts_with("text:-- "))
+        .collect()
 }
 
 fn quoted(name: &str) -> String {
@@ -52,13 +61,15 @@ fn quoted(name: &str) -> String {
 #[test]
 fn a_real_application_database_written_again_is_the_same_to_h2() {
     let Some(mut h2) = Oracle::start() else { return };
-    let Some(bytes) = shared("appdb-s001.h2.mv.db.gz") else { return };
+    let Some(bytes) = shared("appdb-s001.h2.mv.db.gz") else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("original.mv.db");
     fs::write(&original, &bytes).unwrap();
     let copy = folder.path().join("copy.mv.db");
     let source = OpenOptions::default().open_bytes(bytes).unwrap();
-    rewrite(&source, &copy);
+    rewrite(&source, &copy, WriteOptions::default());
     let written = fs::read(&copy).unwrap();
 
     // The database says DB_CLOSE_DELAY -1, so only SHUTDOWN closes it.
@@ -91,7 +102,10 @@ fn a_real_application_database_written_again_is_the_same_to_h2() {
     h2.run("SHUTDOWN DEFRAG");
     h2.connect(&copy, "");
     assert_eq!(h2.run("SELECT COUNT(*) FROM DATA_PERMISSIONS"), ["0"]);
-    assert_eq!(h2.run("SELECT MIN(LENGTH(DESCRIPTION)) FROM REPORT_CARD"), ["100000"]);
+    assert_eq!(
+        h2.run("SELECT MIN(LENGTH(DESCRIPTION)) FROM REPORT_CARD"),
+        ["100000"]
+    );
     h2.run("SHUTDOWN");
     assert!(harness::recover(&copy) > 100_000);
 }
@@ -104,7 +118,11 @@ fn every_index_gives_every_row(h2: &mut Oracle, file: &Path) {
     for table in database.tables() {
         let definition = table.definition();
         let name = format!("{}.{}", quoted(&definition.schema), quoted(&definition.name));
-        for index in database.indexes().iter().filter(|index| index.table == table.id()) {
+        for index in database
+            .indexes()
+            .iter()
+            .filter(|index| index.table == table.id())
+        {
             let columns: Vec<String> = index
                 .columns
                 .iter()
@@ -119,7 +137,9 @@ fn every_index_gives_every_row(h2: &mut Oracle, file: &Path) {
                 })
                 .collect();
             let order = columns.join(", ");
-            let by_sort = h2.run(&format!("SELECT _ROWID_ FROM {name} USE INDEX() ORDER BY {order}, _ROWID_"));
+            let by_sort = h2.run(&format!(
+                "SELECT _ROWID_ FROM {name} USE INDEX() ORDER BY {order}, _ROWID_"
+            ));
             // What is in the file, and what H2 makes of it where it takes this index.
             if let Some(mut entries) = database.index_entries(index).unwrap() {
                 let mut in_file = Vec::new();
@@ -128,7 +148,10 @@ fn every_index_gives_every_row(h2: &mut Oracle, file: &Path) {
                 }
                 assert!(in_file == by_sort, "{} of {name}", index.name);
             }
-            let select = format!("SELECT _ROWID_ FROM {name} USE INDEX({}) ORDER BY {order}", quoted(&index.name));
+            let select = format!(
+                "SELECT _ROWID_ FROM {name} USE INDEX({}) ORDER BY {order}",
+                quoted(&index.name)
+            );
             let plan = h2.run(&format!("EXPLAIN {select}")).join("");
             if plan.contains(&format!(".{} */", index.name)) && plan.contains("index sorted") {
                 assert!(h2.run(&select) == by_sort, "{} of {name}", index.name);

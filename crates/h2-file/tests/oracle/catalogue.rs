@@ -41,18 +41,36 @@ fn child() -> TableDefinition {
     child.columns[5].value_source = ValueSource::Default("'new'".to_owned());
     child.columns[6].visibility = Visibility::Invisible;
     child.columns[7].value_source = ValueSource::Default("LOCALTIMESTAMP".to_owned());
-    child.foreign_keys.push(foreign_key("FK_PARENT", "PARENT_ID", "PARENT", ReferentialAction::Cascade));
-    child.foreign_keys.push(foreign_key("FK_OTHER", "OTHER_ID", "PARENT", ReferentialAction::SetNull));
+    child.foreign_keys.push(foreign_key(
+        "FK_PARENT",
+        "PARENT_ID",
+        "PARENT",
+        ReferentialAction::Cascade,
+    ));
+    child.foreign_keys.push(foreign_key(
+        "FK_OTHER",
+        "OTHER_ID",
+        "PARENT",
+        ReferentialAction::SetNull,
+    ));
     child.checks.push(("CK_QTY".to_owned(), "\"QTY\" > 0".to_owned()));
-    child.indexes.push(index("IX_PARENT", Uniqueness::NonUnique, &[("PARENT_ID", 2)]));
-    child.indexes.push(index("IX_STATE", Uniqueness::Unique, &[("STATE", 5), ("QTY", 2)]));
+    child
+        .indexes
+        .push(index("IX_PARENT", Uniqueness::NonUnique, &[("PARENT_ID", 2)]));
+    child
+        .indexes
+        .push(index("IX_STATE", Uniqueness::Unique, &[("STATE", 5), ("QTY", 2)]));
     child
 }
 
 fn odd_names() -> TableDefinition {
     let mut odd = table("Mixed \"Case\" 日\u{1F600}");
     odd.schema = "my schema".to_owned();
-    odd.columns = vec![required("Key,1", SqlType::Varchar(20)), required("b\"c", SqlType::SmallInt), column("ü", SqlType::Boolean)];
+    odd.columns = vec![
+        required("Key,1", SqlType::Varchar(20)),
+        required("b\"c", SqlType::SmallInt),
+        column("ü", SqlType::Boolean),
+    ];
     odd.primary_key = Some(primary_key("pk odd", &["Key,1", "b\"c"]));
     odd
 }
@@ -61,7 +79,12 @@ fn definition() -> Definition {
     let mut counted = table("COUNTED");
     counted.columns = vec![column("A", SqlType::Integer)];
     let mut back = table("BACKWARD");
-    let identity = Identity { kind: IdentityKind::Always, start: -1, increment: -5, next: -1 };
+    let identity = Identity {
+        kind: IdentityKind::Always,
+        start: -1,
+        increment: -5,
+        next: -1,
+    };
     back.columns = vec![required("N", SqlType::SmallInt), column("X", SqlType::Integer)];
     back.columns[0].value_source = ValueSource::Identity(identity);
     back.primary_key = Some(primary_key("PK_BACK", &["N"]));
@@ -92,8 +115,16 @@ fn rows() -> Vec<Rows> {
         .map(|id| {
             vec![
                 Value::Integer(id * 3),
-                if id % 7 == 0 { Value::Null } else { Value::Integer(id % 50 + 1) },
-                if id % 2 == 0 { Value::Null } else { Value::Integer(id % 40 + 1) },
+                if id % 7 == 0 {
+                    Value::Null
+                } else {
+                    Value::Integer(id % 50 + 1)
+                },
+                if id % 2 == 0 {
+                    Value::Null
+                } else {
+                    Value::Integer(id % 40 + 1)
+                },
                 Value::BigInt(i64::from(id)),
                 Value::BigInt(i64::from(id) * 2),
                 varchar("old"),
@@ -108,7 +139,9 @@ fn rows() -> Vec<Rows> {
         vec![varchar("a"), Value::SmallInt(-2), Value::Boolean(true)],
     ];
     let counted = (0..10).map(|n| vec![Value::Integer(n % 3)]).collect();
-    let backward = [-11, -6, -1].map(|n| vec![Value::SmallInt(n), Value::Null]).to_vec();
+    let backward = [-11, -6, -1]
+        .map(|n| vec![Value::SmallInt(n), Value::Null])
+        .to_vec();
     vec![parents, children, odd, counted, backward]
 }
 
@@ -131,7 +164,10 @@ fn a_definition_reads_back_as_it_was_and_is_in_force() {
     let script = h2.run("SCRIPT NODATA");
     assert_eq!(h2.run("SELECT COUNT(*) FROM CHILD WHERE PARENT_ID = 5"), ["3"]);
     h2.run("!close");
-    assert!(fs::read(&file).unwrap() == written, "opening read-only changes nothing");
+    assert!(
+        fs::read(&file).unwrap() == written,
+        "opening read-only changes nothing"
+    );
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle/catalogue.script");
         fs::write(path, script.join("\n") + "\n").unwrap();
@@ -150,7 +186,10 @@ fn a_definition_reads_back_as_it_was_and_is_in_force() {
     in_force(&mut h2);
     h2.run("SHUTDOWN DEFRAG");
     h2.connect(&file, "");
-    assert_eq!(h2.run("SELECT COUNT(*) FROM \"my schema\".\"Mixed \"\"Case\"\" 日\u{1F600}\" WHERE \"Key,1\" = 'a'"), ["2"]);
+    assert_eq!(
+        h2.run("SELECT COUNT(*) FROM \"my schema\".\"Mixed \"\"Case\"\" 日\u{1F600}\" WHERE \"Key,1\" = 'a'"),
+        ["2"]
+    );
     h2.run("SHUTDOWN");
     assert!(harness::recover(&file) > 1000);
 }
@@ -160,7 +199,10 @@ fn in_force(h2: &mut Oracle) {
     h2.run("INSERT INTO PARENT(NAME) VALUES('next')");
     assert_eq!(h2.run("SELECT ID FROM PARENT WHERE NAME = 'next'"), ["51"]);
     h2.run("INSERT INTO CHILD(PARENT_ID, QTY) VALUES(51, 1000)");
-    assert_eq!(h2.run("SELECT ID, TWICE, STATE, HIDDEN FROM CHILD WHERE QTY = 1000"), ["601\t2000\ttext:new\tnull"]);
+    assert_eq!(
+        h2.run("SELECT ID, TWICE, STATE, HIDDEN FROM CHILD WHERE QTY = 1000"),
+        ["601\t2000\ttext:new\tnull"]
+    );
     h2.run("INSERT INTO BACKWARD(X) VALUES(1)");
     assert_eq!(h2.run("SELECT N FROM BACKWARD WHERE X = 1"), ["-16"]);
     h2.run("INSERT INTO COUNTED VALUES(77)");
@@ -176,17 +218,94 @@ fn in_force(h2: &mut Oracle) {
     h2.refuse("INSERT INTO CHILD(PARENT_ID, QTY) VALUES(1, 0)", "23513");
     h2.refuse("INSERT INTO CHILD(PARENT_ID, QTY) VALUES(1, NULL)", "23502");
     h2.refuse("INSERT INTO CHILD(QTY, STATE) VALUES(4, 'old')", "23505");
-    h2.refuse("INSERT INTO \"my schema\".\"Mixed \"\"Case\"\" 日\u{1F600}\" VALUES('a', 2, NULL)", "23505");
+    h2.refuse(
+        "INSERT INTO \"my schema\".\"Mixed \"\"Case\"\" 日\u{1F600}\" VALUES('a', 2, NULL)",
+        "23505",
+    );
     // Deletes cascade, set NULL, and keep the indexes true.
-    let count = |h2: &mut Oracle, condition: &str| h2.run(&format!("SELECT COUNT(*) FROM CHILD WHERE {condition}"));
+    let count =
+        |h2: &mut Oracle, condition: &str| h2.run(&format!("SELECT COUNT(*) FROM CHILD WHERE {condition}"));
     assert_eq!(count(h2, "OTHER_ID = 4"), ["5"]);
     h2.run("DELETE FROM PARENT WHERE ID = 4");
     assert_eq!(count(h2, "PARENT_ID = 4"), ["0"]);
     assert_eq!(count(h2, "OTHER_ID = 4"), ["0"]);
     assert_eq!(h2.run("SELECT N FROM V_CHILD WHERE NAME = 'name 005'"), ["3"]);
-    assert!(h2.run("EXPLAIN SELECT * FROM CHILD WHERE PARENT_ID = 5").join("").contains("IX_PARENT"));
-    assert!(h2.run("EXPLAIN SELECT * FROM CHILD WHERE OTHER_ID = 5").join("").contains("FK_OTHER_INDEX"));
-    assert!(h2.run("EXPLAIN SELECT * FROM CHILD WHERE ID = 5").join("").contains("PRIMARY_KEY"));
+    assert!(
+        h2.run("EXPLAIN SELECT * FROM CHILD WHERE PARENT_ID = 5")
+            .join("")
+            .contains("IX_PARENT")
+    );
+    assert!(
+        h2.run("EXPLAIN SELECT * FROM CHILD WHERE OTHER_ID = 5")
+            .join("")
+            .contains("FK_OTHER_INDEX")
+    );
+    assert!(
+        h2.run("EXPLAIN SELECT * FROM CHILD WHERE ID = 5")
+            .join("")
+            .contains("PRIMARY_KEY")
+    );
     h2.run("UPDATE CHILD SET STATE = 'st' || ID, PARENT_ID = 9");
     assert_eq!(count(h2, "PARENT_ID = 9"), count(h2, "1 = 1"));
+}
+
+#[test]
+fn a_table_whose_rows_came_out_of_order_is_like_any_other() {
+    let Some(mut h2) = Oracle::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("unordered.mv.db");
+    let definition = Definition {
+        tables: vec![parent(), child()],
+        ..Definition::default()
+    };
+    let mut rows = rows();
+    rows.truncate(2);
+    for (table, rotated) in rows.iter_mut().zip([3, 50]) {
+        table.rotate_left(rotated);
+        let highest = table.len() - 10;
+        table.swap(2, highest);
+    }
+    write(
+        &file,
+        &definition,
+        &rows,
+        WriteOptions {
+            sort_memory_bytes: 1,
+            ..WriteOptions::default()
+        },
+    );
+    h2.connect(&file, ";ACCESS_MODE_DATA=r");
+    assert_eq!(
+        h2.run("SELECT COUNT(*), MIN(ID), MAX(ID), SUM(ID) FROM CHILD"),
+        ["200\t3\t600\t60300"]
+    );
+    let plan = h2.run("EXPLAIN SELECT ID FROM CHILD ORDER BY ID").join("");
+    assert!(
+        plan.contains("PRIMARY_KEY") && plan.contains("index sorted"),
+        "{plan}"
+    );
+    assert_eq!(
+        h2.run("SELECT ID FROM CHILD ORDER BY ID"),
+        (1..=200).map(|id| (id * 3).to_string()).collect::<Vec<_>>()
+    );
+    for id in [3, 153, 303, 600] {
+        assert_eq!(
+            h2.run(&format!("SELECT ID, QTY FROM CHILD WHERE ID = {id}")),
+            [format!("{id}\t{}", id / 3)]
+        );
+    }
+    h2.run("!close");
+    h2.connect(&file, "");
+    h2.refuse("INSERT INTO CHILD(ID, QTY) VALUES(303, 5)", "23505");
+    h2.run("INSERT INTO PARENT(NAME) VALUES('next')");
+    assert_eq!(h2.run("SELECT ID FROM PARENT WHERE NAME = 'next'"), ["51"]);
+    h2.run("DELETE FROM PARENT WHERE ID = 4");
+    assert_eq!(
+        h2.run("SELECT COUNT(*) FROM CHILD WHERE PARENT_ID = 4 OR OTHER_ID = 4"),
+        ["0"]
+    );
+    h2.run("SHUTDOWN DEFRAG");
+    h2.connect(&file, "");
+    assert_eq!(h2.run("SELECT COUNT(*) FROM PARENT"), ["50"]);
+    h2.run("!close");
 }

@@ -13,13 +13,20 @@ use crate::{Rows, assert_same, cells, runner, write};
 /// A table of any columns; the last one numbers the rows, so that they can be compared in order.
 fn tables() -> impl Strategy<Value = TableDefinition> {
     let columns = prop::collection::vec((prop::sample::select(every_type()), any::<bool>()), 0..6);
-    let indexes = prop::collection::vec((0_usize..6, 0_usize..6, prop::sample::select(vec![2_u8, 3, 4, 5])), 0..4);
+    let indexes = prop::collection::vec(
+        (0_usize..6, 0_usize..6, prop::sample::select(vec![2_u8, 3, 4, 5])),
+        0..4,
+    );
     let names = "[A-Za-z\"'é日 ,_]{1,8}";
     (names, columns, indexes, 0..4_u8).prop_map(|(name, columns, indexes, key)| {
         let mut made = table(&name);
         for (n, (sql_type, nullable)) in columns.into_iter().enumerate() {
             let name = format!("{name} {n}");
-            made.columns.push(if nullable { column(&name, sql_type) } else { required(&name, sql_type) });
+            made.columns.push(if nullable {
+                column(&name, sql_type)
+            } else {
+                required(&name, sql_type)
+            });
         }
         made.columns.push(required("N", SqlType::BigInt));
         match key {
@@ -41,7 +48,8 @@ fn tables() -> impl Strategy<Value = TableDefinition> {
             }
             if !keys.is_empty() {
                 let keys: Vec<(&str, u8)> = keys.iter().map(|(name, sort)| (name.as_str(), *sort)).collect();
-                made.indexes.push(index(&format!("IX {n}"), Uniqueness::NonUnique, &keys));
+                made.indexes
+                    .push(index(&format!("IX {n}"), Uniqueness::NonUnique, &keys));
             }
         }
         made
@@ -53,17 +61,19 @@ fn rows_of(table: &TableDefinition, count: usize, seed: u8) -> Rows {
     let last = table.columns.len() - 2;
     let values: Vec<_> = table.columns[..last]
         .iter()
-        .map(|column| {
-            let nullable = column.nullability == metaferry_h2_file::definition::Nullability::Nullable;
-            any_value(&column.sql_type, nullable)
-        })
+        .map(|column| any_value(&column.sql_type, column.nullability))
         .collect();
     (0..count)
         .map(|n| {
-            let mut row: Vec<_> = values.iter().map(|one| one.new_tree(&mut runner).unwrap().current()).collect();
+            let mut row: Vec<_> = values
+                .iter()
+                .map(|one| one.new_tree(&mut runner).unwrap().current())
+                .collect();
             let number = i64::try_from(n).unwrap() * 3 - 50;
             row.push(Value::BigInt(number));
-            row.push(Value::Varchar(metaferry_h2_file::Text::Utf8(format!("{:x}", number * 7919 % 10007).into())));
+            row.push(Value::Varchar(metaferry_h2_file::Text::Utf8(
+                format!("{:x}", number * 7919 % 10007).into(),
+            )));
             row
         })
         .collect()
@@ -79,7 +89,10 @@ fn generated_databases_are_what_h2_reads() {
     let folder = tempfile::tempdir().unwrap();
     let mut runner = runner(7);
     for case in 0..40_u8 {
-        let made = prop::collection::vec(tables(), 1..4).new_tree(&mut runner).unwrap().current();
+        let made = prop::collection::vec(tables(), 1..4)
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
         let mut definition = Definition::default();
         for (n, mut table) in made.into_iter().enumerate() {
             // Names are unique in a schema, so each table gets one of its own.
@@ -87,7 +100,11 @@ fn generated_databases_are_what_h2_reads() {
             definition.schemas.push(table.schema.clone());
             definition.tables.push(table);
         }
-        let rows: Vec<Rows> = definition.tables.iter().map(|table| rows_of(table, 10 * usize::from(case), case)).collect();
+        let rows: Vec<Rows> = definition
+            .tables
+            .iter()
+            .map(|table| rows_of(table, 10 * usize::from(case), case))
+            .collect();
         let file = folder.path().join(format!("case{case}.mv.db"));
         let options = WriteOptions {
             inline_lob_bytes_max: if case % 2 == 0 { 100 } else { 10_000 },
@@ -99,11 +116,17 @@ fn generated_databases_are_what_h2_reads() {
         h2.connect(&file, if case % 2 == 0 { ";ACCESS_MODE_DATA=r" } else { "" });
         for (table, rows) in definition.tables.iter().zip(&rows) {
             let name = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
-            assert_same(&h2.run(&format!("SELECT * FROM {name} ORDER BY N")), &cells(table, rows));
+            assert_same(
+                &h2.run(&format!("SELECT * FROM {name} ORDER BY N")),
+                &cells(table, rows),
+            );
             for index in &table.indexes {
                 let hint = format!("{name} USE INDEX({})", quoted(&index.name));
                 let by_index = h2.run(&format!("SELECT N FROM {hint} ORDER BY {}", order(index, "")));
-                let by_sort = h2.run(&format!("SELECT N FROM {name} USE INDEX() ORDER BY {}", order(index, ", N")));
+                let by_sort = h2.run(&format!(
+                    "SELECT N FROM {name} USE INDEX() ORDER BY {}",
+                    order(index, ", N")
+                ));
                 assert!(by_index == by_sort, "case {case}: {} of {name}", index.name);
             }
         }

@@ -28,7 +28,10 @@ pub(crate) struct Answer {
 pub(crate) fn jar() -> Option<PathBuf> {
     let jar = std::env::var_os(JAR_VARIABLE).map(PathBuf::from);
     if jar.is_none() {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {JAR_VARIABLE} is not set, so real H2 cannot judge");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: {JAR_VARIABLE} is not set, so real H2 cannot judge"
+        );
     }
     jar
 }
@@ -40,8 +43,14 @@ fn classes(jar: &Path) -> &'static Path {
         .get_or_init(|| {
             let folder = tempfile::tempdir().unwrap();
             let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/Oracle.java");
-            let done =
-                Command::new("javac").arg("-nowarn").arg("-cp").arg(jar).arg("-d").arg(folder.path()).arg(source).status();
+            let done = Command::new("javac")
+                .arg("-nowarn")
+                .arg("-cp")
+                .arg(jar)
+                .arg("-d")
+                .arg(folder.path())
+                .arg(source)
+                .status();
             assert!(done.expect("javac must be on the PATH").success());
             folder
         })
@@ -56,7 +65,13 @@ impl Oracle {
         class_path.push(":");
         class_path.push(classes(&jar));
         let mut child = Command::new("java")
-            .args(["-ea", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+            .args([
+                "-ea",
+                "-Xmx512m",
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-cp",
+            ])
             .arg(class_path)
             .arg("Oracle")
             .stdin(Stdio::piped())
@@ -77,7 +92,10 @@ impl Oracle {
         let mut result = Err("no answer".to_owned());
         loop {
             let mut answer = String::new();
-            assert!(self.output.read_line(&mut answer).unwrap() > 0, "H2 ended at: {line}");
+            assert!(
+                self.output.read_line(&mut answer).unwrap() > 0,
+                "H2 ended at: {line}"
+            );
             let answer = answer.trim_end_matches('\n');
             match answer.split_at_checked(2) {
                 Some(("= ", row)) => rows.push(row.to_owned()),
@@ -141,6 +159,12 @@ pub(crate) fn recover(file: &Path) -> u64 {
         .status()
         .unwrap();
     assert!(done.success());
-    let name = file.file_name().unwrap().to_str().unwrap().strip_suffix(".mv.db").unwrap();
+    let name = file
+        .file_name()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .strip_suffix(".mv.db")
+        .unwrap();
     fs::metadata(folder.join(format!("{name}.h2.sql"))).unwrap().len()
 }

@@ -2,8 +2,8 @@
 
 use metaferry_h2_file::SqlType;
 use metaferry_h2_file::definition::{
-    ColumnDefinition, ForeignKey, Identity, IdentityKind, IndexColumn, IndexDefinition, Nullability, PrimaryKey,
-    ReferentialAction, TableDefinition, UniqueConstraint, Uniqueness, ValueSource, Visibility,
+    ColumnDefinition, ForeignKey, Identity, IdentityKind, IndexColumn, IndexDefinition, Nullability,
+    PrimaryKey, ReferentialAction, TableDefinition, UniqueConstraint, Uniqueness, ValueSource, Visibility,
 };
 
 /// An empty table in PUBLIC.
@@ -35,13 +35,24 @@ pub(crate) fn column(name: &str, sql_type: SqlType) -> ColumnDefinition {
 
 /// A NOT NULL column.
 pub(crate) fn required(name: &str, sql_type: SqlType) -> ColumnDefinition {
-    ColumnDefinition { nullability: Nullability::NotNull, ..column(name, sql_type) }
+    ColumnDefinition {
+        nullability: Nullability::NotNull,
+        ..column(name, sql_type)
+    }
 }
 
 /// An identity column.
 pub(crate) fn identity(name: &str, sql_type: SqlType) -> ColumnDefinition {
-    let identity = Identity { kind: IdentityKind::ByDefault, start: 1, increment: 1, next: 1 };
-    ColumnDefinition { value_source: ValueSource::Identity(identity), ..required(name, sql_type) }
+    let identity = Identity {
+        kind: IdentityKind::ByDefault,
+        start: 1,
+        increment: 1,
+        next: 1,
+    };
+    ColumnDefinition {
+        value_source: ValueSource::Identity(identity),
+        ..required(name, sql_type)
+    }
 }
 
 /// A table `name` with an identity `ID` as its primary key.
@@ -59,16 +70,27 @@ fn names(names: &[&str]) -> Vec<String> {
 
 /// A primary key.
 pub(crate) fn primary_key(name: &str, columns: &[&str]) -> PrimaryKey {
-    PrimaryKey { name: name.to_owned(), columns: names(columns) }
+    PrimaryKey {
+        name: name.to_owned(),
+        columns: names(columns),
+    }
 }
 
 /// A unique constraint.
 pub(crate) fn unique(name: &str, columns: &[&str]) -> UniqueConstraint {
-    UniqueConstraint { name: name.to_owned(), columns: names(columns) }
+    UniqueConstraint {
+        name: name.to_owned(),
+        columns: names(columns),
+    }
 }
 
 /// A foreign key to the `ID` of a table in PUBLIC.
-pub(crate) fn foreign_key(name: &str, column: &str, parent: &str, on_delete: ReferentialAction) -> ForeignKey {
+pub(crate) fn foreign_key(
+    name: &str,
+    column: &str,
+    parent: &str,
+    on_delete: ReferentialAction,
+) -> ForeignKey {
     ForeignKey {
         name: name.to_owned(),
         columns: names(&[column]),
@@ -82,7 +104,16 @@ pub(crate) fn foreign_key(name: &str, column: &str, parent: &str, on_delete: Ref
 
 /// An index of columns with their sort types.
 pub(crate) fn index(name: &str, uniqueness: Uniqueness, columns: &[(&str, u8)]) -> IndexDefinition {
-    let columns =
-        columns.iter().map(|&(name, sort_type)| IndexColumn { name: name.to_owned(), sort_type }).collect();
-    IndexDefinition { name: name.to_owned(), uniqueness, columns }
+    let columns = columns
+        .iter()
+        .map(|&(name, sort_type)| IndexColumn {
+            name: name.to_owned(),
+            sort_type,
+        })
+        .collect();
+    IndexDefinition {
+        name: name.to_owned(),
+        uniqueness,
+        columns,
+    }
 }

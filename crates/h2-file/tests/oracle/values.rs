@@ -1,8 +1,7 @@
 //! Values of every type: how the oracle shows them, and how to make them up.
 
-use metaferry_h2_file::{
-    Date, DecFloat, Decimal, Interval, SqlType, Text, TimeOfDay, Unscaled, Value,
-};
+use metaferry_h2_file::definition::Nullability;
+use metaferry_h2_file::{Date, DecFloat, Decimal, Interval, SqlType, Text, TimeOfDay, Unscaled, Value};
 use proptest::prelude::*;
 
 /// What the oracle prints for `value` in a column of `sql_type`.
@@ -26,7 +25,9 @@ pub(crate) fn cell(sql_type: &SqlType, value: &Value<'_>) -> String {
         Value::Double(number) if number.is_nan() => "double:7ff8000000000000".to_owned(),
         Value::Double(number) => format!("double:{:x}", number.to_bits()),
         Value::Char(text) => {
-            let SqlType::Char(length) = sql_type else { panic!("a CHAR in {sql_type:?}") };
+            let SqlType::Char(length) = sql_type else {
+                panic!("a CHAR in {sql_type:?}")
+            };
             let mut units = units(text);
             units.resize(*length as usize, 32);
             format!("text:{}", escape(&units))
@@ -37,7 +38,9 @@ pub(crate) fn cell(sql_type: &SqlType, value: &Value<'_>) -> String {
             format!("text:{}", escape(&text.encode_utf16().collect::<Vec<u16>>()))
         }
         Value::Binary(bytes) => {
-            let SqlType::Binary(length) = sql_type else { panic!("a BINARY in {sql_type:?}") };
+            let SqlType::Binary(length) = sql_type else {
+                panic!("a BINARY in {sql_type:?}")
+            };
             let mut bytes = bytes.to_vec();
             bytes.resize(*length as usize, 0);
             format!("bytes:{}", hex::encode(bytes))
@@ -56,16 +59,27 @@ pub(crate) fn cell(sql_type: &SqlType, value: &Value<'_>) -> String {
         Value::Enum(ordinal) => format!("enum:{ordinal}"),
         Value::Interval(one) => {
             let sign = if one.negative { '-' } else { '+' };
-            format!("interval:{} {sign}{} {}", one.qualifier, one.leading, one.remaining)
+            format!(
+                "interval:{} {sign}{} {}",
+                one.qualifier, one.leading, one.remaining
+            )
         }
         Value::Array(elements) => {
-            let SqlType::Array(element) = sql_type else { panic!("an ARRAY in {sql_type:?}") };
+            let SqlType::Array(element) = sql_type else {
+                panic!("an ARRAY in {sql_type:?}")
+            };
             let cells: Vec<String> = elements.iter().map(|one| cell(element, one)).collect();
             format!("[{}]", cells.join(", "))
         }
         Value::Row(values) => {
-            let SqlType::Row(fields) = sql_type else { panic!("a ROW in {sql_type:?}") };
-            let cells: Vec<String> = fields.iter().zip(values).map(|((_, field), one)| cell(field, one)).collect();
+            let SqlType::Row(fields) = sql_type else {
+                panic!("a ROW in {sql_type:?}")
+            };
+            let cells: Vec<String> = fields
+                .iter()
+                .zip(values)
+                .map(|((_, field), one)| cell(field, one))
+                .collect();
             format!("[{}]", cells.join(", "))
         }
     }
@@ -76,7 +90,9 @@ fn digits(decimal: &Decimal<'_>) -> String {
         Unscaled::Small(number) => i128::from(*number),
         Unscaled::Wide(bytes) => {
             let sign = if bytes[0] >= 0x80 { -1 } else { 0 };
-            bytes.iter().fold(sign, |number, byte| number << 8 | i128::from(*byte))
+            bytes
+                .iter()
+                .fold(sign, |number, byte| number << 8 | i128::from(*byte))
         }
     };
     format!("{unscaled} e{}", decimal.scale)
@@ -99,7 +115,7 @@ fn escape(units: &[u16]) -> String {
         0x0A => "\\n".to_owned(),
         0x09 => "\\t".to_owned(),
         0x0D => "\\r".to_owned(),
-        0x20..=0x7E => char::from(unit as u8).to_string(),
+        0x20..=0x7E => String::from_utf16_lossy(&[unit]),
         _ => format!("\\u{unit:04x}"),
     };
     units.iter().map(|unit| one(*unit)).collect()
@@ -113,8 +129,14 @@ pub(crate) fn every_type() -> Vec<SqlType> {
         SqlType::SmallInt,
         SqlType::Integer,
         SqlType::BigInt,
-        SqlType::Numeric { precision: 20, scale: 5 },
-        SqlType::Numeric { precision: 38, scale: 0 },
+        SqlType::Numeric {
+            precision: 20,
+            scale: 5,
+        },
+        SqlType::Numeric {
+            precision: 38,
+            scale: 0,
+        },
         SqlType::DecFloat(34),
         SqlType::Real,
         SqlType::Double,
@@ -140,7 +162,10 @@ pub(crate) fn every_type() -> Vec<SqlType> {
         SqlType::Enum((0..20).map(|label| format!("label '{label}' é")).collect()),
         SqlType::Array(Box::new(SqlType::Integer)),
         SqlType::Array(Box::new(SqlType::Varchar(20))),
-        SqlType::Row(vec![("X y".to_owned(), SqlType::Integer), ("Z".to_owned(), SqlType::Varchar(20))]),
+        SqlType::Row(vec![
+            ("X y".to_owned(), SqlType::Integer),
+            ("Z".to_owned(), SqlType::Varchar(20)),
+        ]),
     ];
     types.extend((0..13).map(SqlType::Interval));
     types
@@ -148,7 +173,7 @@ pub(crate) fn every_type() -> Vec<SqlType> {
 
 /// Whether a column of this type may be in a key.
 pub(crate) fn can_be_key(sql_type: &SqlType) -> bool {
-    !matches!(sql_type, SqlType::Clob | SqlType::Blob | SqlType::JavaObject | SqlType::Geometry)
+    !matches!(sql_type, SqlType::Clob | SqlType::Blob)
 }
 
 /// Values of a type, NULL left out, with its extremes.
@@ -167,14 +192,18 @@ pub(crate) fn some_value(sql_type: &SqlType) -> BoxedStrategy<Value<'static>> {
         }
         SqlType::Numeric { precision, scale } => numeric(precision, scale),
         SqlType::DecFloat(_) => dec_float(),
-        SqlType::Real => prop_oneof![any::<f32>(), Just(0.0), Just(-0.0), Just(1.0)].prop_map(Value::Real).boxed(),
-        SqlType::Double => {
-            prop_oneof![any::<f64>(), Just(0.0), Just(-0.0), Just(1.0), Just(f64::NAN)].prop_map(Value::Double).boxed()
-        }
+        SqlType::Real => prop_oneof![any::<f32>(), Just(0.0), Just(-0.0), Just(1.0)]
+            .prop_map(Value::Real)
+            .boxed(),
+        SqlType::Double => prop_oneof![any::<f64>(), Just(0.0), Just(-0.0), Just(1.0), Just(f64::NAN)]
+            .prop_map(Value::Double)
+            .boxed(),
         // A CHAR is compared without its trailing spaces, so both must occur.
         SqlType::Char(length) => text(length as usize / 2).prop_map(Value::Char).boxed(),
         SqlType::Varchar(length) => text(length as usize / 2).prop_map(Value::Varchar).boxed(),
-        SqlType::VarcharIgnoreCase(length) => text(length as usize / 2).prop_map(Value::VarcharIgnoreCase).boxed(),
+        SqlType::VarcharIgnoreCase(length) => text(length as usize / 2)
+            .prop_map(Value::VarcharIgnoreCase)
+            .boxed(),
         SqlType::Clob => {
             let long = (text(30), 1_usize..3000).prop_map(|(text, times)| match text {
                 Text::Utf8(text) => Text::Utf8(text.repeat(times).into()),
@@ -182,11 +211,17 @@ pub(crate) fn some_value(sql_type: &SqlType) -> BoxedStrategy<Value<'static>> {
             });
             prop_oneof![text(100), long].prop_map(Value::Clob).boxed()
         }
-        SqlType::Binary(length) => bytes(length as usize).prop_map(|bytes| Value::Binary(bytes.into())).boxed(),
-        SqlType::Varbinary(length) => bytes(length as usize).prop_map(|bytes| Value::Varbinary(bytes.into())).boxed(),
+        SqlType::Binary(length) => bytes(length as usize)
+            .prop_map(|bytes| Value::Binary(bytes.into()))
+            .boxed(),
+        SqlType::Varbinary(length) => bytes(length as usize)
+            .prop_map(|bytes| Value::Varbinary(bytes.into()))
+            .boxed(),
         SqlType::Blob => {
             let long = (bytes(30), 1_usize..3000).prop_map(|(bytes, times)| bytes.repeat(times));
-            prop_oneof![bytes(300), long].prop_map(|bytes| Value::Blob(bytes.into())).boxed()
+            prop_oneof![bytes(300), long]
+                .prop_map(|bytes| Value::Blob(bytes.into()))
+                .boxed()
         }
         SqlType::Json => prop_oneof![
             Just("null".to_owned()),
@@ -195,7 +230,9 @@ pub(crate) fn some_value(sql_type: &SqlType) -> BoxedStrategy<Value<'static>> {
         ]
         .prop_map(|json| Value::Json(json.into_bytes().into()))
         .boxed(),
-        SqlType::JavaObject => bytes(50).prop_map(|bytes| Value::JavaObject(bytes.into())).boxed(),
+        SqlType::JavaObject => bytes(50)
+            .prop_map(|bytes| Value::JavaObject(bytes.into()))
+            .boxed(),
         SqlType::Geometry => (-1e6..1e6, -1e6..1e6)
             .prop_map(|(x, y): (f64, f64)| {
                 let mut bytes = vec![0, 0, 0, 0, 1];
@@ -207,43 +244,44 @@ pub(crate) fn some_value(sql_type: &SqlType) -> BoxedStrategy<Value<'static>> {
         SqlType::Uuid => any::<[u8; 16]>().prop_map(Value::Uuid).boxed(),
         SqlType::Date => day().prop_map(Value::Date).boxed(),
         SqlType::Time(digits) => time(digits).prop_map(Value::Time).boxed(),
-        SqlType::TimeTz(digits) => {
-            (time(digits), offset()).prop_map(|(time, offset)| Value::TimeTz(time, offset)).boxed()
-        }
-        SqlType::Timestamp(digits) => {
-            (day(), time(digits)).prop_map(|(day, time)| Value::Timestamp(day, time)).boxed()
-        }
+        SqlType::TimeTz(digits) => (time(digits), offset())
+            .prop_map(|(time, offset)| Value::TimeTz(time, offset))
+            .boxed(),
+        SqlType::Timestamp(digits) => (day(), time(digits))
+            .prop_map(|(day, time)| Value::Timestamp(day, time))
+            .boxed(),
         SqlType::TimestampTz(digits) => (day(), time(digits), offset())
             .prop_map(|(day, time, offset)| Value::TimestampTz(day, time, offset))
             .boxed(),
-        SqlType::Enum(labels) => (1..=u32::try_from(labels.len()).unwrap()).prop_map(Value::Enum).boxed(),
+        SqlType::Enum(labels) => (1..=u32::try_from(labels.len()).unwrap())
+            .prop_map(Value::Enum)
+            .boxed(),
         SqlType::Interval(qualifier) => interval(qualifier),
-        SqlType::Array(element) => {
-            prop::collection::vec(any_value(&element, true), 0..4).prop_map(Value::Array).boxed()
-        }
+        SqlType::Array(element) => prop::collection::vec(any_value(&element, Nullability::Nullable), 0..4)
+            .prop_map(Value::Array)
+            .boxed(),
         SqlType::Row(fields) => {
-            let fields: Vec<_> = fields.iter().map(|(_, field)| any_value(field, true)).collect();
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|(_, field)| any_value(field, Nullability::Nullable))
+                .collect();
             fields.prop_map(Value::Row).boxed()
         }
     }
 }
 
-/// Values of a type; sometimes NULL, if it is nullable.
-pub(crate) fn any_value(sql_type: &SqlType, nullable: bool) -> BoxedStrategy<Value<'static>> {
-    if nullable {
-        prop_oneof![1 => Just(Value::Null), 6 => some_value(sql_type)].boxed()
-    } else {
-        some_value(sql_type)
+/// Values of a type; sometimes NULL, where that is allowed.
+pub(crate) fn any_value(sql_type: &SqlType, nullability: Nullability) -> BoxedStrategy<Value<'static>> {
+    match nullability {
+        Nullability::Nullable => prop_oneof![1 => Just(Value::Null), 6 => some_value(sql_type)].boxed(),
+        Nullability::NotNull => some_value(sql_type),
     }
 }
 
-fn small_or<T: Copy + std::fmt::Debug + 'static>(
+fn small_or<T: Copy + std::fmt::Debug + From<i8> + 'static>(
     wide: impl Strategy<Value = T> + 'static,
     small: std::ops::Range<i8>,
-) -> BoxedStrategy<T>
-where
-    T: From<i8>,
-{
+) -> BoxedStrategy<T> {
     prop_oneof![small.prop_map(T::from), wide].boxed()
 }
 
@@ -279,8 +317,14 @@ fn dec_float() -> BoxedStrategy<Value<'static>> {
         }
         DecFloat::Finite(decimal(number, if number == 0 { 0 } else { scale }))
     });
-    let special = prop_oneof![Just(DecFloat::NaN), Just(DecFloat::PositiveInfinity), Just(DecFloat::NegativeInfinity)];
-    prop_oneof![8 => finite, 1 => special].prop_map(Value::DecFloat).boxed()
+    let special = prop_oneof![
+        Just(DecFloat::NaN),
+        Just(DecFloat::PositiveInfinity),
+        Just(DecFloat::NegativeInfinity)
+    ];
+    prop_oneof![8 => finite, 1 => special]
+        .prop_map(Value::DecFloat)
+        .boxed()
 }
 
 /// Text of up to `chars` characters, sometimes with a lone surrogate, a NUL or trailing spaces.
@@ -291,7 +335,10 @@ fn text(chars: usize) -> BoxedStrategy<Text<'static>> {
         chars.min(12)
     ))
     .unwrap();
-    let units = prop::collection::vec(prop_oneof![0xD7FE_u16..0xE001, 0x60_u16..0x64], 1..chars.clamp(2, 5));
+    let units = prop::collection::vec(
+        prop_oneof![0xD7FE_u16..0xE001, 0x60_u16..0x64],
+        1..chars.clamp(2, 5),
+    );
     prop_oneof![
         4 => words.prop_map(|text| Text::Utf8(text.into())),
         4 => wide.prop_map(|text| Text::Utf8(text.into())),
@@ -304,22 +351,34 @@ fn text(chars: usize) -> BoxedStrategy<Text<'static>> {
 }
 
 fn bytes(length: usize) -> BoxedStrategy<Vec<u8>> {
-    prop_oneof![prop::collection::vec(any::<u8>(), 0..=length), prop::collection::vec(0_u8..3, 0..=length.min(4))]
-        .boxed()
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..=length),
+        prop::collection::vec(0_u8..3, 0..=length.min(4))
+    ]
+    .boxed()
 }
 
 fn day() -> BoxedStrategy<Date> {
     let years = prop_oneof![1990..2030_i32, -5..5_i32, -999_999_999..=999_999_999_i32];
-    (years, 1_u8..=12, 1_u8..=28).prop_map(|(year, month, day)| Date { year, month, day }).boxed()
+    (years, 1_u8..=12, 1_u8..=28)
+        .prop_map(|(year, month, day)| Date { year, month, day })
+        .boxed()
 }
 
 fn time(digits: u8) -> BoxedStrategy<TimeOfDay> {
     let unit = 10_u64.pow(9 - u32::from(digits));
-    (0..86_400_000_000_000 / unit).prop_map(move |units| TimeOfDay { nanos: units * unit }).boxed()
+    (0..86_400_000_000_000 / unit)
+        .prop_map(move |units| TimeOfDay { nanos: units * unit })
+        .boxed()
 }
 
 fn offset() -> BoxedStrategy<i32> {
-    prop_oneof![Just(0), (-72..=72_i32).prop_map(|quarters| quarters * 900), -64_800..=64_800_i32].boxed()
+    prop_oneof![
+        Just(0),
+        (-72..=72_i32).prop_map(|quarters| quarters * 900),
+        -64_800..=64_800_i32
+    ]
+    .boxed()
 }
 
 fn interval(qualifier: u8) -> BoxedStrategy<Value<'static>> {
@@ -339,7 +398,12 @@ fn interval(qualifier: u8) -> BoxedStrategy<Value<'static>> {
     (any::<bool>(), leading, 0..remaining)
         .prop_map(move |(negative, leading, remaining)| {
             let negative = negative && (leading, remaining) != (0, 0);
-            Value::Interval(Interval { qualifier, negative, leading, remaining })
+            Value::Interval(Interval {
+                qualifier,
+                negative,
+                leading,
+                remaining,
+            })
         })
         .boxed()
 }

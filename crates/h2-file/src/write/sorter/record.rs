@@ -27,15 +27,28 @@ impl Lengths {
     /// `None` if the header is not all there.
     #[inline]
     fn of(bytes: &[u8]) -> Option<Self> {
-        let [a, b, c, d, rest @ ..] = bytes else { return None };
+        let [a, b, c, d, rest @ ..] = bytes else {
+            return None;
+        };
         let (key, payload) = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
         if key != LONG {
-            return Some(Self { header: SHORT_HEADER_BYTES, key: key.into(), payload: payload.into() });
+            return Some(Self {
+                header: SHORT_HEADER_BYTES,
+                key: key.into(),
+                payload: payload.into(),
+            });
         }
         let (key, rest) = rest.split_first_chunk()?;
         let payload = rest.first_chunk()?;
-        let (key, payload) = (u32::from_be_bytes(*key) as usize, u32::from_be_bytes(*payload) as usize);
-        Some(Self { header: LONG_HEADER_BYTES, key, payload })
+        let (key, payload) = (
+            u32::from_be_bytes(*key) as usize,
+            u32::from_be_bytes(*payload) as usize,
+        );
+        Some(Self {
+            header: LONG_HEADER_BYTES,
+            key,
+            payload,
+        })
     }
 
     fn total(self) -> usize {
@@ -51,9 +64,17 @@ pub(super) fn length(bytes: &[u8]) -> Option<usize> {
 /// The record that `bytes` begin with. They must hold all of it.
 #[inline]
 pub(super) fn first(bytes: &[u8]) -> Record<'_> {
-    let lengths = Lengths::of(bytes).unwrap_or(Lengths { header: 0, key: 0, payload: 0 });
+    let lengths = Lengths::of(bytes).unwrap_or(Lengths {
+        header: 0,
+        key: 0,
+        payload: 0,
+    });
     let (key, payload) = bytes[lengths.header..lengths.total()].split_at(lengths.key);
-    Record { key, payload, bytes: &bytes[..lengths.total()] }
+    Record {
+        key,
+        payload,
+        bytes: &bytes[..lengths.total()],
+    }
 }
 
 /// Appends a record.

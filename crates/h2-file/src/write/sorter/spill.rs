@@ -71,7 +71,13 @@ impl TempFile {
         let mut file = &self.file;
         file.seek(SeekFrom::Start(offset))
             .and_then(|_| file.take(wanted).read_to_end(buffer))
-            .and_then(|read| if read as u64 == wanted { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) })
+            .and_then(|read| {
+                if read as u64 == wanted {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                }
+            })
             .map_err(WriteError::io("read the temporary file", &self.path))
     }
 }
@@ -100,11 +106,18 @@ struct Run {
 
 impl Spill {
     pub(crate) fn create(folder: &Path) -> Result<Self, WriteError> {
-        Ok(Self { file: TempFile::create(folder)?, runs: Vec::new(), end: 0 })
+        Ok(Self {
+            file: TempFile::create(folder)?,
+            runs: Vec::new(),
+            end: 0,
+        })
     }
 
     /// Adds a run of records, written by `write` in key order.
-    pub(crate) fn add_run(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), WriteError> {
+    pub(crate) fn add_run(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), WriteError> {
         let start = self.end;
         self.end = self.file.write_from(start, write)?;
         self.runs.push(Run { start, end: self.end });
@@ -112,7 +125,10 @@ impl Spill {
     }
 
     /// Hands over the records of all runs in key order.
-    pub(crate) fn merge(mut self, mut each: impl FnMut(&[u8], &[u8]) -> Result<(), WriteError>) -> Result<(), WriteError> {
+    pub(crate) fn merge(
+        mut self,
+        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
         while self.runs.len() > RUNS_MAX {
             let runs = std::mem::take(&mut self.runs);
             // Runs stay in the order in which their records came, because that decides between equal keys.
@@ -212,7 +228,15 @@ fn merge_runs(
 ) -> Result<(), WriteError> {
     let mut heads = BinaryHeap::with_capacity(runs.len());
     for (run, Run { start, end }) in runs.iter().enumerate() {
-        let mut head = Head { file, run, next: *start, end: *end, buffer: Vec::new(), at: 0, prefix: 0 };
+        let mut head = Head {
+            file,
+            run,
+            next: *start,
+            end: *end,
+            buffer: Vec::new(),
+            at: 0,
+            prefix: 0,
+        };
         if head.load()? {
             heads.push(head);
         }
