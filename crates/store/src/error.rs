@@ -27,6 +27,12 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// Another process, or another part of this one, has the folder open.
+    #[error("{} is used by another store: end it, or choose another folder", path.display())]
+    InUse {
+        /// Which folder.
+        path: PathBuf,
+    },
     /// The listening socket failed.
     #[error("cannot serve the store")]
     Serve(#[source] io::Error),

@@ -1,6 +1,7 @@
 //! Where everything lies on disk, and the order in which it is written.
 //!
 //! ```text
+//! lock                                    held by the one process that uses the folder
 //! signing.key                             the key of the presigned URLs, mode 0600
 //! tmp/                                    bodies being received; emptied at every start
 //! migrations/<id>/record.json             what is known of the migration
@@ -11,7 +12,7 @@
 //! A file gets its name only when it is complete and synced, and a record is replaced by rename: after a power
 //! cut each is the old or the new. Calls block: callers run them on the blocking pool, under the migration's lock.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,9 +22,11 @@ use crate::StoreError;
 use crate::record::{MigrationRecord, OpenUpload, RECORD_FORMAT};
 
 /// The data folder.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
+    /// Locked while the folder is open; the kernel lets go of it when the process ends, however it ends.
+    _lock: File,
 }
 
 /// A file that is removed when dropped, unless it was given its final name.
@@ -46,14 +49,32 @@ impl Drop for TempFile {
 }
 
 impl Folder {
-    /// Makes what is missing and empties `tmp`.
+    /// Makes what is missing, locks the folder and empties `tmp`.
     pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
-        let folder = Self {
-            root: root.to_owned(),
-        };
         let failed = |what, path: &Path| {
             let path = path.to_owned();
             move |source| StoreError::Folder { what, path, source }
+        };
+        fs::create_dir_all(root).map_err(failed("create", root))?;
+        let lock = root.join("lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock);
+        let file = file.map_err(failed("open", &lock))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse {
+                    path: root.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed("lock", &lock)(source)),
+        }
+        let folder = Self {
+            root: root.to_owned(),
+            _lock: file,
         };
         let migrations = folder.migrations();
         fs::create_dir_all(&migrations).map_err(failed("create", &migrations))?;

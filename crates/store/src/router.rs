@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::HeaderValue;
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::routing::{get, post, put};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -16,6 +19,14 @@ use crate::serve::Shared;
 pub(crate) struct Shore {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: mpsc::Sender<Uuid>,
+}
+
+/// Tells our own clients that what goes beyond the store API is to be had here. The value is its version.
+async fn make_known(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert("x-metaferry-store", HeaderValue::from_static("1"));
+    response
 }
 
 pub(crate) fn router(shared: Arc<Shared>, queue: mpsc::Sender<Uuid>) -> Router {
@@ -32,5 +43,6 @@ pub(crate) fn router(shared: Arc<Shared>, queue: mpsc::Sender<Uuid>) -> Router {
         .route("/objects/{id}/{upload}/{number}", put(objects::put_part))
         .fallback(async || Refusal::NotFound)
         .method_not_allowed_fallback(async || Refusal::MethodNotAllowed)
+        .layer(map_response(make_known))
         .with_state(Shore { shared, queue })
 }

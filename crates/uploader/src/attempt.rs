@@ -8,7 +8,7 @@ use metaferry_domain::PortError;
 use metaferry_domain::ports::Clock;
 use metaferry_domain::retry::{RetryDecision, RetryPolicy};
 
-use crate::error::retry_after;
+use crate::HttpFailure;
 
 /// Draws a fraction in 0..1 that spreads retries: random in production, chosen in tests.
 pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
@@ -44,9 +44,10 @@ impl Attempts<'_> {
                 Err(error) => error,
             };
             failed += 1;
+            let retry_after = HttpFailure::beneath(&error).and_then(|answer| answer.retry_after);
             match self
                 .policy
-                .decide(failed, error.kind, retry_after(&error), (self.jitter)())
+                .decide(failed, error.kind, retry_after, (self.jitter)())
             {
                 RetryDecision::Again { after } => {
                     let wait_ms = after.as_millis();

@@ -20,14 +20,17 @@ pub struct HttpFailure {
     pub retry_after: Option<Duration>,
 }
 
-/// What the other side asked for, wherever in the chain of causes it stands.
-pub(crate) fn retry_after(error: &PortError) -> Option<Duration> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(failure) = error.downcast_ref::<HttpFailure>() {
-            return failure.retry_after;
+impl HttpFailure {
+    /// The answer beneath a port's error, wherever in the chain of causes it stands.
+    #[must_use]
+    pub fn beneath(error: &PortError) -> Option<&Self> {
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            if let Some(failure) = error.downcast_ref() {
+                return Some(failure);
+            }
+            cause = error.source();
         }
-        cause = error.source();
+        None
     }
-    None
 }

@@ -33,7 +33,17 @@ pub(crate) struct FileWatch {
 impl FileWatch {
     /// Of a file that must have `size_bytes`.
     pub(crate) fn begin(path: &Path, size_bytes: u64) -> Result<Self, PortError> {
-        let facts = look(path)?;
+        // Opened, not only looked at: what cannot be read shall be known before anything is begun.
+        let facts = File::open(path)
+            .and_then(|file| file.metadata())
+            .map_err(|error| {
+                let kind = match error.kind() {
+                    io::ErrorKind::NotFound => ErrorKind::NotFound,
+                    io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+                    _ => ErrorKind::Corrupt,
+                };
+                PortError::new(kind, format!("cannot read {}", path.display())).because(error)
+            })?;
         if facts.len() != size_bytes {
             return Err(PortError::new(
                 ErrorKind::Corrupt,
@@ -53,7 +63,7 @@ impl FileWatch {
 
     /// `Err` if it is another one, or was written to.
     pub(crate) fn unchanged(&self) -> Result<(), PortError> {
-        let facts = look(&self.path)?;
+        let facts = fs::metadata(&self.path).map_err(|error| file_error(&self.path, error))?;
         if facts.len() == self.size_bytes && facts.modified().ok() == self.modified {
             return Ok(());
         }
@@ -67,17 +77,14 @@ impl FileWatch {
     }
 }
 
-fn look(path: &Path) -> Result<fs::Metadata, PortError> {
-    fs::metadata(path).map_err(|error| file_error(path, error))
-}
-
+/// The file could be read when the upload began, and cannot now. Its kind is never one that a store answers
+/// with when URLs expire.
 pub(crate) fn file_error(path: &Path, error: io::Error) -> PortError {
-    let kind = match error.kind() {
-        io::ErrorKind::NotFound => ErrorKind::NotFound,
-        io::ErrorKind::PermissionDenied => ErrorKind::Denied,
-        _ => ErrorKind::Corrupt,
-    };
-    PortError::new(kind, format!("cannot read {}", path.display())).because(error)
+    PortError::new(
+        ErrorKind::Precondition,
+        format!("cannot read {} any more", path.display()),
+    )
+    .because(error)
 }
 
 /// The bytes of the body, as they are read; tells the meter how far it is.

@@ -225,10 +225,8 @@ fn http_date(text: &str) -> Option<u64> {
     let mut words = text.split_once(", ")?.1.split([' ', ':']);
     let mut number = || words.next()?.parse::<u64>().ok();
     let day = number()?;
-    let month = MONTHS
-        .iter()
-        .position(|month| Some(*month) == words.next().as_deref())? as u64
-        + 1;
+    let name = words.next()?;
+    let month = MONTHS.iter().position(|month| *month == name)? as u64 + 1;
     let mut number = || words.next()?.parse::<u64>().ok();
     let (year, hour, minute, second) = (number()?, number()?, number()?, number()?);
     if !(1970..=9999).contains(&year) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {

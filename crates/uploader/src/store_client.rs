@@ -16,11 +16,15 @@ use metaferry_domain::{ErrorKind, PortError};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::HttpFailure;
 use crate::attempt::{Attempts, Jitter};
 use crate::http::{HttpClient, handed_out, host, no_answer, refused};
 
 /// The longest answer that is read: 10 000 URLs of 2 KiB, twice.
 const ANSWER_BYTES_MAX: usize = 40 << 20;
+
+/// The header by which our own store makes itself known.
+const OURS: &str = "x-metaferry-store";
 
 /// The store API over HTTP. No credentials: a migration's id is the capability.
 #[derive(Debug, Clone)]
@@ -119,28 +123,21 @@ impl StoreApiClient {
     /// What our own store tells beyond the API; `None` from any other store.
     ///
     /// # Errors
-    /// If our store does not answer.
+    /// If nobody answers, or our store fails.
     pub async fn status(&self, external_id: &str) -> Result<Option<StoreStatus>, PortError> {
-        #[derive(Deserialize)]
-        struct Marked {
-            store: String,
-            #[serde(flatten)]
-            status: StoreStatus,
-        }
         let url = self.url(&[external_id]);
         let call = self.http.inner.get(url).timeout(self.http.config.answer);
         let answer = call.send().await.map_err(|error| no_answer(&self.host, error))?;
-        if answer.status().is_server_error() {
-            return Err(refused("the store could not tell about the migration", &self.host, answer).await);
-        }
-        if !answer.status().is_success() {
+        // Whatever another store answers, to a call that its API may not have, is no failure.
+        if !answer.headers().contains_key(OURS) || answer.status().is_client_error() {
             return Ok(None);
         }
+        if !answer.status().is_success() {
+            return Err(refused("the store could not tell about the migration", &self.host, answer).await);
+        }
         let bytes = self.body(answer).await?;
-        let marked: Option<Marked> = serde_json::from_slice(&bytes).ok();
-        Ok(marked
-            .filter(|marked| marked.store == "metaferry")
-            .map(|marked| marked.status))
+        let status = serde_json::from_slice(&bytes).map_err(|_| self.unreadable("a state"))?;
+        Ok(Some(status))
     }
 
     fn url(&self, rest: &[&str]) -> Url {
@@ -209,27 +206,16 @@ impl StoreClient for StoreApiClient {
                 self.http.config.answer,
             )
             .await;
-        let bytes = answer.map_err(|error| match error.kind {
-            ErrorKind::NotFound => PortError::new(
-                ErrorKind::NotFound,
-                format!("there is no store API at {}", self.host),
-            )
-            .because(error),
-            // 400 has one meaning here.
-            ErrorKind::Precondition => PortError::new(
+        let bytes = answer.map_err(|error| match HttpFailure::beneath(&error).map(|answer| answer.status) {
+            Some(404) => {
+                PortError::new(ErrorKind::NotFound, format!("there is no store API at {}", self.host)).because(error)
+            }
+            Some(400) => PortError::new(
                 ErrorKind::Unsupported,
-                format!(
-                    "the store does not take Metabase {version}: upgrade it, or set MB_MIGRATION_DUMP_VERSION"
-                ),
+                format!("the store does not take Metabase {version}: upgrade it, or set MB_MIGRATION_DUMP_VERSION"),
             )
             .because(error),
-            ErrorKind::Conflict
-            | ErrorKind::Denied
-            | ErrorKind::Unavailable
-            | ErrorKind::Corrupt
-            | ErrorKind::Unsupported
-            | ErrorKind::Exhausted
-            | ErrorKind::Cancelled => error,
+            Some(_) | None => error,
         })?;
         let created: Created =
             serde_json::from_slice(&bytes).map_err(|_| self.unreadable("an id and an upload URL"))?;

@@ -66,8 +66,6 @@ pub(crate) async fn create(
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Status {
-    /// Tells our own clients that this answer is one of ours.
-    store: &'static str,
     id: Uuid,
     state: &'static str,
     local_mb_version: String,
@@ -101,7 +99,6 @@ pub(crate) async fn status(
     let id = migration_id(&id)?;
     let record = shared.blocking(move |shared| shared.record(id)).await?;
     let mut status = Status {
-        store: "metaferry",
         id,
         state: record.stage.name(),
         local_mb_version: record.local_mb_version,

@@ -1,5 +1,11 @@
 //! The engine against real stores on the loopback device, and against one that fails on command.
 
+mod stub;
 mod support;
 
+mod crash_and_resume;
+mod misbehaving;
 mod presigned_to_store;
+mod s3;
+mod s3_server;
+mod store_api;

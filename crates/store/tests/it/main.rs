@@ -1,0 +1,4 @@
+//! The store over real HTTP.
+
+mod store;
+mod support;
