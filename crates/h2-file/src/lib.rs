@@ -24,8 +24,8 @@ pub use catalogue::{Index, IndexKind, IndexOwner};
 pub use error::{Malformed, ReadError, Unsupported};
 pub use file_header::{Closure, Format};
 pub use reader::{
-    DataType, Database, Facts, FoundRow, IndexEntries, IndexEntry, MapTypes, OlderVersion, OpenOptions, OpenWork,
-    PassedOver, Row, RowKeys, RowType, Rows, Table,
+    DataType, Database, Facts, FoundRow, IndexEntries, IndexEntry, MapTypes, OlderVersion, OpenOptions,
+    OpenWork, PassedOver, Row, RowKeys, RowType, Rows, Table,
 };
 pub use sql_type::SqlType;
 pub use value::{Date, DecFloat, Decimal, Interval, Text, TimeOfDay, Unscaled, Value};

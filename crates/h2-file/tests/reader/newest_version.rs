@@ -1,6 +1,8 @@
 //! Which version is opened, and that a loss is never silent.
 
-use metaferry_h2_file::{Closure, OlderVersion, OpenOptions, ReadError, Unsupported};
+use metaferry_h2_file::{
+    Closure, DatabaseWriter, OlderVersion, OpenOptions, ReadError, Unsupported, WriteOptions,
+};
 
 use crate::support::{FIXTURES, bytes, open};
 
@@ -129,6 +131,53 @@ fn a_lost_older_chunk_is_an_error_and_not_an_older_database() {
         }
     }
     assert!(refused > 0);
+}
+
+/// A file of this crate's writer, of several chunks.
+fn bulk_written() -> Vec<u8> {
+    let source = open("churn");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bulk.mv.db");
+    let options = WriteOptions {
+        chunk_bytes: 8192,
+        ..WriteOptions::default()
+    };
+    let writer = DatabaseWriter::create(&path, source.definition().clone(), options).unwrap();
+    for (position, table) in source.tables().iter().enumerate() {
+        let mut target = writer.table(position).unwrap();
+        let mut rows = source.rows(table);
+        while let Some(row) = rows.next_row().unwrap() {
+            target.push(&row.values).unwrap();
+        }
+        target.finish().unwrap();
+    }
+    writer.finish().unwrap();
+    std::fs::read(&path).unwrap()
+}
+
+#[test]
+fn a_bulk_written_file_opens_whole_or_not_at_all() {
+    let whole = bulk_written();
+    let chunks = open_bytes(&whole).unwrap().facts().chunks;
+    assert!(chunks >= 4, "{chunks}");
+    for block in 0..whole.len() / BLOCK {
+        let cut = &whole[..block * BLOCK];
+        assert!(open_bytes(cut).is_err(), "cut to {block} blocks");
+        // Even whoever asks for older versions gets none: bulk-written chunks but the last hold no version.
+        assert!(open_older(cut).is_err(), "cut to {block} blocks");
+        let mut header_lost = whole.clone();
+        if header_lost[block * BLOCK..].starts_with(b"chunk:") {
+            header_lost[block * BLOCK..(block + 1) * BLOCK].fill(0);
+            assert!(
+                open_bytes(&header_lost).is_err(),
+                "without the chunk at block {block}"
+            );
+            assert!(
+                open_older(&header_lost).is_err(),
+                "without the chunk at block {block}"
+            );
+        }
+    }
 }
 
 #[test]
