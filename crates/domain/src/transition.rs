@@ -169,7 +169,21 @@ fn is_complete(fact: &Fact) -> Result<(), Why> {
             | Effect::UploadDump
             | Effect::VerifyObject,
         ) => Err(Why::Incomplete),
-        Fact::Plain(_)
+        Fact::Plain(
+            Effect::Preflight
+            | Effect::ReadOnlyOn
+            | Effect::AwaitReadOnly
+            | Effect::QuiesceScheduler
+            | Effect::AwaitRunningJobs
+            | Effect::RestoreScheduler
+            | Effect::RestoreReadOnly
+            | Effect::TellStore
+            | Effect::DeleteDump
+            | Effect::AbortUpload
+            | Effect::WriteState(_)
+            | Effect::WriteProgress
+            | Effect::ReleaseLease,
+        )
         | Fact::AcquireLease { .. }
         | Fact::CreateAtStore { .. }
         | Fact::InsertRow { .. }

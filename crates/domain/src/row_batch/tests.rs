@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::{Cell, Instant, RowBatch, TimeOfDay};
 
 #[test]
@@ -56,4 +58,75 @@ fn rows_without_columns_are_counted() {
     batch.end_row();
     batch.end_row();
     assert_eq!(batch.rows(), 2);
+}
+
+/// A cell that owns its text.
+#[derive(Debug, Clone)]
+enum Owned {
+    Null,
+    Boolean(bool),
+    Int(i64),
+    Double(f64),
+    Text(String),
+    Bytes(Vec<u8>),
+    TimestampTz(i64, u16, i32),
+    Uuid([u8; 16]),
+}
+
+impl Owned {
+    fn cell(&self) -> Cell<'_> {
+        match self {
+            Self::Null => Cell::Null,
+            Self::Boolean(value) => Cell::Boolean(*value),
+            Self::Int(value) => Cell::Int(*value),
+            Self::Double(value) => Cell::Double(*value),
+            Self::Text(value) => Cell::Text(value),
+            Self::Bytes(value) => Cell::Bytes(value),
+            Self::TimestampTz(micros, nanos, east) => Cell::TimestampTz(
+                Instant {
+                    micros: *micros,
+                    nanos: *nanos,
+                },
+                *east,
+            ),
+            Self::Uuid(value) => Cell::Uuid(*value),
+        }
+    }
+}
+
+fn owned() -> impl Strategy<Value = Owned> {
+    prop_oneof![
+        Just(Owned::Null),
+        any::<bool>().prop_map(Owned::Boolean),
+        any::<i64>().prop_map(Owned::Int),
+        (-1e300..1e300).prop_map(Owned::Double),
+        ".{0,20}".prop_map(Owned::Text),
+        proptest::collection::vec(any::<u8>(), 0..20).prop_map(Owned::Bytes),
+        (any::<i64>(), 0u16..1000, -50_400..50_400)
+            .prop_map(|(micros, nanos, east)| Owned::TimestampTz(micros, nanos, east)),
+        any::<[u8; 16]>().prop_map(Owned::Uuid),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_reused_batch_gives_back_every_row_as_it_was(
+        batches in proptest::collection::vec((1usize..5, proptest::collection::vec(owned(), 0..40)), 1..4),
+    ) {
+        let mut batch = RowBatch::new(1);
+        for (columns, cells) in batches {
+            batch.clear(columns);
+            for row in cells.chunks_exact(columns) {
+                for cell in row {
+                    batch.push(cell.cell());
+                }
+                batch.end_row();
+            }
+            prop_assert_eq!(batch.rows(), cells.len() / columns);
+            for (at, row) in cells.chunks_exact(columns).enumerate() {
+                let expected: Vec<_> = row.iter().map(Owned::cell).collect();
+                prop_assert_eq!(batch.row(at).collect::<Vec<_>>(), expected);
+            }
+        }
+    }
 }
