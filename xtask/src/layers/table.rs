@@ -13,6 +13,8 @@ const TABLE: &str = "
     transfer        | domain                             | hex serde_json sha2 xxhash-rust
     cluster         | domain                             |
     uploader        | domain                             | aws-sdk-s3 reqwest base64 bytes futures-util hex http md-5 serde_json sha2 url
+    # Rows made of a seed, for the demo and for tests; its tests lean on app-db and transfer.
+    sample          | domain                             |
     # Journal entries are kept as JSON text, which any JournalStore can hold.
     orchestrator    | domain                             | serde_json uuid
     metabase-client | domain metabase                    | reqwest serde_json url
@@ -20,7 +22,7 @@ const TABLE: &str = "
     api             | domain orchestrator                | axum serde_json time
     # Its SQL and its queue live in app-db, presigning for S3 in uploader; what signs its own URLs is here.
     store           | domain                             | axum base64 bytes futures-util hex hmac md-5 rand serde_json sha2 url uuid
-    server          | domain h2-file metabase app-db transfer cluster uploader orchestrator metabase-client notifier api store | clap rustls serde_json tempfile time toml tracing-subscriber url uuid
+    server          | domain h2-file metabase app-db transfer cluster uploader orchestrator metabase-client notifier api store sample | clap rustls serde_json tempfile time toml tracing-subscriber url uuid
     # A dev-dependency only: it stands in nobody's second column. sqlx is for temporary databases.
     test-kit        | domain                             | sqlx uuid
     # All that the tests across crates name are dev-dependencies.
