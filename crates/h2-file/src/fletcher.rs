@@ -1,4 +1,5 @@
 //! H2's Fletcher-32 variant over text maps.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 /// Words between two folds: as many as 32-bit sums can take without overflow.
 const WORDS_PER_FOLD: usize = 360;

@@ -1,4 +1,5 @@
 //! The store below the maps: the file and the chunks that one version of it consists of.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
 //! An opened database: its definition, its tables and the facts about its newest version.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::fs::File;
 use std::path::Path;
