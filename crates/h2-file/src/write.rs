@@ -8,6 +8,7 @@ mod chunk;
 mod column_value;
 mod database;
 mod decimal;
+mod definition_check;
 mod encode;
 mod finish;
 mod index_key;

@@ -180,16 +180,22 @@ fn create_table(table: &TableDefinition, plan: &TablePlan) -> String {
     let columns: Vec<String> = table
         .columns
         .iter()
-        .map(|column| format!("    {}", column_sql(table, plan, column)))
+        .zip(&plan.columns)
+        .map(|(column, planned)| column_sql(table, plan, column, planned.nullability))
         .collect();
     format!(
-        "CREATE CACHED TABLE {name}{}(\n{}\n)",
+        "CREATE CACHED TABLE {name}{}(\n    {}\n)",
         comment(table.comment.as_ref()),
-        columns.join(",\n")
+        columns.join(",\n    ")
     )
 }
 
-fn column_sql(table: &TableDefinition, plan: &TablePlan, column: &ColumnDefinition) -> String {
+fn column_sql(
+    table: &TableDefinition,
+    plan: &TablePlan,
+    column: &ColumnDefinition,
+    nullability: Nullability,
+) -> String {
     let mut sql = format!("{} {}", identifier(&column.name), type_name(&column.sql_type));
     if column.visibility == Visibility::Invisible {
         // H2 itself writes a space too many here.
@@ -213,11 +219,7 @@ fn column_sql(table: &TableDefinition, plan: &TablePlan, column: &ColumnDefiniti
         }
     }
     sql.push_str(&comment(column.comment.as_ref()));
-    let in_primary_key = table
-        .primary_key
-        .as_ref()
-        .is_some_and(|key| key.columns.contains(&column.name));
-    if column.nullability == Nullability::NotNull || in_primary_key {
+    if nullability == Nullability::NotNull {
         sql.push_str(" NOT NULL");
     }
     sql

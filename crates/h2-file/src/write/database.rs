@@ -18,6 +18,8 @@ use crate::definition::Definition;
 
 /// Sorting never gets less memory than this for a table, however many are open.
 const SORT_BYTES_MIN: usize = 256 * 1024;
+/// Nor more than this: records are found by 32-bit offsets.
+const SORT_BYTES_MAX: usize = 1 << 30;
 
 /// Writes a new database file. Share it between threads by reference; give each [`TableWriter`] to one.
 ///
@@ -93,7 +95,7 @@ impl Shared {
     /// What the indexes of one table may hold in memory.
     pub(crate) fn sort_allowance(&self) -> usize {
         let open = self.open_tables.load(Ordering::Relaxed).max(1);
-        (self.sort_memory_bytes / open).max(SORT_BYTES_MIN)
+        (self.sort_memory_bytes / open).clamp(SORT_BYTES_MIN, SORT_BYTES_MAX)
     }
 
     pub(crate) fn set_state(&self, position: usize, state: TableState) {

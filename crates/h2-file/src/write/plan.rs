@@ -1,13 +1,14 @@
 //! What the file will hold, decided before the first row: object ids, map ids, which key is the row key, and
 //! which indexes there are. The texts of the catalogue are rendered elsewhere.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
+use super::definition_check;
 use super::page::MapId;
-use crate::definition::{
-    Definition, IndexColumn, Nullability, TableDefinition, Uniqueness, ValueSource, Visibility,
-};
+use crate::definition::{ColumnDefinition, Definition, Nullability, TableDefinition, ValueSource};
 use crate::{SqlType, WriteError};
+
+mod index_planner;
 
 /// Ids of H2's own maps, as in a file that H2 itself creates.
 pub(crate) const META_MAP: MapId = 1;
@@ -106,12 +107,10 @@ pub(crate) struct KeyColumn {
     pub(crate) sort_type: u8,
 }
 
-/// The default order, in H2's bits: NULLS FIRST.
-const ASCENDING: u8 = 2;
-
 impl DatabasePlan {
     /// Plans `definition`. Ids: `first_id` and up.
     pub(crate) fn new(definition: &Definition, first_id: u32) -> Result<Self, WriteError> {
+        definition_check::check(definition)?;
         let mut ids = Ids {
             next_id: first_id,
             next_map: FIRST_FREE_MAP,
@@ -122,33 +121,11 @@ impl DatabasePlan {
                 names.taken.insert((table.schema.clone(), index.name.clone()));
             }
         }
-        let mut seen = HashSet::new();
-        for (schema, name) in definition
-            .tables
-            .iter()
-            .map(|table| (&table.schema, &table.name))
-            .chain(definition.views.iter().map(|view| (&view.schema, &view.name)))
-        {
-            if !seen.insert((schema, name)) {
-                return Err(problem(
-                    format!("{schema}.{name}"),
-                    "this name occurs twice in its schema",
-                ));
-            }
-            let known = ["PUBLIC", "INFORMATION_SCHEMA"].contains(&schema.as_str());
-            if !known && !definition.schemas.contains(schema) {
-                return Err(problem(
-                    format!("{schema}.{name}"),
-                    "its schema is not among the schemas",
-                ));
-            }
-        }
         let tables: Vec<TablePlan> = definition
             .tables
             .iter()
             .map(|table| plan_table(table, &mut ids, &mut names))
             .collect::<Result<_, _>>()?;
-        check_parents(definition)?;
         Ok(Self {
             tables,
             highest_map: ids.next_map - 1,
@@ -182,6 +159,8 @@ struct Names {
 
 impl Names {
     fn unique(&mut self, schema: &str, wanted: &str, id: u32) -> String {
+        // H2 takes 256 characters.
+        let wanted: String = wanted.chars().take(100).collect();
         let mut name = format!("{wanted}_{id:X}");
         while !self.taken.insert((schema.to_owned(), name.clone())) {
             name.push('_');
@@ -199,35 +178,10 @@ pub(crate) fn problem(object: impl Into<String>, problem: impl Into<String>) -> 
 
 fn plan_table(table: &TableDefinition, ids: &mut Ids, names: &mut Names) -> Result<TablePlan, WriteError> {
     let label = format!("{}.{}", table.schema, table.name);
-    let mut column_names = HashSet::new();
-    for column in &table.columns {
-        if !column_names.insert(&column.name) {
-            return Err(problem(&label, format!("column {} occurs twice", column.name)));
-        }
-    }
-    if table
-        .columns
-        .iter()
-        .all(|column| column.visibility == Visibility::Invisible)
-        && !table.columns.is_empty()
-    {
-        return Err(problem(&label, "no column is visible, which H2 does not allow"));
-    }
     let id = ids.id();
     let map = ids.map();
     let identity = plan_identity(table, &label, ids)?;
-    let mut planner = IndexPlanner {
-        table,
-        label: &label,
-        ids,
-        names,
-        indexes: Vec::new(),
-    };
-    planner.primary_key()?;
-    planner.declared()?;
-    planner.uniques()?;
-    planner.foreign_keys()?;
-    let indexes = planner.indexes;
+    let indexes = index_planner::plan(table, &label, ids, names)?;
     let key_column = match indexes.first() {
         Some(IndexPlan {
             kind: IndexKind::PrimaryKey,
@@ -241,24 +195,10 @@ fn plan_table(table: &TableDefinition, ids: &mut Ids, names: &mut Names) -> Resu
         },
         _ => None,
     };
-    let in_primary_key = |name: &String| {
-        table
-            .primary_key
-            .as_ref()
-            .is_some_and(|key| key.columns.contains(name))
-    };
     let columns = table
         .columns
         .iter()
-        .map(|column| ColumnPlan {
-            name: column.name.clone(),
-            sql_type: column.sql_type.clone(),
-            nullability: if in_primary_key(&column.name) {
-                Nullability::NotNull
-            } else {
-                column.nullability
-            },
-        })
+        .map(|column| plan_column(table, column))
         .collect();
     Ok(TablePlan {
         id,
@@ -269,6 +209,25 @@ fn plan_table(table: &TableDefinition, ids: &mut Ids, names: &mut Names) -> Resu
         key_column,
         identity,
     })
+}
+
+/// Columns of the primary key and identities are NOT NULL, said or not.
+fn plan_column(table: &TableDefinition, column: &ColumnDefinition) -> ColumnPlan {
+    let in_key = table
+        .primary_key
+        .as_ref()
+        .is_some_and(|key| key.columns.contains(&column.name));
+    let identity = matches!(column.value_source, ValueSource::Identity(_));
+    let nullability = if in_key || identity {
+        Nullability::NotNull
+    } else {
+        column.nullability
+    };
+    ColumnPlan {
+        name: column.name.clone(),
+        sql_type: column.sql_type.clone(),
+        nullability,
+    }
 }
 
 fn is_row_key_type(sql_type: &SqlType) -> bool {
@@ -325,185 +284,4 @@ fn sequence_name(table: &TableDefinition, column: &str) -> String {
         low >> 48,
         low & 0xFFFF_FFFF_FFFF
     )
-}
-
-struct IndexPlanner<'a> {
-    table: &'a TableDefinition,
-    label: &'a str,
-    ids: &'a mut Ids,
-    names: &'a mut Names,
-    indexes: Vec<IndexPlan>,
-}
-
-impl IndexPlanner<'_> {
-    fn primary_key(&mut self) -> Result<(), WriteError> {
-        if let Some(key) = &self.table.primary_key {
-            let columns = self.key_columns(&key.columns, 0)?;
-            self.add(
-                "PRIMARY_KEY",
-                IndexKind::PrimaryKey,
-                columns,
-                Some(Owner::PrimaryKey),
-            );
-        }
-        Ok(())
-    }
-
-    fn declared(&mut self) -> Result<(), WriteError> {
-        for index in &self.table.indexes {
-            let columns = index
-                .columns
-                .iter()
-                .map(|one| self.key_column(one))
-                .collect::<Result<Vec<_>, _>>()?;
-            self.check_key(&columns)?;
-            let kind = match index.uniqueness {
-                Uniqueness::Unique => IndexKind::Unique,
-                Uniqueness::NonUnique => IndexKind::Plain,
-            };
-            let (id, map) = (self.ids.id(), self.ids.map());
-            self.indexes.push(IndexPlan {
-                id,
-                map,
-                name: index.name.clone(),
-                kind,
-                columns,
-                owner: None,
-            });
-        }
-        Ok(())
-    }
-
-    fn uniques(&mut self) -> Result<(), WriteError> {
-        for (position, unique) in self.table.uniques.iter().enumerate() {
-            let columns = self.key_columns(&unique.columns, ASCENDING)?;
-            let serves = |index: &IndexPlan| index.kind != IndexKind::Plain && same_columns(index, &columns);
-            if !self.indexes.iter().any(serves) {
-                let name = format!("{}_INDEX", unique.name);
-                self.add(&name, IndexKind::Unique, columns, Some(Owner::Unique(position)));
-            }
-        }
-        Ok(())
-    }
-
-    fn foreign_keys(&mut self) -> Result<(), WriteError> {
-        for (position, key) in self.table.foreign_keys.iter().enumerate() {
-            let columns = self.key_columns(&key.columns, ASCENDING)?;
-            if !self.indexes.iter().any(|index| same_columns(index, &columns)) {
-                let name = format!("{}_INDEX", key.name);
-                self.add(
-                    &name,
-                    IndexKind::Plain,
-                    columns,
-                    Some(Owner::ForeignKey(position)),
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, wanted: &str, kind: IndexKind, columns: Vec<KeyColumn>, owner: Option<Owner>) {
-        let (id, map) = (self.ids.id(), self.ids.map());
-        let name = self.names.unique(&self.table.schema, wanted, id);
-        self.indexes.push(IndexPlan {
-            id,
-            map,
-            name,
-            kind,
-            columns,
-            owner,
-        });
-    }
-
-    fn key_columns(&self, names: &[String], sort_type: u8) -> Result<Vec<KeyColumn>, WriteError> {
-        let columns = names
-            .iter()
-            .map(|name| {
-                self.key_column(&IndexColumn {
-                    name: name.clone(),
-                    sort_type,
-                })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        self.check_key(&columns)?;
-        Ok(columns)
-    }
-
-    fn key_column(&self, one: &IndexColumn) -> Result<KeyColumn, WriteError> {
-        let column = self
-            .table
-            .columns
-            .iter()
-            .position(|column| column.name == one.name);
-        let column = column.ok_or_else(|| {
-            problem(
-                self.label,
-                format!("a key names column {}, which it does not have", one.name),
-            )
-        })?;
-        Ok(KeyColumn {
-            column,
-            sort_type: one.sort_type,
-        })
-    }
-
-    fn check_key(&self, columns: &[KeyColumn]) -> Result<(), WriteError> {
-        if columns.is_empty() {
-            return Err(problem(self.label, "a key has no columns"));
-        }
-        let distinct: BTreeSet<usize> = columns.iter().map(|one| one.column).collect();
-        if distinct.len() != columns.len() {
-            return Err(problem(self.label, "a key names a column twice"));
-        }
-        for one in columns {
-            let column = &self.table.columns[one.column];
-            if matches!(column.sql_type, SqlType::Clob | SqlType::Blob) {
-                let message = format!(
-                    "column {} is a large object, which H2 has no keys of",
-                    column.name
-                );
-                return Err(problem(self.label, message));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether an index covers exactly these columns, in any order: then a constraint uses it instead of its own.
-fn same_columns(index: &IndexPlan, columns: &[KeyColumn]) -> bool {
-    index.columns.len() == columns.len()
-        && columns
-            .iter()
-            .all(|one| index.columns.iter().any(|other| other.column == one.column))
-}
-
-/// A foreign key that leads nowhere would make H2 refuse the whole file.
-fn check_parents(definition: &Definition) -> Result<(), WriteError> {
-    for table in &definition.tables {
-        for key in &table.foreign_keys {
-            let label = format!("{}.{}", table.schema, table.name);
-            let parent = definition
-                .tables
-                .iter()
-                .find(|parent| parent.schema == key.parent_schema && parent.name == key.parent_table)
-                .ok_or_else(|| problem(&label, format!("foreign key {} leads to no table here", key.name)))?;
-            let same = |columns: &[String]| {
-                let columns: BTreeSet<&String> = columns.iter().collect();
-                columns == key.parent_columns.iter().collect()
-            };
-            // A unique index that is no constraint is not enough for H2.
-            let keys = parent.primary_key.iter().map(|key| &key.columns);
-            let unique = keys
-                .chain(parent.uniques.iter().map(|key| &key.columns))
-                .any(|columns| same(columns));
-            if !unique || key.columns.len() != key.parent_columns.len() {
-                let message = format!(
-                    "foreign key {} leads to columns that are no primary key or unique constraint",
-                    key.name
-                );
-                return Err(problem(&label, message));
-            }
-        }
-    }
-    Ok(())
 }

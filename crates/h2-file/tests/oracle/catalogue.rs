@@ -90,7 +90,7 @@ fn definition() -> Definition {
     back.primary_key = Some(primary_key("PK_BACK", &["N"]));
     Definition {
         schemas: vec!["my schema".to_owned()],
-        tables: vec![parent(), child(), odd_names(), counted, back, keyed("EMPTY", vec![column("V", SqlType::Clob)])],
+        tables: vec![parent(), child(), odd_names(), counted, back, keyed("EMPTY", vec![column("V", SqlType::Clob)]), table("BARE"),],
         views: vec![ViewDefinition {
             schema: "PUBLIC".to_owned(),
             name: "V_CHILD".to_owned(),
@@ -142,7 +142,15 @@ fn rows() -> Vec<Rows> {
     let backward = [-11, -6, -1]
         .map(|n| vec![Value::SmallInt(n), Value::Null])
         .to_vec();
-    vec![parents, children, odd, counted, backward]
+    vec![
+        parents,
+        children,
+        odd,
+        counted,
+        backward,
+        Rows::new(),
+        vec![Vec::new(); 3],
+    ]
 }
 
 fn name(id: i32) -> Value<'static> {
@@ -210,6 +218,7 @@ fn in_force(h2: &mut Oracle) {
     assert_eq!(h2.run("VALUES NEXT VALUE FOR FREE"), ["14"]);
     h2.run("INSERT INTO EMPTY(V) VALUES('v')");
     assert_eq!(h2.run("SELECT ID, V FROM EMPTY"), ["1\ttext:v"]);
+    assert_eq!(h2.run("SELECT COUNT(*) FROM BARE"), ["3"]);
     // Constraints hold.
     h2.refuse("INSERT INTO PARENT(NAME) VALUES('name 007')", "23505");
     h2.refuse("INSERT INTO PARENT(ID, NAME) VALUES(7, 'seven')", "23505");
