@@ -152,7 +152,7 @@ What failed to be undone is *stuck*: it stays owed, keeps nothing else from bein
 
 For the default plan, over every reachable state. A cell names the states that the event leads to; `·` means that it is
 illegal in every such state, and `(·)` that it is illegal in some: an effect can only begin when it is due and can only
-end when it runs. Nothing changes on an illegal event.
+end when it runs (it may fail while it is only due: what must be announced could not be read). Nothing changes on an illegal event.
 
 ";
 

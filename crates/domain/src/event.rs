@@ -31,7 +31,8 @@ pub enum Event {
     EffectStarted(Intent),
     /// An effect was performed.
     EffectDone(Fact),
-    /// An effect failed, after every retry that its policy allows. It may have been performed all the same.
+    /// An effect failed, after every retry that its policy allows. If it was announced, it may have been performed
+    /// all the same; if it was only due, what must be announced could not be found out, and nothing was done.
     EffectFailed {
         /// Which.
         effect: Effect,

@@ -227,7 +227,8 @@ fn note(run: &mut Run, fact: &Fact) -> Result<(), Why> {
 }
 
 fn failed(mut state: MigrationState, effect: Effect, failure: Failure) -> Result<MigrationState, Why> {
-    if !state.run_mut().running.remove(&effect) {
+    // It may fail before it was announced: what must be remembered could not be read. Then nothing was done.
+    if !state.due().contains(&effect) && !state.run_mut().running.remove(&effect) {
         return Err(Why::NotRunning);
     }
     Ok(match state {

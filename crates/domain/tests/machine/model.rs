@@ -196,6 +196,14 @@ impl Check {
     fn faults(&self, node: &Node) -> Result<Vec<Node>, Wrong> {
         let mut ways = Vec::new();
         let Node { state, world, .. } = node;
+        for effect in state.due() {
+            // What must be announced could not be read.
+            let failed = self.must(state, &samples::failed(effect, ErrorKind::Unavailable))?;
+            ways.push(Node {
+                state: failed,
+                ..node.clone()
+            });
+        }
         // Stopped by a cancel, or beyond its retries.
         let kinds: &[ErrorKind] = match state {
             MigrationState::Cancelled { .. } => &[ErrorKind::Unavailable, ErrorKind::Cancelled],

@@ -337,3 +337,17 @@ fn progress_rises_with_the_work_and_asks_to_be_written_when_the_number_changes()
     assert_eq!(half.state.progress_written(Phase::Done), 100);
     assert_eq!(half.state.progress_written(Phase::Error), 75);
 }
+
+#[test]
+fn an_effect_that_could_not_be_announced_fails_without_owing_anything() {
+    let state = done(
+        &running(MigrationPlan::default(), Effect::StoreUndoScript),
+        Effect::StoreUndoScript,
+    );
+    assert_eq!(state.due(), [Effect::ReadOnlyOn]);
+    let state = failed(&state, Effect::ReadOnlyOn);
+    assert_eq!(
+        (state.name(), state.due()),
+        ("RollingBack", vec![Effect::WriteState(Phase::Error)])
+    );
+}
