@@ -202,6 +202,7 @@ impl Dumper for FileDumper {
         snapshot.close().await?;
         let begun = Begun {
             request: request.clone(),
+            working,
             target,
             report: report.clone(),
         };
