@@ -37,7 +37,11 @@ pub fn file_of(path: &str) -> PathBuf {
     let path = path.strip_prefix("file:").unwrap_or(path);
     // Options of a JDBC URL follow a semicolon; none of them changes which file it is.
     let path = path.split(';').next().unwrap_or(path);
-    if path.ends_with(".mv.db") { PathBuf::from(path) } else { PathBuf::from(format!("{path}.mv.db")) }
+    if path.ends_with(".mv.db") {
+        PathBuf::from(path)
+    } else {
+        PathBuf::from(format!("{path}.mv.db"))
+    }
 }
 
 /// Runs what works on the disk for long beside the runtime's threads.
@@ -46,8 +50,10 @@ async fn off_thread<T: Send + 'static>(
 ) -> Result<T, PortError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) => {
-            Err(PortError::new(ErrorKind::Unavailable, "the thread at work on an H2 file ended early").because(error))
-        }
+        Err(error) => Err(PortError::new(
+            ErrorKind::Unavailable,
+            "the thread at work on an H2 file ended early",
+        )
+        .because(error)),
     }
 }

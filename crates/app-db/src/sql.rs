@@ -46,10 +46,18 @@ pub(crate) fn query_to_h2(query: &SqlText, relations: &Relations) -> Result<H2Qu
         Dialect::Postgres => {
             let parsed = parse::postgres_query(&query.text)?;
             let printed = query::print(&parsed, relations)?;
-            Ok(H2Query { text: printed.text, kinds: printed.columns.into_iter().map(|(_, kind)| kind).collect() })
+            Ok(H2Query {
+                text: printed.text,
+                kinds: printed.columns.into_iter().map(|(_, kind)| kind).collect(),
+            })
         }
-        Dialect::H2 => Ok(H2Query { text: query.text.clone(), kinds: Vec::new() }),
-        Dialect::MySql => Err(Untranslatable::new("MySQL's dialect, which is not translated yet")),
+        Dialect::H2 => Ok(H2Query {
+            text: query.text.clone(),
+            kinds: Vec::new(),
+        }),
+        Dialect::MySql => Err(Untranslatable::new(
+            "MySQL's dialect, which is not translated yet",
+        )),
     }
 }
 
@@ -61,7 +69,9 @@ pub(crate) fn expression_to_h2(expression: &SqlText, table: &Table) -> Result<St
             Ok(expression::print_over_table(&parsed, table)?.text)
         }
         Dialect::H2 => Ok(expression.text.clone()),
-        Dialect::MySql => Err(Untranslatable::new("MySQL's dialect, which is not translated yet")),
+        Dialect::MySql => Err(Untranslatable::new(
+            "MySQL's dialect, which is not translated yet",
+        )),
     }
 }
 
@@ -73,7 +83,9 @@ pub(crate) fn default_to_h2(default: &SqlText, data_type: &DataType) -> Result<S
             expression::print_default(&parsed, data_type)
         }
         Dialect::H2 => Ok(default.text.clone()),
-        Dialect::MySql => Err(Untranslatable::new("MySQL's dialect, which is not translated yet")),
+        Dialect::MySql => Err(Untranslatable::new(
+            "MySQL's dialect, which is not translated yet",
+        )),
     }
 }
 
@@ -86,7 +98,9 @@ pub(crate) fn program(expression: &SqlText, table: &Table) -> Result<Program, Un
             let parsed = parse::postgres_expression(&expression.text)?;
             evaluate::compile(&parsed, table, expression.dialect)
         }
-        Dialect::MySql => Err(Untranslatable::new("MySQL's dialect, which is not translated yet")),
+        Dialect::MySql => Err(Untranslatable::new(
+            "MySQL's dialect, which is not translated yet",
+        )),
     }
 }
 

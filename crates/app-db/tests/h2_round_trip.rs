@@ -26,8 +26,10 @@ fn table(name: &str, columns: Vec<Column>, key: &[&str]) -> Table {
         schema: Name::new("public"),
         name: Name::new(name),
         columns,
-        primary_key: (!key.is_empty())
-            .then(|| Key { name: Name::new(format!("pk_{name}")), columns: columns_of_key }),
+        primary_key: (!key.is_empty()).then(|| Key {
+            name: Name::new(format!("pk_{name}")),
+            columns: columns_of_key,
+        }),
         uniques: Vec::new(),
         foreign_keys: Vec::new(),
         checks: Vec::new(),
@@ -40,7 +42,10 @@ fn table(name: &str, columns: Vec<Column>, key: &[&str]) -> Table {
 
 /// One column of every type, and its key.
 fn all_types() -> Table {
-    let bounds = DecimalBounds { precision: 30, scale: 4 };
+    let bounds = DecimalBounds {
+        precision: 30,
+        scale: 4,
+    };
     let columns = vec![
         column("id", DataType::BigInt),
         column("flag", DataType::Boolean),
@@ -101,8 +106,17 @@ impl Owned {
             Self::Date(days) => Cell::Date(*days),
             Self::Time(nanos) => Cell::Time(TimeOfDay { nanos: *nanos }),
             Self::TimeTz(nanos, east) => Cell::TimeTz(TimeOfDay { nanos: *nanos }, *east),
-            Self::Timestamp(micros) => Cell::Timestamp(Instant { micros: *micros, nanos: 0 }),
-            Self::TimestampTz(micros, east) => Cell::TimestampTz(Instant { micros: *micros, nanos: 0 }, *east),
+            Self::Timestamp(micros) => Cell::Timestamp(Instant {
+                micros: *micros,
+                nanos: 0,
+            }),
+            Self::TimestampTz(micros, east) => Cell::TimestampTz(
+                Instant {
+                    micros: *micros,
+                    nanos: 0,
+                },
+                *east,
+            ),
             Self::Uuid(bytes) => Cell::Uuid(*bytes),
         }
     }
@@ -136,8 +150,11 @@ fn or_null(value: impl Strategy<Value = Owned> + 'static) -> BoxedStrategy<Owned
 }
 
 fn text_up_to(units: usize) -> impl Strategy<Value = String> {
-    proptest::collection::vec(prop_oneof![any::<char>(), proptest::char::range(' ', '~')], 0..units / 2)
-        .prop_map(|letters| letters.into_iter().filter(|letter| *letter != '\0').collect())
+    proptest::collection::vec(
+        prop_oneof![any::<char>(), proptest::char::range(' ', '~')],
+        0..units / 2,
+    )
+    .prop_map(|letters| letters.into_iter().filter(|letter| *letter != '\0').collect())
 }
 
 /// A value of each column but the key.
@@ -160,7 +177,9 @@ fn values() -> Vec<BoxedStrategy<Owned>> {
         or_null(proptest::collection::vec(any::<u8>(), 0..30_000).prop_map(Owned::Bytes)),
         or_null((-719_162_i64..2_932_897).prop_map(Owned::Date)),
         or_null((0..DAY_NANOS / 1000).prop_map(|micros| Owned::Time(micros * 1000))),
-        or_null((0..DAY_NANOS / 1000, offset()).prop_map(|(micros, east)| Owned::TimeTz(micros * 1000, east))),
+        or_null(
+            (0..DAY_NANOS / 1000, offset()).prop_map(|(micros, east)| Owned::TimeTz(micros * 1000, east)),
+        ),
         or_null(MICROS.prop_map(Owned::Timestamp)),
         or_null((MICROS, offset()).prop_map(|(micros, east)| Owned::TimestampTz(micros, east))),
         or_null(any::<[u8; 16]>().prop_map(Owned::Uuid)),
@@ -187,7 +206,11 @@ async fn write(target: &mut Box<H2Target>, table: &str, rows: &[Vec<Owned>]) {
 
 async fn read(snapshot: &dyn Snapshot, table: &str, order: RowOrder, bytes_max: usize) -> Vec<Vec<Owned>> {
     let width = snapshot.catalogue().table(table).unwrap().columns.len();
-    let read = TableRead { table: table.to_owned(), columns: (0..width).collect(), order };
+    let read = TableRead {
+        table: table.to_owned(),
+        columns: (0..width).collect(),
+        order,
+    };
     let mut reader = snapshot.read(&read).await.unwrap();
     let mut batch = RowBatch::default();
     let mut rows = Vec::new();
@@ -204,7 +227,10 @@ async fn round_trip(table: Table, rows: &[Vec<Owned>], order: RowOrder, bytes_ma
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("copy.mv.db");
     let key = table.name.key();
-    let catalogue = Catalogue { tables: vec![table], views: Vec::new() };
+    let catalogue = Catalogue {
+        tables: vec![table],
+        views: Vec::new(),
+    };
     let mut target = Box::new(H2Target::new(&path));
     target.prepare(&catalogue).await.unwrap();
     write(&mut target, &key, rows).await;
@@ -216,7 +242,11 @@ async fn round_trip(table: Table, rows: &[Vec<Owned>], order: RowOrder, bytes_ma
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 proptest! {
@@ -264,12 +294,29 @@ fn integer_keys_in_any_order_come_back_sorted() {
 
 #[test]
 fn not_a_number_and_infinities_come_back_and_negative_zero_loses_its_sign() {
-    let columns = vec![column("a", DataType::Double), column("b", DataType::Real), column("c", DataType::Decimal(None))];
-    let rows = vec![
-        vec![Owned::Double(f64::NAN), Owned::Real(f32::INFINITY), Owned::Decimal("NaN".to_owned())],
-        vec![Owned::Double(-0.0), Owned::Real(-0.0), Owned::Decimal("0.00".to_owned())],
+    let columns = vec![
+        column("a", DataType::Double),
+        column("b", DataType::Real),
+        column("c", DataType::Decimal(None)),
     ];
-    let back = block_on(round_trip(table("t", columns, &[]), &rows, RowOrder::Any, 1 << 20));
+    let rows = vec![
+        vec![
+            Owned::Double(f64::NAN),
+            Owned::Real(f32::INFINITY),
+            Owned::Decimal("NaN".to_owned()),
+        ],
+        vec![
+            Owned::Double(-0.0),
+            Owned::Real(-0.0),
+            Owned::Decimal("0.00".to_owned()),
+        ],
+    ];
+    let back = block_on(round_trip(
+        table("t", columns, &[]),
+        &rows,
+        RowOrder::Any,
+        1 << 20,
+    ));
     assert!(matches!(back[0][0], Owned::Double(number) if number.is_nan()));
     assert_eq!(back[0][1..], rows[0][1..]);
     assert!(matches!(back[1][0], Owned::Double(number) if number == 0.0 && number.is_sign_positive()));
@@ -280,7 +327,12 @@ fn not_a_number_and_infinities_come_back_and_negative_zero_loses_its_sign() {
 #[test]
 fn a_table_without_columns_keeps_its_rows() {
     let rows = vec![Vec::new(); 3];
-    let back = block_on(round_trip(table("nothing", Vec::new(), &[]), &rows, RowOrder::Any, 1 << 20));
+    let back = block_on(round_trip(
+        table("nothing", Vec::new(), &[]),
+        &rows,
+        RowOrder::Any,
+        1 << 20,
+    ));
     assert_eq!(back, rows);
 }
 
@@ -288,13 +340,22 @@ fn a_table_without_columns_keeps_its_rows() {
 fn a_generated_column_is_computed_where_no_cells_come_for_it() {
     let expression = "CASE WHEN (broken = true) THEN NULL::integer ELSE COALESCE(parent, 0) END";
     let mut helper = column("helper", DataType::Integer);
-    helper.value_source =
-        ValueSource::Generated(SqlText { dialect: Dialect::Postgres, text: expression.to_owned() });
-    let columns = vec![helper, column("broken", DataType::Boolean), column("parent", DataType::Integer)];
+    helper.value_source = ValueSource::Generated(SqlText {
+        dialect: Dialect::Postgres,
+        text: expression.to_owned(),
+    });
+    let columns = vec![
+        helper,
+        column("broken", DataType::Boolean),
+        column("parent", DataType::Integer),
+    ];
     let back = block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("copy.mv.db");
-        let catalogue = Catalogue { tables: vec![table("field", columns, &[])], views: Vec::new() };
+        let catalogue = Catalogue {
+            tables: vec![table("field", columns, &[])],
+            views: Vec::new(),
+        };
         let mut target = Box::new(H2Target::new(&path));
         assert_eq!(target.prepare(&catalogue).await.unwrap(), Vec::<String>::new());
         let mut writer = target.table("field", &[2, 1]).await.unwrap();
@@ -321,12 +382,23 @@ fn a_generated_column_is_computed_where_no_cells_come_for_it() {
 fn what_does_not_fit_is_refused_by_table_column_and_key() {
     block_on(async {
         for (data_type, value, problem) in [
-            (DataType::Varchar(Some(3)), Owned::Text("four".to_owned()), "4 UTF-16 units"),
+            (
+                DataType::Varchar(Some(3)),
+                Owned::Text("four".to_owned()),
+                "4 UTF-16 units",
+            ),
             (DataType::SmallInt, Owned::Int(40_000), "40000 is no SMALLINT"),
             (DataType::Binary(4), Owned::Bytes(vec![1]), "BINARY(4)"),
-            (DataType::Integer, Owned::Text("secret".to_owned()), "text in a INTEGER column"),
             (
-                DataType::Decimal(Some(DecimalBounds { precision: 4, scale: 1 })),
+                DataType::Integer,
+                Owned::Text("secret".to_owned()),
+                "text in a INTEGER column",
+            ),
+            (
+                DataType::Decimal(Some(DecimalBounds {
+                    precision: 4,
+                    scale: 1,
+                })),
                 Owned::Decimal("1.25".to_owned()),
                 "more than 1 digits",
             ),
@@ -334,8 +406,15 @@ fn what_does_not_fit_is_refused_by_table_column_and_key() {
         ] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("copy.mv.db");
-            let ship = table("ship", vec![column("name", DataType::Text), column("load", data_type)], &["name"]);
-            let catalogue = Catalogue { tables: vec![ship], views: Vec::new() };
+            let ship = table(
+                "ship",
+                vec![column("name", DataType::Text), column("load", data_type)],
+                &["name"],
+            );
+            let catalogue = Catalogue {
+                tables: vec![ship],
+                views: Vec::new(),
+            };
             let mut target = Box::new(H2Target::new(&path));
             target.prepare(&catalogue).await.unwrap();
             let mut writer = target.table("ship", &[0, 1]).await.unwrap();
@@ -345,11 +424,18 @@ fn what_does_not_fit_is_refused_by_table_column_and_key() {
             batch.end_row();
             let error = writer.write(&batch).await.unwrap_err();
             assert_eq!(error.kind, ErrorKind::Unsupported);
-            assert!(error.what.starts_with("table ship, column load, key \"Vasa\": "), "{error}");
+            assert!(
+                error.what.starts_with("table ship, column load, key \"Vasa\": "),
+                "{error}"
+            );
             assert!(error.what.contains(problem), "{error}");
             assert!(!error.what.contains("secret"), "{error}");
             drop((writer, target));
-            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something was left behind");
+            assert_eq!(
+                std::fs::read_dir(folder.path()).unwrap().count(),
+                0,
+                "something was left behind"
+            );
         }
     });
 }
@@ -360,10 +446,17 @@ fn an_existing_file_is_refused_and_stays_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("copy.mv.db");
         std::fs::write(&path, b"precious").unwrap();
-        let error = H2Target::new(&path).prepare(&Catalogue::default()).await.unwrap_err();
+        let error = H2Target::new(&path)
+            .prepare(&Catalogue::default())
+            .await
+            .unwrap_err();
         assert_eq!(error.kind, ErrorKind::Conflict);
         assert_eq!(std::fs::read(&path).unwrap(), b"precious");
-        let missing = H2Source::new(folder.path().join("none.mv.db")).snapshot().await.err().unwrap();
+        let missing = H2Source::new(folder.path().join("none.mv.db"))
+            .snapshot()
+            .await
+            .err()
+            .unwrap();
         assert_eq!(missing.kind, ErrorKind::NotFound);
     });
 }

@@ -21,7 +21,11 @@ pub(super) fn date_of(days: i64) -> Option<Date> {
     // Months from March, so that the leap day is the last of its year.
     let month_from_march = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = year_of_era + era.checked_mul(400)? + i64::from(month <= 2);
     Some(Date {
         year: i32::try_from(year).ok()?,
@@ -45,7 +49,12 @@ pub(super) fn days_of(date: Date) -> i64 {
 pub(super) fn moment_of(instant: Instant) -> Option<(Date, TimeOfDay)> {
     let date = date_of(instant.micros.div_euclid(MICROS_PER_DAY))?;
     let micros = u64::try_from(instant.micros.rem_euclid(MICROS_PER_DAY)).ok()?;
-    Some((date, TimeOfDay { nanos: micros * NANOS_PER_MICRO + u64::from(instant.nanos) }))
+    Some((
+        date,
+        TimeOfDay {
+            nanos: micros * NANOS_PER_MICRO + u64::from(instant.nanos),
+        },
+    ))
 }
 
 /// The moment of a day and a time of day as if they were UTC; `None` where 64 bits of microseconds end, about
@@ -53,12 +62,18 @@ pub(super) fn moment_of(instant: Instant) -> Option<(Date, TimeOfDay)> {
 pub(super) fn instant_of(date: Date, time: TimeOfDay) -> Option<Instant> {
     let micros = i64::try_from(time.nanos / NANOS_PER_MICRO).ok()?;
     let nanos = u16::try_from(time.nanos % NANOS_PER_MICRO).ok()?;
-    Some(Instant { micros: days_of(date).checked_mul(MICROS_PER_DAY)?.checked_add(micros)?, nanos })
+    Some(Instant {
+        micros: days_of(date).checked_mul(MICROS_PER_DAY)?.checked_add(micros)?,
+        nanos,
+    })
 }
 
 /// A moment so many seconds later.
 pub(super) fn later(instant: Instant, seconds: i64) -> Option<Instant> {
-    Some(Instant { micros: instant.micros.checked_add(seconds.checked_mul(1_000_000)?)?, ..instant })
+    Some(Instant {
+        micros: instant.micros.checked_add(seconds.checked_mul(1_000_000)?)?,
+        ..instant
+    })
 }
 
 #[cfg(test)]

@@ -22,7 +22,10 @@ pub(super) fn of(definition: &h2::Definition) -> (Catalogue, Vec<usize>) {
 }
 
 fn sql(text: &str) -> SqlText {
-    SqlText { dialect: Dialect::H2, text: text.to_owned() }
+    SqlText {
+        dialect: Dialect::H2,
+        text: text.to_owned(),
+    }
 }
 
 fn names(names: &[String]) -> Vec<Name> {
@@ -34,14 +37,17 @@ fn table(table: &h2::TableDefinition) -> Table {
         schema: Name::new(&table.schema),
         name: Name::new(&table.name),
         columns: table.columns.iter().map(column).collect(),
-        primary_key: table
-            .primary_key
-            .as_ref()
-            .map(|key| Key { name: Name::new(&key.name), columns: names(&key.columns) }),
+        primary_key: table.primary_key.as_ref().map(|key| Key {
+            name: Name::new(&key.name),
+            columns: names(&key.columns),
+        }),
         uniques: table
             .uniques
             .iter()
-            .map(|key| Key { name: Name::new(&key.name), columns: names(&key.columns) })
+            .map(|key| Key {
+                name: Name::new(&key.name),
+                columns: names(&key.columns),
+            })
             .collect(),
         foreign_keys: table
             .foreign_keys
@@ -58,7 +64,10 @@ fn table(table: &h2::TableDefinition) -> Table {
         checks: table
             .checks
             .iter()
-            .map(|(name, condition)| Check { name: Name::new(name), condition: sql(condition) })
+            .map(|(name, condition)| Check {
+                name: Name::new(name),
+                condition: sql(condition),
+            })
             .collect(),
         indexes: table.indexes.iter().map(index).collect(),
         comment: table.comment.clone(),
@@ -81,7 +90,9 @@ fn column(column: &h2::ColumnDefinition) -> Column {
             h2::ValueSource::None => ValueSource::None,
             h2::ValueSource::Default(default) => ValueSource::Default(sql(default)),
             h2::ValueSource::Generated(expression) => ValueSource::Generated(sql(expression)),
-            h2::ValueSource::Identity(identity) => ValueSource::Identity { next: Some(identity.next) },
+            h2::ValueSource::Identity(identity) => ValueSource::Identity {
+                next: Some(identity.next),
+            },
         },
         comment: column.comment.clone(),
     }
@@ -132,13 +143,20 @@ fn view(view: &h2::ViewDefinition) -> View {
 /// query, and its ids need not follow use.
 fn in_order_of_use(views: &[h2::ViewDefinition]) -> Vec<&h2::ViewDefinition> {
     let full = |view: &h2::ViewDefinition| {
-        format!("{}.{}", h2_text::identifier(&view.schema), h2_text::identifier(&view.name))
+        format!(
+            "{}.{}",
+            h2_text::identifier(&view.schema),
+            h2_text::identifier(&view.name)
+        )
     };
-    let mut waiting: Vec<(&h2::ViewDefinition, String)> = views.iter().map(|view| (view, full(view))).collect();
+    let mut waiting: Vec<(&h2::ViewDefinition, String)> =
+        views.iter().map(|view| (view, full(view))).collect();
     let mut ordered = Vec::with_capacity(views.len());
     while !waiting.is_empty() {
         let free = waiting.iter().position(|(view, own)| {
-            waiting.iter().all(|(_, other)| other == own || !view.query.contains(other.as_str()))
+            waiting
+                .iter()
+                .all(|(_, other)| other == own || !view.query.contains(other.as_str()))
         });
         // Views cannot use each other in a ring; should the texts look like it, their order stays.
         ordered.push(waiting.remove(free.unwrap_or(0)).0);

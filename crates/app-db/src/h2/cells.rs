@@ -51,7 +51,9 @@ pub(super) fn push(
             batch.push(Cell::TimeTz(TimeOfDay { nanos: time.nanos }, *seconds_east));
         }
         Value::Timestamp(date, time) => {
-            batch.push(Cell::Timestamp(calendar::instant_of(*date, *time).ok_or_else(beyond)?));
+            batch.push(Cell::Timestamp(
+                calendar::instant_of(*date, *time).ok_or_else(beyond)?,
+            ));
         }
         Value::TimestampTz(date, time, seconds_east) => {
             let local = calendar::instant_of(*date, *time).ok_or_else(beyond)?;
@@ -63,7 +65,10 @@ pub(super) fn push(
             None => return Err(format!("ordinal {ordinal} of an ENUM with fewer labels")),
         },
         Value::Interval(_) | Value::Array(_) | Value::Row(_) => {
-            return Err(format!("{} values are not carried yet; leave the table out", spelled(sql_type)));
+            return Err(format!(
+                "{} values are not carried yet; leave the table out",
+                spelled(sql_type)
+            ));
         }
     }
     Ok(())

@@ -34,19 +34,23 @@ pub(super) fn value<'a>(cell: Cell<'a>, sql_type: &SqlType) -> Result<Value<'a>,
         }
         (SqlType::TinyInt, Cell::Int(number)) => Value::TinyInt(whole(number, "TINYINT")?),
         (SqlType::SmallInt, Cell::Int(number)) => Value::SmallInt(whole(number, "SMALLINT")?),
-        (SqlType::Numeric { scale, .. }, Cell::Decimal(text)) => Value::Numeric(decimal::parse(text, Some(*scale))?),
-        (SqlType::Numeric { scale: 0, .. }, Cell::Int(number)) => {
-            Value::Numeric(Decimal { scale: 0, unscaled: Unscaled::Small(number) })
+        (SqlType::Numeric { scale, .. }, Cell::Decimal(text)) => {
+            Value::Numeric(decimal::parse(text, Some(*scale))?)
         }
+        (SqlType::Numeric { scale: 0, .. }, Cell::Int(number)) => Value::Numeric(Decimal {
+            scale: 0,
+            unscaled: Unscaled::Small(number),
+        }),
         (SqlType::DecFloat(_), Cell::Decimal(text)) => Value::DecFloat(match text {
             "NaN" => DecFloat::NaN,
             "Infinity" => DecFloat::PositiveInfinity,
             "-Infinity" => DecFloat::NegativeInfinity,
             text => DecFloat::Finite(decimal::parse(text, None)?),
         }),
-        (SqlType::DecFloat(_), Cell::Int(number)) => {
-            Value::DecFloat(DecFloat::Finite(Decimal { scale: 0, unscaled: Unscaled::Small(number) }))
-        }
+        (SqlType::DecFloat(_), Cell::Int(number)) => Value::DecFloat(DecFloat::Finite(Decimal {
+            scale: 0,
+            unscaled: Unscaled::Small(number),
+        })),
         // H2 stores no negative zero.
         (SqlType::Real, Cell::Real(number)) => Value::Real(if number == 0.0 { 0.0 } else { number }),
         (SqlType::Double, Cell::Double(number)) => Value::Double(if number == 0.0 { 0.0 } else { number }),
@@ -54,7 +58,10 @@ pub(super) fn value<'a>(cell: Cell<'a>, sql_type: &SqlType) -> Result<Value<'a>,
         (SqlType::Json, Cell::Text(text)) => Value::Json(Cow::Borrowed(text.as_bytes())),
         (SqlType::Binary(length), Cell::Bytes(bytes)) if bytes.len() != *length as usize => {
             // H2 would append zeros, and the value would be another.
-            return Err(format!("{} bytes, where BINARY({length}) takes exactly {length}", bytes.len()));
+            return Err(format!(
+                "{} bytes, where BINARY({length}) takes exactly {length}",
+                bytes.len()
+            ));
         }
         (SqlType::Binary(_), Cell::Bytes(bytes)) => Value::Binary(Cow::Borrowed(bytes)),
         (SqlType::Varbinary(_), Cell::Bytes(bytes)) => Value::Varbinary(Cow::Borrowed(bytes)),

@@ -11,9 +11,9 @@ const SMALL_DIGITS_MAX: usize = 18;
 /// `-?digits[.digits]` as a decimal of exactly `scale` digits after the point, or of as many as there are. `Err` if
 /// it is written in another way, or has more digits after the point than `scale` and they are not all zero.
 pub(super) fn parse(text: &str, scale: Option<u32>) -> Result<Decimal<'static>, String> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => (Sign::Negative, rest),
+        None => (Sign::Positive, text),
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -31,18 +31,30 @@ pub(super) fn parse(text: &str, scale: Option<u32>) -> Result<Decimal<'static>, 
     }
     let missing = scale - kept.len();
     let h2_scale = i32::try_from(scale).map_err(|_| format!("a scale of {scale}"))?;
-    let digits = whole.bytes().chain(kept.bytes()).chain(std::iter::repeat_n(b'0', missing));
+    let digits = whole
+        .bytes()
+        .chain(kept.bytes())
+        .chain(std::iter::repeat_n(b'0', missing));
     let unscaled = if whole.len() + scale <= SMALL_DIGITS_MAX {
         let number = digits.fold(0_i64, |number, digit| number * 10 + i64::from(digit - b'0'));
-        Unscaled::Small(if negative { -number } else { number })
+        Unscaled::Small(if sign == Sign::Negative { -number } else { number })
     } else {
-        wide(digits, negative)
+        wide(digits, sign)
     };
-    Ok(Decimal { scale: h2_scale, unscaled })
+    Ok(Decimal {
+        scale: h2_scale,
+        unscaled,
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Positive,
+    Negative,
 }
 
 /// Digits of any number, minimal two's complement.
-fn wide(digits: impl Iterator<Item = u8>, negative: bool) -> Unscaled<'static> {
+fn wide(digits: impl Iterator<Item = u8>, sign: Sign) -> Unscaled<'static> {
     // Little-endian groups of 32 bits; nine digits at a time.
     let mut groups: Vec<u32> = Vec::new();
     let (mut pending, mut factor) = (0_u64, 1_u64);
@@ -55,10 +67,14 @@ fn wide(digits: impl Iterator<Item = u8>, negative: bool) -> Unscaled<'static> {
         }
     }
     multiply_add(&mut groups, factor, pending);
-    let mut bytes: Vec<u8> = groups.iter().rev().flat_map(|group| group.to_be_bytes()).collect();
+    let mut bytes: Vec<u8> = groups
+        .iter()
+        .rev()
+        .flat_map(|group| group.to_be_bytes())
+        .collect();
     // Room for the sign.
     bytes.insert(0, 0);
-    if negative {
+    if sign == Sign::Negative {
         let mut carry = true;
         for byte in bytes.iter_mut().rev() {
             let (sum, overflow) = (!*byte).overflowing_add(u8::from(carry));
@@ -99,8 +115,16 @@ fn fitting(bytes: &[u8]) -> Option<i64> {
     if bytes.len() > 8 {
         return None;
     }
-    let start = if bytes.first().is_some_and(|byte| *byte >= 0x80) { -1 } else { 0 };
-    Some(bytes.iter().fold(start, |number: i64, byte| (number << 8) | i64::from(*byte)))
+    let start = if bytes.first().is_some_and(|byte| *byte >= 0x80) {
+        -1
+    } else {
+        0
+    };
+    Some(
+        bytes
+            .iter()
+            .fold(start, |number: i64, byte| (number << 8) | i64::from(*byte)),
+    )
 }
 
 /// Appends the decimal in plain digits.
@@ -178,11 +202,35 @@ mod tests {
 
     #[test]
     fn takes_and_keeps_the_scale() {
-        assert_eq!(parse("1.5", Some(4)).unwrap(), Decimal { scale: 4, unscaled: Unscaled::Small(15_000) });
-        assert_eq!(parse("1.500", Some(1)).unwrap(), Decimal { scale: 1, unscaled: Unscaled::Small(15) });
-        assert_eq!(parse("-0.05", None).unwrap(), Decimal { scale: 2, unscaled: Unscaled::Small(-5) });
+        assert_eq!(
+            parse("1.5", Some(4)).unwrap(),
+            Decimal {
+                scale: 4,
+                unscaled: Unscaled::Small(15_000)
+            }
+        );
+        assert_eq!(
+            parse("1.500", Some(1)).unwrap(),
+            Decimal {
+                scale: 1,
+                unscaled: Unscaled::Small(15)
+            }
+        );
+        assert_eq!(
+            parse("-0.05", None).unwrap(),
+            Decimal {
+                scale: 2,
+                unscaled: Unscaled::Small(-5)
+            }
+        );
         assert_eq!(printed(&parse("-0.05", None).unwrap()), "-0.05");
-        assert_eq!(printed(&Decimal { scale: -3, unscaled: Unscaled::Small(12) }), "12000");
+        assert_eq!(
+            printed(&Decimal {
+                scale: -3,
+                unscaled: Unscaled::Small(12)
+            }),
+            "12000"
+        );
         assert!(parse("1.23", Some(1)).is_err());
         for text in ["", "-", ".", "1e5", "NaN", "1.2.3", "+1", "0x1"] {
             assert!(parse(text, None).is_err(), "{text}");
@@ -191,10 +239,19 @@ mod tests {
 
     #[test]
     fn the_border_of_64_bits() {
-        assert_eq!(parse("9223372036854775807", None).unwrap().unscaled, Unscaled::Small(i64::MAX));
-        assert_eq!(parse("-9223372036854775808", None).unwrap().unscaled, Unscaled::Small(i64::MIN));
+        assert_eq!(
+            parse("9223372036854775807", None).unwrap().unscaled,
+            Unscaled::Small(i64::MAX)
+        );
+        assert_eq!(
+            parse("-9223372036854775808", None).unwrap().unscaled,
+            Unscaled::Small(i64::MIN)
+        );
         let bytes = vec![0, 0x80, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(parse("9223372036854775808", None).unwrap().unscaled, Unscaled::Wide(Cow::Owned(bytes)));
+        assert_eq!(
+            parse("9223372036854775808", None).unwrap().unscaled,
+            Unscaled::Wide(Cow::Owned(bytes))
+        );
     }
 
     proptest! {

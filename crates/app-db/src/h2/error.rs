@@ -10,7 +10,9 @@ pub(super) fn write(error: WriteError) -> PortError {
     let kind = match &error {
         WriteError::TargetExists { .. } | WriteError::TargetBusy { .. } => ErrorKind::Conflict,
         WriteError::Io { source, .. } => of_io(source),
-        WriteError::Definition { .. } | WriteError::Row { .. } | WriteError::TooLong => ErrorKind::Unsupported,
+        WriteError::Definition { .. } | WriteError::Row { .. } | WriteError::TooLong => {
+            ErrorKind::Unsupported
+        }
         WriteError::DuplicateKey { .. } => ErrorKind::Corrupt,
         WriteError::TableState { .. } | WriteError::Broken => ErrorKind::Precondition,
         // The file crate may learn new failures; until they are looked at here, a person must.

@@ -41,13 +41,23 @@ impl Source for H2Source {
         let path = self.path.clone();
         let database = off_thread(move || Database::open(&path).map_err(error::read)).await?;
         let (catalogue, positions) = catalogue::of(database.definition());
-        Ok(Box::new(H2Snapshot { database: Arc::new(database), catalogue, positions, taken_at: now() }))
+        Ok(Box::new(H2Snapshot {
+            database: Arc::new(database),
+            catalogue,
+            positions,
+            taken_at: now(),
+        }))
     }
 }
 
 fn now() -> Instant {
-    let micros = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
-    Instant { micros: i64::try_from(micros).unwrap_or(i64::MAX), nanos: 0 }
+    let micros = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_micros());
+    Instant {
+        micros: i64::try_from(micros).unwrap_or(i64::MAX),
+        nanos: 0,
+    }
 }
 
 /// One version of a file.
@@ -64,7 +74,11 @@ impl H2Snapshot {
     /// The place of a table in the file's own list.
     fn position(&self, key: &str) -> Result<usize, PortError> {
         let key = key.to_lowercase();
-        let place = self.catalogue.tables.iter().position(|table| table.name.key() == key);
+        let place = self
+            .catalogue
+            .tables
+            .iter()
+            .position(|table| table.name.key() == key);
         place
             .map(|place| self.positions[place])
             .ok_or_else(|| PortError::new(ErrorKind::NotFound, format!("table {key} is not in the file")))
@@ -88,7 +102,12 @@ impl Snapshot for H2Snapshot {
     async fn count(&self, table: &str) -> Result<u64, PortError> {
         let position = self.position(table)?;
         let database = Arc::clone(&self.database);
-        off_thread(move || database.row_count(&database.tables()[position]).map_err(error::read)).await
+        off_thread(move || {
+            database
+                .row_count(&database.tables()[position])
+                .map_err(error::read)
+        })
+        .await
     }
 
     async fn read(&self, read: &TableRead) -> Result<Box<dyn RowReader>, PortError> {
@@ -110,7 +129,12 @@ impl Snapshot for H2Snapshot {
             scratch: String::new(),
         };
         tokio::task::spawn_blocking(move || work.run(&mut Conversation { requests, replies }));
-        Ok(Box::new(H2RowReader { to_thread, from_thread, ahead: Ahead::Nothing, table: read.table.clone() }))
+        Ok(Box::new(H2RowReader {
+            to_thread,
+            from_thread,
+            ahead: Ahead::Nothing,
+            table: read.table.clone(),
+        }))
     }
 
     async fn close(self: Box<Self>) -> Result<(), PortError> {
@@ -146,11 +170,17 @@ struct H2RowReader {
 
 impl H2RowReader {
     async fn ask(&mut self, batch: RowBatch, bytes_max: usize) -> Result<(), PortError> {
-        self.to_thread.send(Request { batch, bytes_max }).await.map_err(|_| self.gone())
+        self.to_thread
+            .send(Request { batch, bytes_max })
+            .await
+            .map_err(|_| self.gone())
     }
 
     fn gone(&self) -> PortError {
-        PortError::new(ErrorKind::Unavailable, format!("table {}: the reading thread ended early", self.table))
+        PortError::new(
+            ErrorKind::Unavailable,
+            format!("table {}: the reading thread ended early", self.table),
+        )
     }
 }
 
@@ -202,8 +232,13 @@ impl Work {
     fn run(mut self, conversation: &mut Conversation) {
         let database = Arc::clone(&self.database);
         let table = &database.tables()[self.position];
-        let Some(request) = conversation.requests.blocking_recv() else { return };
-        let mut filling = Filling { request, conversation };
+        let Some(request) = conversation.requests.blocking_recv() else {
+            return;
+        };
+        let mut filling = Filling {
+            request,
+            conversation,
+        };
         filling.request.batch.clear(self.columns.len());
         let read = match self.key_index(&database, table) {
             Some(index) => self.by_index(table, index, &mut filling),
@@ -239,7 +274,12 @@ impl Work {
         Ok(Flow::GoOn)
     }
 
-    fn by_index(&mut self, table: &Table, index: &Index, filling: &mut Filling<'_>) -> Result<Flow, PortError> {
+    fn by_index(
+        &mut self,
+        table: &Table,
+        index: &Index,
+        filling: &mut Filling<'_>,
+    ) -> Result<Flow, PortError> {
         let database = Arc::clone(&self.database);
         // Without a map of its own the key is the row key, and rows lie in its order.
         let Some(mut entries) = database.index_entries(index).map_err(error::read)? else {
@@ -252,7 +292,10 @@ impl Work {
                 let what = format!("table {table}: index {index} lists row {row_key}, which is not there");
                 PortError::new(ErrorKind::Corrupt, what)
             };
-            let found = database.row_by_key(table, row_key).map_err(error::read)?.ok_or_else(missing)?;
+            let found = database
+                .row_by_key(table, row_key)
+                .map_err(error::read)?
+                .ok_or_else(missing)?;
             let row = found.row().map_err(error::read)?;
             if let Flow::Stop = self.offer(table, row.key, &row.values, filling)? {
                 return Ok(Flow::Stop);
@@ -279,7 +322,11 @@ impl Work {
             })?;
         }
         batch.end_row();
-        if batch.bytes() < filling.request.bytes_max { Ok(Flow::GoOn) } else { Ok(filling.turn(self.columns.len())) }
+        if batch.bytes() < filling.request.bytes_max {
+            Ok(Flow::GoOn)
+        } else {
+            Ok(filling.turn(self.columns.len()))
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use metaferry_domain::schema::{
     ValueSource,
 };
 use metaferry_domain::{ErrorKind, PortError};
-use metaferry_h2_file::definition as h2;
 use metaferry_h2_file::SqlType;
+use metaferry_h2_file::definition as h2;
 
 use self::names::Names;
 use super::types::{self, Usage};
@@ -63,7 +63,11 @@ pub(super) fn translate(catalogue: &Catalogue) -> Result<Translation, PortError>
         tables.push(translated);
     }
     definition.views = translator.views()?;
-    Ok(Translation { definition, tables, notes: translator.notes })
+    Ok(Translation {
+        definition,
+        tables,
+        notes: translator.notes,
+    })
 }
 
 /// Columns in keys, by table and column key.
@@ -115,15 +119,26 @@ fn promoted_indexes(catalogue: &Catalogue) -> BTreeSet<(String, String)> {
     let set = |columns: &[Name]| columns.iter().map(Name::key).collect::<BTreeSet<_>>();
     let mut promoted = BTreeSet::new();
     for foreign in catalogue.tables.iter().flat_map(|table| &table.foreign_keys) {
-        let Some(parent) = catalogue.table(&foreign.parent_table.key()) else { continue };
+        let Some(parent) = catalogue.table(&foreign.parent_table.key()) else {
+            continue;
+        };
         let wanted = set(&foreign.parent_columns);
-        if parent.primary_key.iter().chain(&parent.uniques).any(|key| set(&key.columns) == wanted) {
+        if parent
+            .primary_key
+            .iter()
+            .chain(&parent.uniques)
+            .any(|key| set(&key.columns) == wanted)
+        {
             continue;
         }
         let serving = parent.indexes.iter().find(|index| {
             index.uniqueness == Uniqueness::Unique
                 && plain_columns(index).is_some_and(|columns| {
-                    columns.iter().map(|(name, _)| name.key()).collect::<BTreeSet<_>>() == wanted
+                    columns
+                        .iter()
+                        .map(|(name, _)| name.key())
+                        .collect::<BTreeSet<_>>()
+                        == wanted
                 })
         });
         if let Some(index) = serving {
@@ -160,9 +175,16 @@ impl Translator<'_> {
             }
             columns.push(self.column(table, position, folded, &mut generated)?);
         }
-        let key = |names: &[Name]| names.iter().map(|name| h2_text::fold(name.as_str())).collect::<Vec<_>>();
+        let key = |names: &[Name]| {
+            names
+                .iter()
+                .map(|name| h2_text::fold(name.as_str()))
+                .collect::<Vec<_>>()
+        };
         let primary_key = table.primary_key.as_ref().map(|primary| h2::PrimaryKey {
-            name: self.names.constraint(&primary_key_name(&primary.name), table, &mut self.notes),
+            name: self
+                .names
+                .constraint(&primary_key_name(&primary.name), table, &mut self.notes),
             columns: key(&primary.columns),
         });
         let mut uniques: Vec<h2::UniqueConstraint> = table
@@ -175,7 +197,9 @@ impl Translator<'_> {
             .collect();
         let mut indexes = Vec::new();
         for index in &table.indexes {
-            let Some(definition) = self.index(table, index, &columns) else { continue };
+            let Some(definition) = self.index(table, index, &columns) else {
+                continue;
+            };
             if self.promoted.contains(&(table.name.key(), index.name.key())) {
                 let columns = definition.columns.into_iter().map(|column| column.name).collect();
                 let name = self.names.constraint(&index.name, table, &mut self.notes);
@@ -219,17 +243,26 @@ impl Translator<'_> {
                 // The writer continues after the highest value; where the source would have continued after
                 // deleted ones is forgotten, as in Metabase's own dump.
                 let kind = h2::IdentityKind::ByDefault;
-                h2::ValueSource::Identity(h2::Identity { kind, start: 1, increment: 1, next: 1 })
+                h2::ValueSource::Identity(h2::Identity {
+                    kind,
+                    start: 1,
+                    increment: 1,
+                    next: 1,
+                })
             }
             ValueSource::Identity { .. } => {
-                self.notes.push(format!("{place}: its sequence is left out, it is no whole number"));
+                self.notes.push(format!(
+                    "{place}: its sequence is left out, it is no whole number"
+                ));
                 h2::ValueSource::None
             }
             ValueSource::Default(default) => match sql::default_to_h2(default, &column.data_type) {
                 Ok(default) => h2::ValueSource::Default(default),
                 Err(why) => {
                     let default = &default.text;
-                    self.notes.push(format!("{place}: its default {default} is left out because of {why}"));
+                    self.notes.push(format!(
+                        "{place}: its default {default} is left out because of {why}"
+                    ));
                     h2::ValueSource::None
                 }
             },
@@ -275,16 +308,28 @@ impl Translator<'_> {
         };
         let place = format!("{unique} {} of table {}", index.name.key(), table.name.key());
         let Some(parts) = plain_columns(index) else {
-            let what = if index.predicate.is_some() { "over some rows only" } else { "over expressions" };
-            self.notes.push(format!("{place} is left out: H2 has no indexes {what}"));
+            let what = if index.predicate.is_some() {
+                "over some rows only"
+            } else {
+                "over expressions"
+            };
+            self.notes
+                .push(format!("{place} is left out: H2 has no indexes {what}"));
             return None;
         };
         let mut index_columns = Vec::with_capacity(parts.len());
         for (part, order) in parts {
             let name = h2_text::fold(part.as_str());
-            match columns.iter().find(|column| column.name == name).map(|column| &column.sql_type) {
+            match columns
+                .iter()
+                .find(|column| column.name == name)
+                .map(|column| &column.sql_type)
+            {
                 None | Some(SqlType::Clob | SqlType::Blob | SqlType::Json) => {
-                    self.notes.push(format!("{place} is left out: H2 indexes no large objects ({})", part.key()));
+                    self.notes.push(format!(
+                        "{place} is left out: H2 indexes no large objects ({})",
+                        part.key()
+                    ));
                     return None;
                 }
                 Some(_) => index_columns.push(h2::IndexColumn {
@@ -356,17 +401,27 @@ impl Translator<'_> {
             let query = match sql::query_to_h2(&view.query, &relations) {
                 Ok(query) => query,
                 Err(why) => {
-                    self.notes.push(format!("view {} is left out because of {why}", view.name.key()));
+                    self.notes
+                        .push(format!("view {} is left out because of {why}", view.name.key()));
                     continue;
                 }
             };
             let kinds = query.kinds.into_iter().chain(std::iter::repeat(Kind::Opaque));
-            let columns = view.columns.iter().map(|name| name.as_str().to_owned()).zip(kinds).collect();
+            let columns = view
+                .columns
+                .iter()
+                .map(|name| name.as_str().to_owned())
+                .zip(kinds)
+                .collect();
             relations.add(view.schema.as_str(), view.name.as_str(), columns);
             views.push(h2::ViewDefinition {
                 schema: PUBLIC.to_owned(),
                 name: self.names.relation(&view.name)?,
-                columns: view.columns.iter().map(|name| h2_text::fold(name.as_str())).collect(),
+                columns: view
+                    .columns
+                    .iter()
+                    .map(|name| h2_text::fold(name.as_str()))
+                    .collect(),
                 query: query.text,
                 comment: view.comment.clone(),
             });
@@ -385,7 +440,10 @@ fn primary_key_name(name: &Name) -> Name {
 }
 
 fn is_whole(sql_type: &SqlType) -> bool {
-    matches!(sql_type, SqlType::TinyInt | SqlType::SmallInt | SqlType::Integer | SqlType::BigInt)
+    matches!(
+        sql_type,
+        SqlType::TinyInt | SqlType::SmallInt | SqlType::Integer | SqlType::BigInt
+    )
 }
 
 /// H2 makes RESTRICT of NO ACTION.
@@ -397,3 +455,6 @@ fn action(action: ReferentialAction) -> h2::ReferentialAction {
         ReferentialAction::SetDefault => h2::ReferentialAction::SetDefault,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use metaferry_domain::schema::{Column, DataType, DecimalBounds, Table};
 use metaferry_h2_file::SqlType;
 
-/// The longest CHARACTER VARYING, VARCHAR_IGNORECASE and BINARY VARYING that H2 declares; also what it means by
+/// The longest CHARACTER VARYING, `VARCHAR_IGNORECASE` and BINARY VARYING that H2 declares; also what it means by
 /// one without a length.
 pub(super) const LENGTH_MAX: u32 = 1_048_576;
 
@@ -51,13 +51,18 @@ pub(super) fn to_h2(table: &Table, column: &Column, usage: Usage) -> H2Type {
     let exact = |sql_type| H2Type { sql_type, note: None };
     let noted = |sql_type, note: String| {
         let note = format!("table {}, column {}: {note}", table.name.key(), column.name.key());
-        H2Type { sql_type, note: Some(note) }
+        H2Type {
+            sql_type,
+            note: Some(note),
+        }
     };
     let text = || match usage {
         Usage::Plain => exact(SqlType::Clob),
         Usage::Keyed => noted(
             SqlType::Varchar(LENGTH_MAX),
-            format!("is part of a key, so it becomes CHARACTER VARYING({LENGTH_MAX}): H2 indexes no longer text"),
+            format!(
+                "is part of a key, so it becomes CHARACTER VARYING({LENGTH_MAX}): H2 indexes no longer text"
+            ),
         ),
     };
     match &column.data_type {
@@ -69,7 +74,10 @@ pub(super) fn to_h2(table: &Table, column: &Column, usage: Usage) -> H2Type {
         DataType::Double => exact(SqlType::Double),
         DataType::Decimal(Some(DecimalBounds { precision, scale })) => {
             // A scale above the precision is allowed in Postgres; H2 wants room for the leading zeros too.
-            exact(SqlType::Numeric { precision: *precision.max(scale), scale: *scale })
+            exact(SqlType::Numeric {
+                precision: *precision.max(scale),
+                scale: *scale,
+            })
         }
         DataType::Decimal(None) => exact(SqlType::DecFloat(DECFLOAT_DIGITS)),
         DataType::Char(length) if *length <= LENGTH_MAX => exact(SqlType::Char(*length)),
@@ -87,7 +95,9 @@ pub(super) fn to_h2(table: &Table, column: &Column, usage: Usage) -> H2Type {
             Usage::Plain => exact(SqlType::Blob),
             Usage::Keyed => noted(
                 SqlType::Varbinary(LENGTH_MAX),
-                format!("is part of a key, so it becomes BINARY VARYING({LENGTH_MAX}): H2 indexes no large object"),
+                format!(
+                    "is part of a key, so it becomes BINARY VARYING({LENGTH_MAX}): H2 indexes no large object"
+                ),
             ),
         },
         DataType::Date => exact(SqlType::Date),
@@ -98,15 +108,24 @@ pub(super) fn to_h2(table: &Table, column: &Column, usage: Usage) -> H2Type {
         DataType::Uuid => exact(SqlType::Uuid),
         DataType::Json | DataType::Other => {
             let sql_type = text().sql_type;
-            let name = if sql_type == SqlType::Clob { "CHARACTER LARGE OBJECT" } else { "CHARACTER VARYING" };
-            noted(sql_type, format!("{} travels as text, in a {name}", column.native_type))
+            let name = if sql_type == SqlType::Clob {
+                "CHARACTER LARGE OBJECT"
+            } else {
+                "CHARACTER VARYING"
+            };
+            noted(
+                sql_type,
+                format!("{} travels as text, in a {name}", column.native_type),
+            )
         }
     }
 }
 
 /// The digits of a second that a type declares in its first parentheses, as `timestamp(3) with time zone`.
 fn fraction_digits(native_type: &str) -> u8 {
-    let declared = native_type.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+    let declared = native_type
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')'));
     let declared = declared.and_then(|(digits, _)| digits.trim().parse::<u8>().ok());
     declared.unwrap_or(FRACTION_DIGITS).min(FRACTION_DIGITS_MAX)
 }
@@ -119,9 +138,10 @@ pub(super) fn from_h2(sql_type: &SqlType) -> DataType {
         SqlType::TinyInt | SqlType::SmallInt => DataType::SmallInt,
         SqlType::Integer => DataType::Integer,
         SqlType::BigInt => DataType::BigInt,
-        SqlType::Numeric { precision, scale } => {
-            DataType::Decimal(Some(DecimalBounds { precision: *precision, scale: *scale }))
-        }
+        SqlType::Numeric { precision, scale } => DataType::Decimal(Some(DecimalBounds {
+            precision: *precision,
+            scale: *scale,
+        })),
         SqlType::DecFloat(_) => DataType::Decimal(None),
         SqlType::Real => DataType::Real,
         SqlType::Double => DataType::Double,

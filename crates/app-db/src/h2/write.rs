@@ -59,7 +59,11 @@ impl H2Target {
     /// The same with the file crate's own options: memory, folder for temporary files, user.
     #[must_use]
     pub fn with_options(path: impl Into<PathBuf>, options: WriteOptions) -> Self {
-        Self { path: path.into(), options, prepared: None }
+        Self {
+            path: path.into(),
+            options,
+            prepared: None,
+        }
     }
 
     fn prepared(&self) -> Result<&Prepared, PortError> {
@@ -68,7 +72,10 @@ impl H2Target {
 }
 
 fn unprepared(path: &std::path::Path) -> PortError {
-    PortError::new(ErrorKind::Precondition, format!("{} has not been prepared yet", path.display()))
+    PortError::new(
+        ErrorKind::Precondition,
+        format!("{} has not been prepared yet", path.display()),
+    )
 }
 
 #[async_trait]
@@ -103,7 +110,8 @@ impl Target for H2Target {
         let (path, options) = (self.path.clone(), self.options.clone());
         let definition = translation.definition;
         let writer =
-            off_thread(move || DatabaseWriter::create(&path, definition, options).map_err(error::write)).await?;
+            off_thread(move || DatabaseWriter::create(&path, definition, options).map_err(error::write))
+                .await?;
         self.prepared = Some(Prepared { writer, tables });
         Ok(translation.notes)
     }
@@ -113,7 +121,10 @@ impl Target for H2Target {
         let key = table.to_lowercase();
         let position = prepared.tables.iter().position(|plan| plan.key == key);
         let position = position.ok_or_else(|| {
-            PortError::new(ErrorKind::NotFound, format!("table {key} is not among those prepared"))
+            PortError::new(
+                ErrorKind::NotFound,
+                format!("table {key} is not among those prepared"),
+            )
         })?;
         let plan = &prepared.tables[position];
         let rows = RowMaker::new(plan, columns)?;
@@ -125,7 +136,10 @@ impl Target for H2Target {
         let prepared = self.prepared.ok_or_else(|| unprepared(&self.path))?;
         let writer = prepared.writer;
         let summary = off_thread(move || writer.finish().map_err(error::write)).await?;
-        Ok(FinishedTarget { bytes: summary.file_bytes, notes: Vec::new() })
+        Ok(FinishedTarget {
+            bytes: summary.file_bytes,
+            notes: Vec::new(),
+        })
     }
 }
 
@@ -193,25 +207,33 @@ impl RowMaker {
                 _ => {
                     return Err(PortError::new(
                         ErrorKind::Precondition,
-                        format!("table {}: column number {column} is not there, or named twice", plan.key),
+                        format!(
+                            "table {}: column number {column} is not there, or named twice",
+                            plan.key
+                        ),
                     ));
                 }
             }
         }
         let origins = cells.iter().enumerate().map(|(position, cell)| {
-            let program = plan.generated.iter().find(|(generated, _)| *generated == position);
+            let program = plan
+                .generated
+                .iter()
+                .find(|(generated, _)| *generated == position);
             match (cell, program) {
                 (Some(cell), _) => Ok(Origin::Cell(*cell)),
-                (None, Some((_, program))) => match program.columns().iter().find(|used| cells[**used].is_none()) {
-                    None => Ok(Origin::Computed(program.clone())),
-                    Some(missing) => Err(PortError::new(
-                        ErrorKind::Precondition,
-                        format!(
-                            "table {}: column {} is computed from column {}, which is not copied",
-                            plan.key, plan.columns[position].key, plan.columns[*missing].key
-                        ),
-                    )),
-                },
+                (None, Some((_, program))) => {
+                    match program.columns().iter().find(|used| cells[**used].is_none()) {
+                        None => Ok(Origin::Computed(program.clone())),
+                        Some(missing) => Err(PortError::new(
+                            ErrorKind::Precondition,
+                            format!(
+                                "table {}: column {} is computed from column {}, which is not copied",
+                                plan.key, plan.columns[position].key, plan.columns[*missing].key
+                            ),
+                        )),
+                    }
+                }
                 (None, None) => Ok(Origin::Nothing),
             }
         });
@@ -220,7 +242,11 @@ impl RowMaker {
             table: plan.key.clone(),
             columns: plan.columns.clone(),
             origins,
-            key_cells: plan.primary_key.iter().filter_map(|column| cells[*column]).collect(),
+            key_cells: plan
+                .primary_key
+                .iter()
+                .filter_map(|column| cells[*column])
+                .collect(),
             cells,
             width: columns.len(),
             written: 0,
@@ -251,7 +277,9 @@ impl RowMaker {
                 };
                 match value {
                     Ok(value) => row.push(value),
-                    Err(problem) => return Err(self.unfit(batch, number, &self.columns[position].key, &problem)),
+                    Err(problem) => {
+                        return Err(self.unfit(batch, number, &self.columns[position].key, &problem));
+                    }
                 }
             }
             match writer.push(&row) {
@@ -290,8 +318,11 @@ impl RowMaker {
         if self.key_cells.is_empty() {
             let _ = write!(what, ", row {}", self.written + 1);
         } else {
-            let key: Vec<String> =
-                self.key_cells.iter().map(|cell| key_text(batch.cell(number, *cell))).collect();
+            let key: Vec<String> = self
+                .key_cells
+                .iter()
+                .map(|cell| key_text(batch.cell(number, *cell)))
+                .collect();
             let _ = write!(what, ", key {}", key.join(", "));
         }
         PortError::new(ErrorKind::Unsupported, format!("{what}: {problem}"))

@@ -37,7 +37,11 @@ pub(crate) struct Program {
 enum Node {
     Constant(Computed<'static>),
     Column(usize),
-    Case { operand: Option<Box<Node>>, branches: Vec<(Node, Node)>, otherwise: Option<Box<Node>> },
+    Case {
+        operand: Option<Box<Node>>,
+        branches: Vec<(Node, Node)>,
+        otherwise: Option<Box<Node>>,
+    },
     Compare(Comparison, Box<Node>, Box<Node>),
     IsNull(Box<Node>, Wanted),
     And(Box<Node>, Box<Node>),
@@ -76,9 +80,16 @@ impl Program {
 
 /// The program of an expression over `table`.
 pub(super) fn compile(expression: &Expr, table: &Table, dialect: Dialect) -> Result<Program, Untranslatable> {
-    let mut compiler = Compiler { table, dialect, columns: Vec::new() };
+    let mut compiler = Compiler {
+        table,
+        dialect,
+        columns: Vec::new(),
+    };
     let root = compiler.node(expression)?;
-    Ok(Program { root, columns: compiler.columns })
+    Ok(Program {
+        root,
+        columns: compiler.columns,
+    })
 }
 
 struct Compiler<'a> {
@@ -96,7 +107,11 @@ impl Compiler<'_> {
                     (Dialect::H2, None) => name.value.to_uppercase(),
                     _ => folded(name),
                 };
-                let position = self.table.columns.iter().position(|column| column.name.as_str() == spelled);
+                let position = self
+                    .table
+                    .columns
+                    .iter()
+                    .position(|column| column.name.as_str() == spelled);
                 let position = position.ok_or_else(|| Untranslatable::new(format!("the name {name}")))?;
                 match Kind::of(&self.table.columns[position].data_type) {
                     Kind::Boolean | Kind::Integer | Kind::Text | Kind::Padded => {}
@@ -115,7 +130,12 @@ impl Compiler<'_> {
                 },
                 other => return Err(Untranslatable::new(format!("the literal {other}"))),
             }),
-            Expr::Case { operand, conditions, else_result, .. } => Node::Case {
+            Expr::Case {
+                operand,
+                conditions,
+                else_result,
+                ..
+            } => Node::Case {
                 operand: self.boxed_option(operand.as_deref())?,
                 branches: conditions
                     .iter()
@@ -134,7 +154,10 @@ impl Compiler<'_> {
                     other => return Err(Untranslatable::new(format!("the operator {other}"))),
                 }
             }
-            Expr::UnaryOp { op: UnaryOperator::Not, expr } => Node::Not(self.boxed(expr)?),
+            Expr::UnaryOp {
+                op: UnaryOperator::Not,
+                expr,
+            } => Node::Not(self.boxed(expr)?),
             Expr::IsNull(inner) => Node::IsNull(self.boxed(inner)?, Wanted::Yes),
             Expr::IsNotNull(inner) => Node::IsNull(self.boxed(inner)?, Wanted::No),
             Expr::IsTrue(inner) => Node::Is(self.boxed(inner)?, true, Wanted::Yes),
@@ -142,8 +165,12 @@ impl Compiler<'_> {
             Expr::IsFalse(inner) => Node::Is(self.boxed(inner)?, false, Wanted::Yes),
             Expr::IsNotFalse(inner) => Node::Is(self.boxed(inner)?, false, Wanted::No),
             // Cells come in one form per family, so these casts change nothing.
-            Expr::Cast { expr, data_type, .. } if is_text(data_type) && self.is_textual(expr) => self.node(expr)?,
-            Expr::Cast { expr, data_type, .. } if is_integer(data_type) && is_null(expr) => self.node(expr)?,
+            Expr::Cast { expr, data_type, .. } if is_text(data_type) && self.is_textual(expr) => {
+                self.node(expr)?
+            }
+            Expr::Cast { expr, data_type, .. } if is_integer(data_type) && is_null(expr) => {
+                self.node(expr)?
+            }
             Expr::Function(call) => self.function(call)?,
             other => return Err(Untranslatable::new(format!("\"{other}\""))),
         })
@@ -162,7 +189,9 @@ impl Compiler<'_> {
         if !call.name.to_string().eq_ignore_ascii_case("coalesce") {
             return Err(refuse());
         }
-        let FunctionArguments::List(list) = &call.args else { return Err(refuse()) };
+        let FunctionArguments::List(list) = &call.args else {
+            return Err(refuse());
+        };
         let nodes = list.args.iter().map(|argument| match argument {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => self.node(expression),
             _ => Err(refuse()),
@@ -176,7 +205,11 @@ impl Compiler<'_> {
             Expr::Nested(inner) => self.is_textual(inner),
             Expr::Cast { expr, data_type, .. } => is_text(data_type) && self.is_textual(expr),
             Expr::Identifier(name) => {
-                let column = self.table.columns.iter().find(|column| column.name.as_str() == folded(name));
+                let column = self
+                    .table
+                    .columns
+                    .iter()
+                    .find(|column| column.name.as_str() == folded(name));
                 column.is_some_and(|column| matches!(Kind::of(&column.data_type), Kind::Text | Kind::Padded))
             }
             Expr::Value(value) => matches!(&value.value, Value::Null | Value::SingleQuotedString(_)),
@@ -188,7 +221,10 @@ impl Compiler<'_> {
 fn is_text(data_type: &DataType) -> bool {
     matches!(
         data_type,
-        DataType::Text | DataType::CharacterVarying(None) | DataType::Varchar(None) | DataType::CharVarying(None)
+        DataType::Text
+            | DataType::CharacterVarying(None)
+            | DataType::Varchar(None)
+            | DataType::CharVarying(None)
     )
 }
 
@@ -214,7 +250,11 @@ impl Node {
                 Cell::Text(value) => Computed::Text(Cow::Borrowed(value)),
                 other => return Err(format!("{other:?}")),
             },
-            Self::Case { operand, branches, otherwise } => {
+            Self::Case {
+                operand,
+                branches,
+                otherwise,
+            } => {
                 let operand = operand.as_deref().map(|operand| operand.run(cell)).transpose()?;
                 for (condition, result) in branches {
                     let condition = condition.run(cell)?;

@@ -24,6 +24,27 @@ pub(super) struct Printed {
     pub(super) columns: Vec<String>,
 }
 
+/// Is NOT before it?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sense {
+    Plain,
+    Negated,
+}
+
+impl Sense {
+    fn of(negated: bool) -> Self {
+        if negated { Self::Negated } else { Self::Plain }
+    }
+
+    /// The one or the other spelling.
+    fn words(self, plain: &'static str, negated: &'static str) -> &'static str {
+        match self {
+            Self::Plain => plain,
+            Self::Negated => negated,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Binding {
     Tight,
@@ -32,11 +53,21 @@ enum Binding {
 
 impl Printed {
     fn tight(text: impl Into<String>, kind: Kind, columns: Vec<String>) -> Self {
-        Self { text: text.into(), kind, binding: Binding::Tight, columns }
+        Self {
+            text: text.into(),
+            kind,
+            binding: Binding::Tight,
+            columns,
+        }
     }
 
     fn loose(text: impl Into<String>, kind: Kind, columns: Vec<String>) -> Self {
-        Self { text: text.into(), kind, binding: Binding::Loose, columns }
+        Self {
+            text: text.into(),
+            kind,
+            binding: Binding::Loose,
+            columns,
+        }
     }
 
     /// As an operand of something else.
@@ -101,12 +132,9 @@ fn default_literal(text: &str, data_type: &DataType) -> Result<String, Untransla
             Ok(format!("TIMESTAMP WITH TIME ZONE {}", h2_text::literal(text)))
         }
         Kind::Uuid if text.len() == 36 => Ok(format!("UUID {}", h2_text::literal(text))),
-        Kind::Date
-        | Kind::Timestamp
-        | Kind::TimestampTz
-        | Kind::Uuid
-        | Kind::Bytes
-        | Kind::Untyped => refuse(),
+        Kind::Date | Kind::Timestamp | Kind::TimestampTz | Kind::Uuid | Kind::Bytes | Kind::Untyped => {
+            refuse()
+        }
     }
 }
 
@@ -116,7 +144,9 @@ fn is_iso_moment(text: &str) -> bool {
     bytes.len() >= 10
         && bytes[4] == b'-'
         && bytes[7] == b'-'
-        && bytes.iter().all(|byte| byte.is_ascii_digit() || b"-:. +".contains(byte))
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || b"-:. +".contains(byte))
 }
 
 fn has_offset(text: &str) -> bool {
@@ -140,30 +170,61 @@ pub(super) fn print(expression: &Expr, scope: &Scope<'_>) -> Result<Printed, Unt
         Expr::IsNotDistinctFrom(left, right) => distinct(left, "IS NOT DISTINCT FROM", right, scope),
         Expr::UnaryOp { op, expr } => unary(*op, expr, scope),
         Expr::BinaryOp { left, op, right } => binary(left, op, right, scope),
-        Expr::Between { expr, negated, low, high } => between(expr, *negated, low, high, scope),
-        Expr::In { expr, target: InTarget::List(list), negated, .. } => {
-            membership(expr, &list.iter().collect::<Vec<_>>(), *negated, scope)
-        }
-        Expr::In { expr, target: InTarget::Subquery(query), negated, .. } => {
+        Expr::Between {
+            expr,
+            negated,
+            low,
+            high,
+        } => between(expr, Sense::of(*negated), low, high, scope),
+        Expr::In {
+            expr,
+            target: InTarget::List(list),
+            negated,
+            ..
+        } => membership(expr, &list.iter().collect::<Vec<_>>(), Sense::of(*negated), scope),
+        Expr::In {
+            expr,
+            target: InTarget::Subquery(query),
+            negated,
+            ..
+        } => {
             let left = print(expr, scope)?;
             let inner = query::print_in(query, scope)?;
             let [(_, kind)] = inner.columns.as_slice() else {
                 return Err(Untranslatable::new("IN over several columns"));
             };
             comparable(left.kind, *kind, "IN")?;
-            let text = format!("{} {}({})", left.operand(), if *negated { "NOT IN" } else { "IN" }, inner.text);
+            let text = format!(
+                "{} {}({})",
+                left.operand(),
+                Sense::of(*negated).words("IN", "NOT IN"),
+                inner.text
+            );
             Ok(Printed::loose(text, Kind::Boolean, left.columns))
         }
-        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
-            membership(left, &array_elements(right)?, false, scope)
-        }
-        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
-            membership(left, &array_elements(right)?, true, scope)
-        }
-        Expr::Case { operand, conditions, else_result, .. } => {
-            case(operand.as_deref(), conditions, else_result.as_deref(), scope)
-        }
-        Expr::Cast { expr, data_type, format: None, .. } => cast::print(expr, data_type, scope),
+        Expr::AnyOp {
+            left,
+            compare_op: BinaryOperator::Eq,
+            right,
+            ..
+        } => membership(left, &array_elements(right)?, Sense::Plain, scope),
+        Expr::AllOp {
+            left,
+            compare_op: BinaryOperator::NotEq,
+            right,
+        } => membership(left, &array_elements(right)?, Sense::Negated, scope),
+        Expr::Case {
+            operand,
+            conditions,
+            else_result,
+            ..
+        } => case(operand.as_deref(), conditions, else_result.as_deref(), scope),
+        Expr::Cast {
+            expr,
+            data_type,
+            format: None,
+            ..
+        } => cast::print(expr, data_type, scope),
         Expr::TypedString(typed) => {
             let value = Expr::Value(typed.value.clone());
             cast::print(&value, &typed.data_type, scope)
@@ -178,8 +239,12 @@ pub(super) fn print(expression: &Expr, scope: &Scope<'_>) -> Result<Printed, Unt
         }
         Expr::Exists { subquery, negated } => {
             let inner = query::print_in(subquery, scope)?;
-            let not = if *negated { "NOT " } else { "" };
-            Ok(Printed::loose(format!("{not}EXISTS({})", inner.text), Kind::Boolean, Vec::new()))
+            let not = Sense::of(*negated).words("", "NOT ");
+            Ok(Printed::loose(
+                format!("{not}EXISTS({})", inner.text),
+                Kind::Boolean,
+                Vec::new(),
+            ))
         }
         other => Err(Untranslatable::new(format!("\"{other}\""))),
     }
@@ -200,7 +265,9 @@ fn literal(value: &Value) -> Result<Printed, Untranslatable> {
             Printed::tight(digits.clone(), Kind::Exact, Vec::new())
         }
         Value::SingleQuotedString(text) => Printed::tight(h2_text::literal(text), Kind::Untyped, Vec::new()),
-        Value::EscapedStringLiteral(text) => Printed::tight(h2_text::literal(text), Kind::Untyped, Vec::new()),
+        Value::EscapedStringLiteral(text) => {
+            Printed::tight(h2_text::literal(text), Kind::Untyped, Vec::new())
+        }
         Value::Boolean(value) => {
             Printed::tight(if *value { "TRUE" } else { "FALSE" }, Kind::Boolean, Vec::new())
         }
@@ -241,7 +308,11 @@ fn test(
     if let Some(wanted) = wanted {
         want(&inner, wanted, words)?;
     }
-    Ok(Printed::loose(format!("{} {words}", inner.operand()), Kind::Boolean, inner.columns))
+    Ok(Printed::loose(
+        format!("{} {words}", inner.operand()),
+        Kind::Boolean,
+        inner.columns,
+    ))
 }
 
 fn distinct(left: &Expr, words: &str, right: &Expr, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
@@ -256,11 +327,17 @@ fn unary(op: UnaryOperator, inner: &Expr, scope: &Scope<'_>) -> Result<Printed, 
     match op {
         UnaryOperator::Not => {
             want(&inner, Kind::Boolean, "NOT")?;
-            Ok(Printed::loose(format!("NOT {}", inner.operand()), Kind::Boolean, inner.columns))
+            Ok(Printed::loose(
+                format!("NOT {}", inner.operand()),
+                Kind::Boolean,
+                inner.columns,
+            ))
         }
-        UnaryOperator::Minus if inner.kind.is_number() => {
-            Ok(Printed::loose(format!("-{}", inner.operand()), inner.kind, inner.columns))
-        }
+        UnaryOperator::Minus if inner.kind.is_number() => Ok(Printed::loose(
+            format!("-{}", inner.operand()),
+            inner.kind,
+            inner.columns,
+        )),
         UnaryOperator::Plus if inner.kind.is_number() => Ok(inner),
         other => Err(Untranslatable::new(format!("the operator {other}"))),
     }
@@ -273,18 +350,36 @@ fn binary(
     scope: &Scope<'_>,
 ) -> Result<Printed, Untranslatable> {
     if matches!(op, BinaryOperator::PGRegexMatch | BinaryOperator::PGRegexNotMatch) {
-        return regular(left, right, *op == BinaryOperator::PGRegexNotMatch, scope);
+        return regular(
+            left,
+            right,
+            Sense::of(*op == BinaryOperator::PGRegexNotMatch),
+            scope,
+        );
     }
     if matches!(op, BinaryOperator::PGLikeMatch | BinaryOperator::PGNotLikeMatch) {
-        return like(left, right, *op == BinaryOperator::PGNotLikeMatch, scope);
+        return like(
+            left,
+            right,
+            Sense::of(*op == BinaryOperator::PGNotLikeMatch),
+            scope,
+        );
     }
     let (left, right) = (print(left, scope)?, print(right, scope)?);
-    let refuse = || Untranslatable::new(format!("the operator {op} between {:?} and {:?}", left.kind, right.kind));
+    let refuse = || {
+        Untranslatable::new(format!(
+            "the operator {op} between {:?} and {:?}",
+            left.kind, right.kind
+        ))
+    };
     let (words, kind) = match op {
         BinaryOperator::And | BinaryOperator::Or => {
             want(&left, Kind::Boolean, "AND, OR")?;
             want(&right, Kind::Boolean, "AND, OR")?;
-            (if *op == BinaryOperator::And { "AND" } else { "OR" }, Kind::Boolean)
+            (
+                if *op == BinaryOperator::And { "AND" } else { "OR" },
+                Kind::Boolean,
+            )
         }
         BinaryOperator::Eq | BinaryOperator::NotEq if left.kind.equality_is_shared(right.kind) => {
             (if *op == BinaryOperator::Eq { "=" } else { "<>" }, Kind::Boolean)
@@ -340,7 +435,7 @@ fn arithmetic(left: Kind, right: Kind) -> Option<Kind> {
     }
 }
 
-fn regular(left: &Expr, right: &Expr, negated: bool, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
+fn regular(left: &Expr, right: &Expr, sense: Sense, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
     let subject = print(left, scope)?;
     want(&subject, Kind::Text, "~")?;
     let Some(pattern) = text_constant(right) else {
@@ -348,30 +443,31 @@ fn regular(left: &Expr, right: &Expr, negated: bool, scope: &Scope<'_>) -> Resul
     };
     let pattern = h2_text::literal(&regular_expression::to_java(pattern)?);
     let call = format!("REGEXP_LIKE({}, {pattern})", subject.text);
-    Ok(if negated {
-        Printed::loose(format!("NOT {call}"), Kind::Boolean, subject.columns)
-    } else {
-        Printed::tight(call, Kind::Boolean, subject.columns)
+    Ok(match sense {
+        Sense::Negated => Printed::loose(format!("NOT {call}"), Kind::Boolean, subject.columns),
+        Sense::Plain => Printed::tight(call, Kind::Boolean, subject.columns),
     })
 }
 
-fn like(left: &Expr, right: &Expr, negated: bool, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
+fn like(left: &Expr, right: &Expr, sense: Sense, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
     let subject = print(left, scope)?;
     want(&subject, Kind::Text, "LIKE")?;
     match text_constant(right) {
         // Both take a backslash as the escape, but disagree on what may follow it.
         Some(pattern) if !pattern.contains('\\') => {
-            let words = if negated { "NOT LIKE" } else { "LIKE" };
+            let words = sense.words("LIKE", "NOT LIKE");
             let text = format!("{} {words} {}", subject.operand(), h2_text::literal(pattern));
             Ok(Printed::loose(text, Kind::Boolean, subject.columns))
         }
-        _ => Err(Untranslatable::new("a LIKE pattern that is not constant or has a backslash")),
+        _ => Err(Untranslatable::new(
+            "a LIKE pattern that is not constant or has a backslash",
+        )),
     }
 }
 
 fn between(
     inner: &Expr,
-    negated: bool,
+    sense: Sense,
     low: &Expr,
     high: &Expr,
     scope: &Scope<'_>,
@@ -380,15 +476,24 @@ fn between(
     if !inner.kind.order_is_shared(low.kind) || !inner.kind.order_is_shared(high.kind) {
         return Err(Untranslatable::new(format!("BETWEEN over {:?}", inner.kind)));
     }
-    let words = if negated { "NOT BETWEEN" } else { "BETWEEN" };
-    let text = format!("{} {words} {} AND {}", inner.operand(), low.operand(), high.operand());
-    Ok(Printed::loose(text, Kind::Boolean, joined(joined_as(inner, low), high)))
+    let words = sense.words("BETWEEN", "NOT BETWEEN");
+    let text = format!(
+        "{} {words} {} AND {}",
+        inner.operand(),
+        low.operand(),
+        high.operand()
+    );
+    Ok(Printed::loose(
+        text,
+        Kind::Boolean,
+        joined(joined_as(inner, low), high),
+    ))
 }
 
 fn membership(
     left: &Expr,
     elements: &[&Expr],
-    negated: bool,
+    sense: Sense,
     scope: &Scope<'_>,
 ) -> Result<Printed, Untranslatable> {
     let left = print(left, scope)?;
@@ -403,17 +508,23 @@ fn membership(
         columns.extend(element.columns);
         texts.push(element.text);
     }
-    let words = if negated { "NOT IN" } else { "IN" };
-    Ok(Printed::loose(format!("{} {words}({})", left.operand(), texts.join(", ")), Kind::Boolean, columns))
+    let words = sense.words("IN", "NOT IN");
+    Ok(Printed::loose(
+        format!("{} {words}({})", left.operand(), texts.join(", ")),
+        Kind::Boolean,
+        columns,
+    ))
 }
 
 /// The elements of `(ARRAY[…])::text[]`.
 fn array_elements(array: &Expr) -> Result<Vec<&Expr>, Untranslatable> {
     match array {
         Expr::Nested(inner) => array_elements(inner),
-        Expr::Cast { expr, data_type: ast::DataType::Array(element), .. } if cast::is_text_array(element) => {
-            array_elements(expr)
-        }
+        Expr::Cast {
+            expr,
+            data_type: ast::DataType::Array(element),
+            ..
+        } if cast::is_text_array(element) => array_elements(expr),
         Expr::Array(array) => Ok(array.elem.iter().collect()),
         other => Err(Untranslatable::new(format!("the array {other}"))),
     }
@@ -484,7 +595,9 @@ fn comparable(left: Kind, right: Kind, by: &str) -> Result<(), Untranslatable> {
     if left.equality_is_shared(right) {
         Ok(())
     } else {
-        Err(Untranslatable::new(format!("{by} between {left:?} and {right:?}")))
+        Err(Untranslatable::new(format!(
+            "{by} between {left:?} and {right:?}"
+        )))
     }
 }
 
@@ -496,5 +609,10 @@ fn joined(left: Printed, right: Printed) -> Vec<String> {
 
 fn joined_as(left: Printed, right: Printed) -> Printed {
     let (text, kind, binding) = (left.text.clone(), left.kind, left.binding);
-    Printed { text, kind, binding, columns: joined(left, right) }
+    Printed {
+        text,
+        kind,
+        binding,
+        columns: joined(left, right),
+    }
 }

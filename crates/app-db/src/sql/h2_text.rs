@@ -2,12 +2,20 @@
 
 /// An identifier, always quoted.
 pub(crate) fn identifier(name: &str) -> String {
-    if is_plain(name) { format!("\"{}\"", name.replace('"', "\"\"")) } else { unicode('"', name) }
+    if is_plain(name) {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    } else {
+        unicode('"', name)
+    }
 }
 
 /// A character string literal.
 pub(crate) fn literal(text: &str) -> String {
-    if is_plain(text) { format!("'{}'", text.replace('\'', "''")) } else { unicode('\'', text) }
+    if is_plain(text) {
+        format!("'{}'", text.replace('\'', "''"))
+    } else {
+        unicode('\'', text)
+    }
 }
 
 /// A name in the case that H2 gives an unquoted one: all-lower-case names become upper case, the same as in a

@@ -82,7 +82,8 @@ impl Kind {
     /// Do `<` and its like between the two mean the same in every database? Not for text: its order depends on
     /// collations.
     pub(crate) fn order_is_shared(self, other: Self) -> bool {
-        let ordered = |kind: Self| kind.is_number() || matches!(kind, Self::Date | Self::Timestamp | Self::TimestampTz);
+        let ordered =
+            |kind: Self| kind.is_number() || matches!(kind, Self::Date | Self::Timestamp | Self::TimestampTz);
         ordered(self) && ordered(other) && self.equality_is_shared(other)
     }
 }

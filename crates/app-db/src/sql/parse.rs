@@ -25,8 +25,10 @@ fn parse<T>(
 ) -> Result<T, Untranslatable> {
     let dialect = PostgreSqlDialect {};
     let refuse = |error: ParserError| Untranslatable::new(format!("its syntax ({error})"));
-    let mut parser =
-        Parser::new(&dialect).with_recursion_limit(NESTING_MAX).try_with_sql(text).map_err(refuse)?;
+    let mut parser = Parser::new(&dialect)
+        .with_recursion_limit(NESTING_MAX)
+        .try_with_sql(text)
+        .map_err(refuse)?;
     let parsed = read(&mut parser).map_err(refuse)?;
     match parser.peek_token().token {
         Token::EOF => Ok(parsed),

@@ -39,7 +39,12 @@ struct FromItem {
 impl<'a> Scope<'a> {
     /// The bare columns of one table.
     pub(super) fn over_table(relations: &'a Relations, columns: Columns) -> Self {
-        Self { relations, named: Vec::new(), from: vec![FromItem { alias: None, columns }], outer: None }
+        Self {
+            relations,
+            named: Vec::new(),
+            from: vec![FromItem { alias: None, columns }],
+            outer: None,
+        }
     }
 
     /// A column by its name, or by its relation's and its own, as H2 spells it.
@@ -48,7 +53,11 @@ impl<'a> Scope<'a> {
             [column] => self.from.iter().filter_map(|item| item.column(column)).collect(),
             [alias, column] => {
                 let matches = |item: &&FromItem| item.alias.as_ref() == Some(alias);
-                self.from.iter().filter(matches).filter_map(|item| item.column(column)).collect()
+                self.from
+                    .iter()
+                    .filter(matches)
+                    .filter_map(|item| item.column(column))
+                    .collect()
             }
             _ => Vec::new(),
         };
@@ -56,7 +65,10 @@ impl<'a> Scope<'a> {
             ([one], _) => Ok(one.clone()),
             ([], Some(outer)) => outer.column(names),
             ([], None) => Err(Untranslatable::new(format!("the name {}", names.join(".")))),
-            _ => Err(Untranslatable::new(format!("the ambiguous name {}", names.join(".")))),
+            _ => Err(Untranslatable::new(format!(
+                "the ambiguous name {}",
+                names.join(".")
+            ))),
         }
     }
 }
@@ -75,13 +87,25 @@ impl FromItem {
 
 /// A query that stands alone.
 pub(super) fn print(query: &Query, relations: &Relations) -> Result<PrintedQuery, Untranslatable> {
-    print_with(query, &Scope { relations, named: Vec::new(), from: Vec::new(), outer: None })
+    print_with(
+        query,
+        &Scope {
+            relations,
+            named: Vec::new(),
+            from: Vec::new(),
+            outer: None,
+        },
+    )
 }
 
 /// A subquery of an expression: it sees the columns around it.
 pub(super) fn print_in(query: &Query, around: &Scope<'_>) -> Result<PrintedQuery, Untranslatable> {
-    let scope =
-        Scope { relations: around.relations, named: around.named.clone(), from: Vec::new(), outer: Some(around) };
+    let scope = Scope {
+        relations: around.relations,
+        named: around.named.clone(),
+        from: Vec::new(),
+        outer: Some(around),
+    };
     print_with(query, &scope)
 }
 
@@ -95,7 +119,9 @@ fn print_with(query: &Query, scope: &Scope<'_>) -> Result<PrintedQuery, Untransl
         && query.format_clause.is_none()
         && query.pipe_operators.is_empty();
     if !plain {
-        return Err(Untranslatable::new("ORDER BY, LIMIT or another clause after the query"));
+        return Err(Untranslatable::new(
+            "ORDER BY, LIMIT or another clause after the query",
+        ));
     }
     let mut scope = scope.clone();
     if let Some(with) = &query.with {
@@ -112,7 +138,12 @@ fn name_queries(with: &With, scope: &mut Scope<'_>) -> Result<(), Untranslatable
         let mut printed = print_with(&named.query, scope)?;
         if !named.alias.columns.is_empty() {
             // The names in the list replace the query's own, which are printed inside it: one more level.
-            let names: Vec<String> = named.alias.columns.iter().map(|column| folded(&column.name)).collect();
+            let names: Vec<String> = named
+                .alias
+                .columns
+                .iter()
+                .map(|column| folded(&column.name))
+                .collect();
             printed = renamed(&printed, &names, &folded(&named.alias.name))?;
         }
         scope.named.push((folded(&named.alias.name), printed));
@@ -123,7 +154,9 @@ fn name_queries(with: &With, scope: &mut Scope<'_>) -> Result<(), Untranslatable
 /// The query under other column names.
 fn renamed(query: &PrintedQuery, names: &[String], alias: &str) -> Result<PrintedQuery, Untranslatable> {
     if names.len() != query.columns.len() {
-        return Err(Untranslatable::new(format!("a column list of another length at \"{alias}\"")));
+        return Err(Untranslatable::new(format!(
+            "a column list of another length at \"{alias}\""
+        )));
     }
     let alias = h2_text::identifier(&h2_text::fold(alias));
     let list: Vec<String> = query
@@ -136,7 +169,11 @@ fn renamed(query: &PrintedQuery, names: &[String], alias: &str) -> Result<Printe
         })
         .collect();
     let text = format!("SELECT {} FROM ({}) {alias}", list.join(", "), query.text);
-    let columns = names.iter().cloned().zip(query.columns.iter().map(|(_, kind)| *kind)).collect();
+    let columns = names
+        .iter()
+        .cloned()
+        .zip(query.columns.iter().map(|(_, kind)| *kind))
+        .collect();
     Ok(PrintedQuery { text, columns })
 }
 
@@ -144,7 +181,12 @@ fn print_set(body: &SetExpr, scope: &Scope<'_>) -> Result<PrintedQuery, Untransl
     match body {
         SetExpr::Select(select) => print_select(select, scope),
         SetExpr::Query(query) => print_with(query, scope),
-        SetExpr::SetOperation { left, op, set_quantifier, right } => {
+        SetExpr::SetOperation {
+            left,
+            op,
+            set_quantifier,
+            right,
+        } => {
             let words = match (op, set_quantifier) {
                 (SetOperator::Union, SetQuantifier::All) => "UNION ALL",
                 (SetOperator::Union, SetQuantifier::None | SetQuantifier::Distinct) => "UNION",
@@ -164,7 +206,10 @@ fn print_set(body: &SetExpr, scope: &Scope<'_>) -> Result<PrintedQuery, Untransl
                 })?;
                 columns.push((name.clone(), kind));
             }
-            Ok(PrintedQuery { text: format!("({}) {words} ({})", left.text, right.text), columns })
+            Ok(PrintedQuery {
+                text: format!("({}) {words} ({})", left.text, right.text),
+                columns,
+            })
         }
         SetExpr::Values(_)
         | SetExpr::Insert(_)
@@ -205,7 +250,9 @@ fn print_select(select: &Select, scope: &Scope<'_>) -> Result<PrintedQuery, Untr
             return Err(Untranslatable::new("GROUP BY with a modifier"));
         }
         if !expressions.is_empty() {
-            let texts = expressions.iter().map(|one| Ok(expression::print(one, &inner)?.text));
+            let texts = expressions
+                .iter()
+                .map(|one| Ok(expression::print(one, &inner)?.text));
             grouped = Some(texts.collect::<Result<_, Untranslatable>>()?);
         }
     } else {
@@ -213,7 +260,9 @@ fn print_select(select: &Select, scope: &Scope<'_>) -> Result<PrintedQuery, Untr
     }
     let covered = |printed: &expression::Printed| match &grouped {
         // Postgres lets columns be that depend on a grouped key; H2 does not.
-        Some(texts) => texts.contains(&printed.text) || printed.columns.iter().all(|column| texts.contains(column)),
+        Some(texts) => {
+            texts.contains(&printed.text) || printed.columns.iter().all(|column| texts.contains(column))
+        }
         None => true,
     };
 
@@ -228,9 +277,15 @@ fn print_select(select: &Select, scope: &Scope<'_>) -> Result<PrintedQuery, Untr
             | SelectItem::Wildcard(_) => return Err(Untranslatable::new("SELECT *")),
         };
         if !covered(&printed) {
-            return Err(Untranslatable::new(format!("column \"{name}\", which is not grouped")));
+            return Err(Untranslatable::new(format!(
+                "column \"{name}\", which is not grouped"
+            )));
         }
-        items.push(format!("{} AS {}", printed.text, h2_text::identifier(&h2_text::fold(&name))));
+        items.push(format!(
+            "{} AS {}",
+            printed.text,
+            h2_text::identifier(&h2_text::fold(&name))
+        ));
         columns.push((name, printed.kind));
     }
 
@@ -274,7 +329,9 @@ fn condition(
 fn output_name(expression: &sqlparser::ast::Expr) -> Result<String, Untranslatable> {
     match expression {
         sqlparser::ast::Expr::Identifier(name) => Ok(folded(name)),
-        sqlparser::ast::Expr::CompoundIdentifier(parts) if !parts.is_empty() => Ok(folded(&parts[parts.len() - 1])),
+        sqlparser::ast::Expr::CompoundIdentifier(parts) if !parts.is_empty() => {
+            Ok(folded(&parts[parts.len() - 1]))
+        }
         other => Err(Untranslatable::new(format!("the unnamed column {other}"))),
     }
 }
@@ -293,7 +350,9 @@ fn print_joins(
         };
         let (words, constraint) = match &join.join_operator {
             JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => ("INNER JOIN", constraint),
-            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => ("LEFT OUTER JOIN", constraint),
+            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
+                ("LEFT OUTER JOIN", constraint)
+            }
             JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
                 ("RIGHT OUTER JOIN", constraint)
             }
@@ -318,42 +377,69 @@ fn print_factor(
     inner: &mut Scope<'_>,
 ) -> Result<String, Untranslatable> {
     match factor {
-        TableFactor::Table { name, alias, args: None, sample: None, with_ordinality: false, .. } => {
+        TableFactor::Table {
+            name,
+            alias,
+            args: None,
+            sample: None,
+            with_ordinality: false,
+            ..
+        } => {
             let single = match name.0.as_slice() {
                 [one] => one.as_ident().map(folded),
                 _ => None,
             };
             let named = single.and_then(|name| {
-                outside.named.iter().rev().find(|(named, _)| *named == name).map(|(_, query)| (name, query.clone()))
+                outside
+                    .named
+                    .iter()
+                    .rev()
+                    .find(|(named, _)| *named == name)
+                    .map(|(_, query)| (name, query.clone()))
             });
             if let Some((name, query)) = named {
-                return Ok(print_derived(query, alias.as_ref(), Some(&name), inner)?);
+                return print_derived(query, alias.as_ref(), Some(&name), inner);
             }
             let (own_name, relation) = outside.relations.find(name)?;
             let columns = relation.columns.clone();
             let table = format!("\"PUBLIC\".{}", h2_text::identifier(&h2_text::fold(&own_name)));
             match alias {
                 None => {
-                    inner.from.push(FromItem { alias: Some(own_name), columns });
+                    inner.from.push(FromItem {
+                        alias: Some(own_name),
+                        columns,
+                    });
                     Ok(table)
                 }
                 Some(alias) if alias.columns.is_empty() => {
                     let alias = folded(&alias.name);
                     let text = format!("{table} {}", h2_text::identifier(&h2_text::fold(&alias)));
-                    inner.from.push(FromItem { alias: Some(alias), columns });
+                    inner.from.push(FromItem {
+                        alias: Some(alias),
+                        columns,
+                    });
                     Ok(text)
                 }
-                Some(alias) => Err(Untranslatable::new(format!("a column list at \"{}\"", alias.name))),
+                Some(alias) => Err(Untranslatable::new(format!(
+                    "a column list at \"{}\"",
+                    alias.name
+                ))),
             }
         }
-        TableFactor::Derived { lateral: false, subquery, alias, sample: None } => {
+        TableFactor::Derived {
+            lateral: false,
+            subquery,
+            alias,
+            sample: None,
+        } => {
             // It sees WITH, but not its neighbours.
             let query = print_with(subquery, outside)?;
             print_derived(query, alias.as_ref(), None, inner)
         }
-        TableFactor::NestedJoin { table_with_joins, alias: None } => {
-            print_joins(table_with_joins, outside, inner)
-        }
+        TableFactor::NestedJoin {
+            table_with_joins,
+            alias: None,
+        } => print_joins(table_with_joins, outside, inner),
         other => Err(Untranslatable::new(format!("\"{other}\" in FROM"))),
     }
 }
@@ -377,6 +463,9 @@ fn print_derived(
         _ => query,
     };
     let text = format!("({}) {}", query.text, h2_text::identifier(&h2_text::fold(&own)));
-    inner.from.push(FromItem { alias: Some(own), columns: query.columns });
+    inner.from.push(FromItem {
+        alias: Some(own),
+        columns: query.columns,
+    });
     Ok(text)
 }

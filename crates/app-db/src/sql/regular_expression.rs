@@ -49,7 +49,11 @@ pub(super) fn anything_but(delimiter: char) -> Option<String> {
 
 /// One character as a literal, quoted for Java.
 pub(super) fn exactly(delimiter: char) -> String {
-    if delimiter.is_ascii_alphanumeric() || delimiter == ' ' { delimiter.to_string() } else { format!("\\{delimiter}") }
+    if delimiter.is_ascii_alphanumeric() || delimiter == ' ' {
+        delimiter.to_string()
+    } else {
+        format!("\\{delimiter}")
+    }
 }
 
 #[cfg(test)]

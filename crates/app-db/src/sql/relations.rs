@@ -35,7 +35,13 @@ impl Relations {
 
     /// One more: a view whose query is known.
     pub(crate) fn add(&mut self, schema: &str, name: &str, columns: Vec<(String, Kind)>) {
-        self.by_name.insert(name.to_owned(), Relation { schema: schema.to_owned(), columns });
+        self.by_name.insert(
+            name.to_owned(),
+            Relation {
+                schema: schema.to_owned(),
+                columns,
+            },
+        );
     }
 
     /// The relation of a name, with or without a schema before it.
@@ -57,7 +63,11 @@ impl Relations {
 
 /// The columns of a table.
 pub(super) fn columns_of(table: &Table) -> Columns {
-    table.columns.iter().map(|column| (column.name.as_str().to_owned(), Kind::of(&column.data_type))).collect()
+    table
+        .columns
+        .iter()
+        .map(|column| (column.name.as_str().to_owned(), Kind::of(&column.data_type)))
+        .collect()
 }
 
 /// A name as Postgres understands it: lower case unless quoted.

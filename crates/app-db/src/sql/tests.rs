@@ -5,7 +5,10 @@ use metaferry_domain::schema::{
 use super::*;
 
 fn postgres(text: &str) -> SqlText {
-    SqlText { dialect: Dialect::Postgres, text: text.to_owned() }
+    SqlText {
+        dialect: Dialect::Postgres,
+        text: text.to_owned(),
+    }
 }
 
 fn table(name: &str, columns: &[(&str, DataType)]) -> Table {
@@ -46,8 +49,18 @@ fn relations() -> Relations {
             ("Odd Name", DataType::Text),
         ],
     );
-    let port = table("port", &[("id", DataType::Integer), ("ship_id", DataType::Integer), ("name", DataType::Text)]);
-    Relations::of_tables(&Catalogue { tables: vec![port, ship], views: Vec::new() })
+    let port = table(
+        "port",
+        &[
+            ("id", DataType::Integer),
+            ("ship_id", DataType::Integer),
+            ("name", DataType::Text),
+        ],
+    );
+    Relations::of_tables(&Catalogue {
+        tables: vec![port, ship],
+        views: Vec::new(),
+    })
 }
 
 fn h2(query: &str) -> String {
@@ -55,7 +68,9 @@ fn h2(query: &str) -> String {
 }
 
 fn refused(query: &str) -> String {
-    query_to_h2(&postgres(query), &relations()).unwrap_err().to_string()
+    query_to_h2(&postgres(query), &relations())
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -69,7 +84,9 @@ fn names_are_quoted_folded_and_qualified() {
 #[test]
 fn casts_go_where_they_change_nothing_and_stay_where_they_do() {
     assert_eq!(
-        h2("SELECT ((name)::text || '_'::text) || id AS a, (code)::text AS b, (mail)::text AS c, NULL::integer AS d FROM ship"),
+        h2(
+            "SELECT ((name)::text || '_'::text) || id AS a, (code)::text AS b, (mail)::text AS c, NULL::integer AS d FROM ship"
+        ),
         "SELECT (\"SHIP\".\"NAME\" || '_') || \"SHIP\".\"ID\" AS \"A\", RTRIM(\"SHIP\".\"CODE\") AS \"B\", \
          CAST(\"SHIP\".\"MAIL\" AS CHARACTER VARYING) AS \"C\", CAST(NULL AS INTEGER) AS \"D\" FROM \"PUBLIC\".\"SHIP\""
     );
@@ -78,7 +95,9 @@ fn casts_go_where_they_change_nothing_and_stay_where_they_do() {
 #[test]
 fn any_and_all_of_an_array_become_in() {
     assert_eq!(
-        h2("SELECT id FROM ship WHERE (name)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[])"),
+        h2(
+            "SELECT id FROM ship WHERE (name)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[])"
+        ),
         "SELECT \"SHIP\".\"ID\" AS \"ID\" FROM \"PUBLIC\".\"SHIP\" WHERE \"SHIP\".\"NAME\" IN('a', 'b')"
     );
     assert!(h2("SELECT id FROM ship WHERE (name)::text <> ALL (ARRAY['a'::text])").ends_with("NOT IN('a')"));
@@ -106,10 +125,19 @@ fn refuses_what_may_mean_something_else() {
         ("SELECT s.* FROM ship s", "SELECT *"),
         ("SELECT id FROM pg_class", "pg_class"),
         ("SELECT row_number() OVER () AS n FROM ship", "row_number"),
-        ("SELECT id FROM ship WHERE name ~ '(a|b)'::text", "regular expression"),
+        (
+            "SELECT id FROM ship WHERE name ~ '(a|b)'::text",
+            "regular expression",
+        ),
         ("SELECT built::date AS d FROM ship", "cast"),
-        ("SELECT name AS d FROM ship JOIN port ON ship.id = port.ship_id", "ambiguous"),
-        ("SELECT port.name FROM ship FULL JOIN port ON ship.id = port.ship_id", "join"),
+        (
+            "SELECT name AS d FROM ship JOIN port ON ship.id = port.ship_id",
+            "ambiguous",
+        ),
+        (
+            "SELECT port.name FROM ship FULL JOIN port ON ship.id = port.ship_id",
+            "join",
+        ),
         ("SELECT x FROM", "syntax"),
     ] {
         let refusal = refused(query);
@@ -126,11 +154,23 @@ fn defaults_speak_h2() {
         ("CURRENT_TIMESTAMP", DataType::TimestampTz, "CURRENT_TIMESTAMP"),
         ("0", DataType::Integer, "0"),
         ("'-5'::integer", DataType::Integer, "-5"),
-        ("NULL::character varying", DataType::Varchar(Some(5)), "CAST(NULL AS CHARACTER VARYING)"),
+        (
+            "NULL::character varying",
+            DataType::Varchar(Some(5)),
+            "CAST(NULL AS CHARACTER VARYING)",
+        ),
         ("'{}'::jsonb", DataType::Json, "'{}'"),
-        ("'2020-01-02 03:04:05+00'::timestamp with time zone", DataType::TimestampTz, "TIMESTAMP WITH TIME ZONE '2020-01-02 03:04:05+00'"),
+        (
+            "'2020-01-02 03:04:05+00'::timestamp with time zone",
+            DataType::TimestampTz,
+            "TIMESTAMP WITH TIME ZONE '2020-01-02 03:04:05+00'",
+        ),
     ] {
-        assert_eq!(default_to_h2(&postgres(default), &data_type).unwrap(), h2, "{default}");
+        assert_eq!(
+            default_to_h2(&postgres(default), &data_type).unwrap(),
+            h2,
+            "{default}"
+        );
     }
     for (default, data_type) in [
         ("'now'::timestamp with time zone", DataType::TimestampTz),
@@ -138,14 +178,20 @@ fn defaults_speak_h2() {
         ("CURRENT_USER", DataType::Text),
         ("'\\xff'::bytea", DataType::Blob),
     ] {
-        assert!(default_to_h2(&postgres(default), &data_type).is_err(), "{default}");
+        assert!(
+            default_to_h2(&postgres(default), &data_type).is_err(),
+            "{default}"
+        );
     }
 }
 
 #[test]
 fn a_generated_column_is_translated_and_computed() {
     use metaferry_domain::row_batch::Cell;
-    let field = table("field", &[("broken", DataType::Boolean), ("parent", DataType::Integer)]);
+    let field = table(
+        "field",
+        &[("broken", DataType::Boolean), ("parent", DataType::Integer)],
+    );
     let text = postgres(
         "CASE\n    WHEN (broken = true) THEN NULL::integer\n    ELSE\n    CASE\n        WHEN (parent IS NULL) THEN 0\n        ELSE parent\n    END\nEND",
     );

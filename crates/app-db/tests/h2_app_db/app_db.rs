@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use metaferry_app_db::h2::H2Target;
 use metaferry_app_db::postgres::{PostgresServer, PostgresSource};
+use metaferry_domain::PortError;
 use metaferry_domain::ports::{RowOrder, Snapshot, Source as _, TableRead, Target as _};
 use metaferry_domain::row_batch::RowBatch;
 use metaferry_domain::schema::Catalogue;
@@ -28,7 +29,7 @@ pub(crate) struct Copied {
     pub(crate) notes: Vec<String>,
 }
 
-/// A database with the fixture in it.
+/// A database of a test's own.
 pub(crate) struct AppDb {
     admin_url: String,
     address: ServerAddress,
@@ -38,8 +39,10 @@ pub(crate) struct AppDb {
 /// The folder of the app DB fixtures.
 #[expect(clippy::print_stderr, reason = "a test that skips says so")]
 pub(crate) fn fixtures() -> Option<PathBuf> {
-    let shared = std::env::var_os("METAFERRY_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let shared = std::env::var_os("METAFERRY_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        PathBuf::from,
+    );
     let folder = shared.join("fixtures/appdb");
     if !folder.is_dir() {
         eprintln!("SKIPPED: no fixtures in {} (METAFERRY_SHARED)", folder.display());
@@ -49,10 +52,9 @@ pub(crate) fn fixtures() -> Option<PathBuf> {
 }
 
 impl AppDb {
-    /// `None`, said aloud, where something that this needs is not there.
+    /// An empty database. `None`, said aloud, where something that this needs is not there.
     #[expect(clippy::print_stderr, reason = "a test that skips says so")]
-    pub(crate) async fn load() -> Option<Self> {
-        let folder = fixtures()?;
+    pub(crate) async fn new() -> Option<Self> {
         for variable in ["METAFERRY_TEST_H2_JAR", "METAFERRY_TEST_PG_JDBC_JAR"] {
             if std::env::var_os(variable).is_none() {
                 eprintln!("SKIPPED: {variable} names no jar");
@@ -66,19 +68,47 @@ impl AppDb {
         let AppDbAddress::Postgres(mut address) = AppDbAddress::from_cli_url(&admin_url).unwrap() else {
             panic!("METAFERRY_TEST_POSTGRES_URL is no Postgres address");
         };
-        let name = format!("metaferry_h2_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "metaferry_h2_{}_{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         execute(&admin_url, &format!("CREATE DATABASE {name}")).await;
         let mut url = url::Url::parse(&admin_url).unwrap();
         url.set_path(&name);
         address.database = name;
-        let app_db = Self { admin_url, address, url: url.to_string() };
+        Some(Self {
+            admin_url,
+            address,
+            url: url.to_string(),
+        })
+    }
+
+    /// A database with the fixture in it.
+    pub(crate) async fn load() -> Option<Self> {
+        let folder = fixtures()?;
+        let app_db = Self::new().await?;
         let loaded = Command::new("sh")
-            .args(["-c", "gunzip -c \"$0\" | psql -q -v ON_ERROR_STOP=1 -d \"$1\" >/dev/null"])
+            .args([
+                "-c",
+                "gunzip -c \"$0\" | psql -q -v ON_ERROR_STOP=1 -d \"$1\" >/dev/null",
+            ])
             .arg(folder.join("appdb-s001.postgres.sql.gz"))
             .arg(&app_db.url)
             .status();
         assert!(loaded.unwrap().success(), "psql could not load the fixture");
         Some(app_db)
+    }
+
+    /// The refusal to prepare a file for this database, and how many files that left.
+    pub(crate) async fn refusal(&self) -> (PortError, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let source = PostgresSource::new(PostgresServer::new(&self.address));
+        let snapshot = source.snapshot().await.unwrap();
+        let mut target = H2Target::new(folder.path().join("app-db.mv.db"));
+        let error = target.prepare(snapshot.catalogue()).await.unwrap_err();
+        snapshot.close().await.unwrap();
+        (error, std::fs::read_dir(folder.path()).unwrap().count())
     }
 
     /// SQL of the test's own.
@@ -108,23 +138,37 @@ impl AppDb {
         let catalogue = snapshot.catalogue().clone();
         let notes = target.prepare(&catalogue).await.unwrap();
         for table in &catalogue.tables {
-            let columns: Vec<usize> =
-                (0..table.columns.len()).filter(|at| !table.columns[*at].is_generated()).collect();
+            let columns: Vec<usize> = (0..table.columns.len())
+                .filter(|at| !table.columns[*at].is_generated())
+                .collect();
             copy_table(snapshot.as_ref(), &target, &table.name.key(), columns).await;
         }
         target.finish().await.unwrap();
         snapshot.close().await.unwrap();
-        Copied { _folder: folder, file, catalogue, notes }
+        Copied {
+            _folder: folder,
+            file,
+            catalogue,
+            notes,
+        }
     }
 
     /// Removes the database.
     pub(crate) async fn drop(self) {
-        execute(&self.admin_url, &format!("DROP DATABASE {} WITH (FORCE)", self.address.database)).await;
+        execute(
+            &self.admin_url,
+            &format!("DROP DATABASE {} WITH (FORCE)", self.address.database),
+        )
+        .await;
     }
 }
 
 async fn copy_table(snapshot: &dyn Snapshot, target: &H2Target, table: &str, columns: Vec<usize>) {
-    let read = TableRead { table: table.to_owned(), columns, order: RowOrder::Any };
+    let read = TableRead {
+        table: table.to_owned(),
+        columns,
+        order: RowOrder::Any,
+    };
     let mut reader = snapshot.read(&read).await.unwrap();
     let mut writer = target.table(table, &read.columns).await.unwrap();
     let mut batch = RowBatch::default();
@@ -140,6 +184,9 @@ async fn copy_table(snapshot: &dyn Snapshot, target: &H2Target, table: &str, col
 
 async fn execute(url: &str, sql: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut connection)
+        .await
+        .unwrap();
     connection.close().await.unwrap();
 }

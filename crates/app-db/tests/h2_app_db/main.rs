@@ -3,6 +3,7 @@
 //! (`METAFERRY_TEST_H2_JAR`, `METAFERRY_TEST_PG_JDBC_JAR`).
 
 mod app_db;
+mod odd;
 mod oracle;
 mod rows;
 mod schema;

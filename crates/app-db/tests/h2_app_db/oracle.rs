@@ -20,13 +20,21 @@ impl Oracle {
     pub(crate) fn of_h2(file: &Path) -> Option<Self> {
         let jar = std::env::var_os("METAFERRY_TEST_H2_JAR")?.into();
         let name = file.to_str().unwrap().strip_suffix(".mv.db").unwrap();
-        Some(Self { jar, url: format!("jdbc:h2:file:{name};ACCESS_MODE_DATA=r"), user: String::new() })
+        Some(Self {
+            jar,
+            url: format!("jdbc:h2:file:{name};ACCESS_MODE_DATA=r"),
+            user: String::new(),
+        })
     }
 
     /// A Postgres database. `None` where no jar is named.
     pub(crate) fn of_postgres(host: &str, port: u16, database: &str, user: &str) -> Option<Self> {
         let jar = std::env::var_os("METAFERRY_TEST_PG_JDBC_JAR")?.into();
-        Some(Self { jar, url: format!("jdbc:postgresql://{host}:{port}/{database}"), user: user.to_owned() })
+        Some(Self {
+            jar,
+            url: format!("jdbc:postgresql://{host}:{port}/{database}"),
+            user: user.to_owned(),
+        })
     }
 
     /// The rows of each named query.
@@ -42,12 +50,18 @@ impl Oracle {
             .spawn()
             .unwrap();
         let mut input = java.stdin.take().unwrap();
-        let lines: String = queries.iter().map(|(name, sql)| format!("{name}\t{sql}\n")).collect();
+        let lines: String = queries
+            .iter()
+            .map(|(name, sql)| format!("{name}\t{sql}\n"))
+            .collect();
         let feeder = std::thread::spawn(move || input.write_all(lines.as_bytes()).unwrap());
         let output = java.wait_with_output().unwrap();
         feeder.join().unwrap();
         assert!(output.status.success(), "{} cannot be opened", self.url);
-        let mut rows: Rows = queries.iter().map(|(name, _)| (name.clone(), Vec::new())).collect();
+        let mut rows: Rows = queries
+            .iter()
+            .map(|(name, _)| (name.clone(), Vec::new()))
+            .collect();
         for line in String::from_utf8(output.stdout).unwrap().split_terminator('\n') {
             let (name, row) = line.split_once('\t').unwrap_or((line, ""));
             assert!(!row.starts_with("!ERROR"), "{name}: {row}");

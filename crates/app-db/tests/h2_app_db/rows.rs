@@ -13,7 +13,8 @@ async fn h2_shows_the_rows_that_postgres_had() {
     let Some(app_db) = AppDb::load().await else { return };
     let copied = app_db.copy().await;
     let expected: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(fixtures().unwrap().join("expected-s001.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(fixtures().unwrap().join("expected-s001.json")).unwrap())
+            .unwrap();
     let expected = expected["tables"].as_object().unwrap();
     let queries: Vec<(String, String)> = copied
         .catalogue
@@ -21,10 +22,16 @@ async fn h2_shows_the_rows_that_postgres_had() {
         .iter()
         .filter(|table| expected.contains_key(&table.name.key()))
         .map(|table| {
-            let mut columns: Vec<_> = table.columns.iter().filter(|column| !column.is_generated()).collect();
+            let mut columns: Vec<_> = table
+                .columns
+                .iter()
+                .filter(|column| !column.is_generated())
+                .collect();
             columns.sort_by_key(|column| column.name.key());
-            let columns: Vec<String> =
-                columns.iter().map(|column| format!("\"{}\"", column.name.as_str().to_uppercase())).collect();
+            let columns: Vec<String> = columns
+                .iter()
+                .map(|column| format!("\"{}\"", column.name.as_str().to_uppercase()))
+                .collect();
             let (key, name) = (table.name.key(), table.name.as_str().to_uppercase());
             (key, format!("SELECT {} FROM \"{name}\"", columns.join(", ")))
         })
@@ -32,7 +39,11 @@ async fn h2_shows_the_rows_that_postgres_had() {
     assert_eq!(queries.len(), expected.len());
     let rows = Oracle::of_h2(&copied.file).unwrap().rows(&queries);
     for (table, mut rows) in rows {
-        assert_eq!(rows.len() as u64, expected[&table]["rows"].as_u64().unwrap(), "rows of {table}");
+        assert_eq!(
+            rows.len() as u64,
+            expected[&table]["rows"].as_u64().unwrap(),
+            "rows of {table}"
+        );
         rows.sort_unstable();
         let mut hash = Sha256::new();
         for row in &rows {
@@ -40,7 +51,11 @@ async fn h2_shows_the_rows_that_postgres_had() {
             hash.update("\n");
         }
         let sum = hex::encode(hash.finalize());
-        assert_eq!(sum, expected[&table]["sha256"].as_str().unwrap(), "content of {table}");
+        assert_eq!(
+            sum,
+            expected[&table]["sha256"].as_str().unwrap(),
+            "content of {table}"
+        );
     }
     app_db.drop().await;
 }
@@ -51,7 +66,11 @@ async fn every_view_shows_in_h2_what_it_shows_in_postgres() {
     // Forms that the generator does not make: all kinds of schedules, several recipients, values to pick out.
     app_db.execute(VARIETY).await;
     let copied = app_db.copy().await;
-    let of_views: Vec<_> = copied.notes.iter().filter(|note| note.contains("view v_")).collect();
+    let of_views: Vec<_> = copied
+        .notes
+        .iter()
+        .filter(|note| note.contains("view v_"))
+        .collect();
     assert!(of_views.is_empty(), "{of_views:?}");
     assert_eq!(copied.catalogue.views.len(), 13);
     let queries = |spelled: fn(&str) -> String| -> Vec<(String, String)> {
@@ -64,12 +83,15 @@ async fn every_view_shows_in_h2_what_it_shows_in_postgres() {
             })
             .collect()
     };
-    let in_h2 = Oracle::of_h2(&copied.file).unwrap().rows(&queries(|name| format!("\"{}\"", name.to_uppercase())));
+    let in_h2 = Oracle::of_h2(&copied.file)
+        .unwrap()
+        .rows(&queries(|name| format!("\"{}\"", name.to_uppercase())));
     let in_postgres = app_db.oracle().rows(&queries(|name| format!("\"{name}\"")));
     for view in &copied.catalogue.views {
         let key = view.name.key();
-        let lists: Vec<usize> =
-            (0..view.columns.len()).filter(|at| LISTS.contains(&view.columns[*at].as_str())).collect();
+        let lists: Vec<usize> = (0..view.columns.len())
+            .filter(|at| LISTS.contains(&view.columns[*at].as_str()))
+            .collect();
         let (left, right) = (sorted(&in_postgres[&key], &lists), sorted(&in_h2[&key], &lists));
         assert!(!left.is_empty(), "{key} shows nothing: the test proves nothing");
         assert_eq!(left.len(), right.len(), "rows of {key}");

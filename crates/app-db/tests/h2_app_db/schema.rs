@@ -15,19 +15,36 @@ const DIFFERENCES: &str = include_str!("../data/h2_schema_differences.txt");
 async fn the_schema_is_metabases_own_but_for_what_the_list_explains() {
     let Some(app_db) = AppDb::load().await else { return };
     let copied = app_db.copy().await;
-    let untranslatable = copied.catalogue.tables.iter().flat_map(|table| &table.indexes).filter(|index| {
-        index.predicate.is_some() || index.parts.iter().any(|part| matches!(part, IndexPart::Expression(_)))
-    });
+    let untranslatable = copied
+        .catalogue
+        .tables
+        .iter()
+        .flat_map(|table| &table.indexes)
+        .filter(|index| {
+            index.predicate.is_some()
+                || index
+                    .parts
+                    .iter()
+                    .any(|part| matches!(part, IndexPart::Expression(_)))
+        });
     assert_eq!(copied.notes.len(), untranslatable.count(), "{:#?}", copied.notes);
-    let script = Oracle::of_h2(&copied.file).unwrap().rows(&[("s".to_owned(), "SCRIPT NODATA".to_owned())]);
-    let script = script["s"].iter().map(|line| unescaped(line)).collect::<Vec<_>>().join("\n");
+    let script = Oracle::of_h2(&copied.file)
+        .unwrap()
+        .rows(&[("s".to_owned(), "SCRIPT NODATA".to_owned())]);
+    let script = script["s"]
+        .iter()
+        .map(|line| unescaped(line))
+        .collect::<Vec<_>>()
+        .join("\n");
     let ours = facts(&script);
     let theirs = facts(&std::fs::read_to_string(fixtures().unwrap().join("h2-schema.sql")).unwrap());
     let mut differences: Vec<String> = theirs.difference(&ours).map(|fact| format!("- {fact}")).collect();
     differences.extend(ours.difference(&theirs).map(|fact| format!("+ {fact}")));
 
-    let explained: Vec<&str> =
-        DIFFERENCES.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let explained: Vec<&str> = DIFFERENCES
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
     let unexplained: Vec<_> = differences
         .iter()
         .filter(|difference| !explained.iter().any(|pattern| matches(pattern, difference)))
@@ -73,8 +90,14 @@ fn fact(statement: &str, facts: &mut BTreeSet<String>) {
             facts.insert(format!("comment on {name} {comment}"));
         }
         let mut order = Vec::new();
-        for column in columns.trim_end_matches(')').lines().map(|line| line.trim().trim_end_matches(',')) {
-            let Some((column, definition)) = column.split_once(' ') else { continue };
+        for column in columns
+            .trim_end_matches(')')
+            .lines()
+            .map(|line| line.trim().trim_end_matches(','))
+        {
+            let Some((column, definition)) = column.split_once(' ') else {
+                continue;
+            };
             order.push(column.trim_matches('"').to_owned());
             let (definition, comment) = without_comment(definition);
             facts.insert(format!("column {name}.{column} {definition}"));
@@ -87,20 +110,29 @@ fn fact(statement: &str, facts: &mut BTreeSet<String>) {
         let (head, query) = view.split_once(" AS\n").unwrap();
         facts.insert(format!("view {head}"));
         let (name, _) = head.split_once('(').unwrap();
-        facts.insert(format!("query of {name} {}", query.split_whitespace().collect::<Vec<_>>().join(" ")));
+        facts.insert(format!(
+            "query of {name} {}",
+            query.split_whitespace().collect::<Vec<_>>().join(" ")
+        ));
     } else if !statement.starts_with("SET ") {
-        let statement = statement.split_whitespace().collect::<Vec<_>>().join(" ").replace("\"PUBLIC\".", "");
+        let statement = statement
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .replace("\"PUBLIC\".", "");
         facts.insert(without_made_up_name(&statement));
     }
 }
 
 /// A unique constraint that nobody named: H2 calls it `CONSTRAINT_…` by its id, Postgres `TABLE_COLUMNS_key`.
 fn without_made_up_name(statement: &str) -> String {
-    let parts = statement.split_once(" ADD CONSTRAINT \"").and_then(|(table, rest)| {
-        let (name, definition) = rest.split_once("\" ")?;
-        let made_up = name.starts_with("CONSTRAINT_") || name.ends_with("_KEY");
-        (made_up && definition.starts_with("UNIQUE")).then(|| format!("{table} ADD {definition}"))
-    });
+    let parts = statement
+        .split_once(" ADD CONSTRAINT \"")
+        .and_then(|(table, rest)| {
+            let (name, definition) = rest.split_once("\" ")?;
+            let made_up = name.starts_with("CONSTRAINT_") || name.ends_with("_KEY");
+            (made_up && definition.starts_with("UNIQUE")).then(|| format!("{table} ADD {definition}"))
+        });
     parts.unwrap_or_else(|| statement.to_owned())
 }
 
@@ -129,7 +161,10 @@ fn without_comment(definition: &str) -> (String, Option<String>) {
         let end = definition[at..].find(')').unwrap() + at;
         definition.replace_range(at..end, "");
     }
-    let Some(at) = definition.find(" COMMENT '").or_else(|| definition.find(" COMMENT U&'")) else {
+    let Some(at) = definition
+        .find(" COMMENT '")
+        .or_else(|| definition.find(" COMMENT U&'"))
+    else {
         return (definition, None);
     };
     let quote = at + definition[at..].find('\'').unwrap();
@@ -146,9 +181,13 @@ fn without_comment(definition: &str) -> (String, Option<String>) {
 /// Does a pattern with `*` match the whole text?
 fn matches(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
-    let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
     let pieces: Vec<&str> = pieces.collect();
-    let Some((last, middle)) = pieces.split_last() else { return rest.is_empty() };
+    let Some((last, middle)) = pieces.split_last() else {
+        return rest.is_empty();
+    };
     for piece in middle {
         match rest.find(piece) {
             Some(at) => rest = &rest[at + piece.len()..],
@@ -160,7 +199,9 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 #[test]
 fn patterns_and_facts_say_what_they_should() {
-    assert!(matches("- a*c", "- abbc") && matches("x", "x") && !matches("x", "xy") && !matches("a*b*c", "acb"));
+    assert!(
+        matches("- a*c", "- abbc") && matches("x", "x") && !matches("x", "xy") && !matches("a*b*c", "acb")
+    );
     let facts = facts(
         "-- H2;\nSET X 1;   \n;  \nCREATE CACHED TABLE \"PUBLIC\".\"T\" COMMENT 'it''s'(\n    \"A\" INTEGER \
          GENERATED BY DEFAULT AS IDENTITY(START WITH 1 RESTART WITH 7) COMMENT 'x, y''s' NOT NULL,\n    \"B\" \

@@ -52,7 +52,9 @@ fn unique(
         return folded;
     }
     // There are fewer names given than numbers tried, so one of them is free.
-    let numbered = (2..).map(|number| format!("{folded}_{number}")).find(|name| !given.contains(name));
+    let numbered = (2..)
+        .map(|number| format!("{folded}_{number}"))
+        .find(|name| !given.contains(name));
     let numbered = numbered.unwrap_or(folded);
     notes.push(format!(
         "{what} {} of table {} is called {numbered} on H2, where the name is taken",

@@ -66,11 +66,18 @@ pub(super) fn print(
     let refuse = || Untranslatable::new(format!("a cast of {:?} to {data_type}", inner.kind));
     let (kind, h2_type) = destination(data_type).ok_or_else(refuse)?;
     let cast = |printed: &Printed| {
-        Printed::tight(format!("CAST({} AS {h2_type})", printed.text), kind, printed.columns.clone())
+        Printed::tight(
+            format!("CAST({} AS {h2_type})", printed.text),
+            kind,
+            printed.columns.clone(),
+        )
     };
     if inner.kind == Kind::Untyped && inner.text == "NULL" {
         // A NULL goes with every kind: Postgres itself lets a branch of a UNION be NULL of another type.
-        return Ok(Printed { kind: Kind::Untyped, ..cast(&inner) });
+        return Ok(Printed {
+            kind: Kind::Untyped,
+            ..cast(&inner)
+        });
     }
     Ok(match (inner.kind, kind) {
         // A string literal and a text are what they are; H2 needs no cast.
@@ -80,9 +87,11 @@ pub(super) fn print(
         (Kind::Padded, Kind::Text) => Printed::tight(format!("RTRIM({})", inner.text), kind, inner.columns),
         (Kind::CaseBlind | Kind::Integer, Kind::Text) => cast(&inner),
         (Kind::Uuid, Kind::Text) => cast(&inner),
-        (Kind::Boolean, Kind::Text) => {
-            Printed::tight(format!("LOWER(CAST({} AS {h2_type}))", inner.text), kind, inner.columns)
-        }
+        (Kind::Boolean, Kind::Text) => Printed::tight(
+            format!("LOWER(CAST({} AS {h2_type}))", inner.text),
+            kind,
+            inner.columns,
+        ),
         (Kind::Untyped | Kind::Text, Kind::CaseBlind) => cast(&inner),
         (Kind::Integer, Kind::Integer | Kind::Float) => cast(&inner),
         (Kind::Text, Kind::Integer) => cast(&inner),

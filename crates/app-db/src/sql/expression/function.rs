@@ -1,8 +1,6 @@
 //! Function calls and aggregates.
 
-use sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-};
+use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments};
 
 use super::super::query::Scope;
 use super::super::{Kind, Untranslatable, h2_text, regular_expression};
@@ -15,8 +13,13 @@ pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untra
     if call.over.is_some() || !call.within_group.is_empty() || call.null_treatment.is_some() {
         return Err(refuse());
     }
-    let Some((arguments, treatment)) = arguments(call) else { return Err(refuse()) };
-    let is_aggregate = matches!(name, "string_agg" | "count" | "min" | "max" | "sum" | "bool_and" | "bool_or");
+    let Some((arguments, treatment)) = arguments(call) else {
+        return Err(refuse());
+    };
+    let is_aggregate = matches!(
+        name,
+        "string_agg" | "count" | "min" | "max" | "sum" | "bool_and" | "bool_or"
+    );
     if !is_aggregate && (call.filter.is_some() || treatment.is_some()) {
         return Err(refuse());
     }
@@ -26,7 +29,11 @@ pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untra
             .map(|argument| match argument {
                 Argument::Expression(expression) => {
                     let argument = print_expression(expression, scope)?;
-                    if kinds.contains(&argument.kind) { Ok(argument) } else { Err(refuse()) }
+                    if kinds.contains(&argument.kind) {
+                        Ok(argument)
+                    } else {
+                        Err(refuse())
+                    }
                 }
                 Argument::Everything => Err(refuse()),
             })
@@ -52,9 +59,14 @@ pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untra
             Ok(call_of("ABS", all, kind))
         }
         ("coalesce", [_, ..]) | ("nullif", [_, _]) => same_kind(name, &arguments, scope),
-        ("split_part", [Argument::Expression(subject), Argument::Expression(delimiter), Argument::Expression(field)]) => {
-            split_part(subject, delimiter, field, scope)
-        }
+        (
+            "split_part",
+            [
+                Argument::Expression(subject),
+                Argument::Expression(delimiter),
+                Argument::Expression(field),
+            ],
+        ) => split_part(subject, delimiter, field, scope),
         (_, _) if is_aggregate => aggregate(call, name, &arguments, treatment, scope),
         _ => Err(refuse()),
     }
@@ -90,7 +102,14 @@ fn arguments(call: &Function) -> Option<(Vec<Argument<'_>>, Option<DuplicateTrea
 fn call_of(name: &str, arguments: Vec<Printed>, kind: Kind) -> Printed {
     let texts: Vec<&str> = arguments.iter().map(|argument| argument.text.as_str()).collect();
     let text = format!("{name}({})", texts.join(", "));
-    Printed::tight(text, kind, arguments.into_iter().flat_map(|argument| argument.columns).collect())
+    Printed::tight(
+        text,
+        kind,
+        arguments
+            .into_iter()
+            .flat_map(|argument| argument.columns)
+            .collect(),
+    )
 }
 
 /// COALESCE and NULLIF: any kind, but one.
@@ -114,33 +133,43 @@ fn same_kind(name: &str, arguments: &[Argument<'_>], scope: &Scope<'_>) -> Resul
 }
 
 /// The n-th field of a text: empty if there are fewer, NULL of NULL. H2 has no such function, but its
-/// REGEXP_SUBSTR finds the field once enough delimiters stand at the end for any n.
+/// `REGEXP_SUBSTR` finds the field once enough delimiters stand at the end for any n.
 fn split_part(
     subject: &Expr,
     delimiter: &Expr,
     field: &Expr,
     scope: &Scope<'_>,
 ) -> Result<Printed, Untranslatable> {
-    let refuse = || Untranslatable::new("split_part with other than one plain delimiter and a small constant");
+    let refuse =
+        || Untranslatable::new("split_part with other than one plain delimiter and a small constant");
     let subject = print_expression(subject, scope)?;
     want(&subject, Kind::Text, "split_part")?;
     let delimiter = text_constant(delimiter).ok_or_else(refuse)?;
     let mut letters = delimiter.chars();
-    let (Some(letter), None) = (letters.next(), letters.next()) else { return Err(refuse()) };
+    let (Some(letter), None) = (letters.next(), letters.next()) else {
+        return Err(refuse());
+    };
     let others = regular_expression::anything_but(letter).ok_or_else(refuse)?;
     let field = print_expression(field, scope)?;
     let skipped = match field.text.parse::<usize>() {
         Ok(field @ 1..=100) => field - 1,
         _ => return Err(refuse()),
     };
-    let padded = format!("{} || {}", subject.operand(), h2_text::literal(&delimiter.repeat(skipped)));
+    let padded = format!(
+        "{} || {}",
+        subject.operand(),
+        h2_text::literal(&delimiter.repeat(skipped))
+    );
     let (haystack, pattern) = if skipped == 0 {
         (subject.text.clone(), format!("^({others})"))
     } else {
         let one = regular_expression::exactly(letter);
         (padded, format!("^(?:{others}{one}){{{skipped}}}({others})"))
     };
-    let text = format!("REGEXP_SUBSTR({haystack}, {}, 1, 1, '', 1)", h2_text::literal(&pattern));
+    let text = format!(
+        "REGEXP_SUBSTR({haystack}, {}, 1, 1, '', 1)",
+        h2_text::literal(&pattern)
+    );
     Ok(Printed::tight(text, Kind::Text, subject.columns))
 }
 
@@ -166,9 +195,10 @@ fn aggregate(
     };
     let (text, kind) = match (name, arguments) {
         ("count", [Argument::Everything]) => ("COUNT(*)".to_owned(), Kind::Integer),
-        ("count", [Argument::Expression(counted)]) => {
-            (format!("COUNT({distinct}{})", print_expression(counted, scope)?.text), Kind::Integer)
-        }
+        ("count", [Argument::Expression(counted)]) => (
+            format!("COUNT({distinct}{})", print_expression(counted, scope)?.text),
+            Kind::Integer,
+        ),
         ("min" | "max", [Argument::Expression(inner)]) => {
             let inner = print_expression(inner, scope)?;
             if !inner.kind.order_is_shared(inner.kind) {
@@ -189,7 +219,10 @@ fn aggregate(
             want(&inner, Kind::Text, "string_agg")?;
             let separator = h2_text::literal(text_constant(separator).ok_or_else(refuse)?);
             let within = "WITHIN GROUP (ORDER BY NULL)";
-            (format!("LISTAGG({distinct}{}, {separator}) {within}", inner.text), Kind::Text)
+            (
+                format!("LISTAGG({distinct}{}, {separator}) {within}", inner.text),
+                Kind::Text,
+            )
         }
         _ => return Err(refuse()),
     };
