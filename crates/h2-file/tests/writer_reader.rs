@@ -395,7 +395,18 @@ fn targets_are_never_overwritten_and_leftovers_taken_over() {
     let file = folder.path().join("t.mv.db");
     let definition = one_table(keyed("T", vec![]));
     fs::write(folder.path().join("t.mv.db.partial"), "left by a killed writer").unwrap();
+    // Killed between giving the file its name and taking the other away; then the file was moved.
+    fs::hard_link(
+        folder.path().join("t.mv.db.partial"),
+        folder.path().join("moved.mv.db"),
+    )
+    .unwrap();
     let db = create(&file, &definition);
+    assert_eq!(
+        fs::read(folder.path().join("moved.mv.db")).unwrap(),
+        b"left by a killed writer"
+    );
+    fs::remove_file(folder.path().join("moved.mv.db")).unwrap();
     let second = DatabaseWriter::create(&file, definition.clone(), WriteOptions::default());
     assert!(matches!(second, Err(WriteError::TargetBusy { .. })), "{second:?}");
     fs::write(&file, "came meanwhile").unwrap();

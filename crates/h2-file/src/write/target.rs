@@ -13,6 +13,8 @@ pub(crate) struct Target {
     partial: PathBuf,
     /// Holds the lock that tells a live writer from one that was killed.
     file: Option<File>,
+    /// What a killed writer left, kept locked: who opened it before it was removed must not remove ours.
+    _stale: Option<File>,
 }
 
 impl Target {
@@ -22,27 +24,28 @@ impl Target {
         let mut name = path.as_os_str().to_owned();
         name.push(".partial");
         let partial = PathBuf::from(name);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options
+        let stale = remove_stale(path, &partial)?;
+        let file = match OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
             .open(&partial)
-            .map_err(WriteError::io("create", &partial))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
+        {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(WriteError::TargetBusy {
                     path: path.to_owned(),
                 });
             }
-            Err(TryLockError::Error(source)) => return Err(WriteError::io("lock", &partial)(source)),
-        }
-        let target = Self {
+            Err(error) => return Err(WriteError::io("create", &partial)(error)),
+        };
+        lock(path, &partial, &file)?;
+        Ok(Self {
             path: path.to_owned(),
             partial,
             file: Some(file),
-        };
-        target.with(|file| file.set_len(0))?;
-        Ok(target)
+            _stale: stale,
+        })
     }
 
     fn with<T>(&self, action: impl FnOnce(&File) -> io::Result<T>) -> Result<T, WriteError> {
@@ -90,6 +93,28 @@ impl Drop for Target {
             let _ = fs::remove_file(&self.partial);
         }
     }
+}
+
+fn lock(path: &Path, partial: &Path, file: &File) -> Result<(), WriteError> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => WriteError::TargetBusy {
+            path: path.to_owned(),
+        },
+        TryLockError::Error(source) => WriteError::io("lock", partial)(source),
+    })
+}
+
+/// Removes a temporary file that no writer holds. It is not emptied and used again: a writer that was killed just
+/// after it gave the file its name left two names for one file.
+fn remove_stale(path: &Path, partial: &Path) -> Result<Option<File>, WriteError> {
+    let file = match OpenOptions::new().read(true).write(true).open(partial) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(WriteError::io("open", partial)(error)),
+    };
+    lock(path, partial, &file)?;
+    fs::remove_file(partial).map_err(WriteError::io("remove", partial))?;
+    Ok(Some(file))
 }
 
 fn refuse_existing(path: &Path) -> Result<(), WriteError> {
