@@ -14,7 +14,9 @@ use metaferry_metabase::env::address::AppDbAddress;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let url = arguments.first().ok_or("name a database: postgres://user@host:port/database")?;
+    let url = arguments
+        .first()
+        .ok_or("name a database: postgres://user@host:port/database")?;
     let AppDbAddress::Postgres(address) = AppDbAddress::from_cli_url(url)? else {
         return Err("not a Postgres address".into());
     };
@@ -28,7 +30,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     let source = PostgresSource::new(PostgresServer::new(&address)).with_parallelism(sessions);
     let snapshot = source.snapshot().await?;
-    println!("snapshot of {} tables in {:?}", snapshot.catalogue().tables.len(), started.elapsed());
+    println!(
+        "snapshot of {} tables in {:?}",
+        snapshot.catalogue().tables.len(),
+        started.elapsed()
+    );
 
     let started = Instant::now();
     let mut reads: Vec<(u64, TableRead)> = snapshot
@@ -36,9 +42,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .tables
         .iter()
         .map(|table| {
-            let order = if table.primary_key.is_some() { order } else { RowOrder::Any };
+            let order = if table.primary_key.is_some() {
+                order
+            } else {
+                RowOrder::Any
+            };
             let columns = (0..table.columns.len()).collect();
-            (table.bytes_estimate, TableRead { table: table.name.key(), columns, order })
+            (
+                table.bytes_estimate,
+                TableRead {
+                    table: table.name.key(),
+                    columns,
+                    order,
+                },
+            )
         })
         .collect();
     reads.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
@@ -47,7 +64,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let (mut rows, mut bytes) = (0, 0);
         let mut batch = RowBatch::default();
         loop {
-            let Some(read) = reads.lock().expect("no panic").next() else { break };
+            let Some(read) = reads.lock().expect("no panic").next() else {
+                break;
+            };
             let mut reader = snapshot.read(&read).await?;
             loop {
                 reader.next(&mut batch, 512 << 10).await?;
@@ -61,7 +80,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Ok::<_, Box<dyn Error>>((rows, bytes))
     });
     let totals = futures_util::future::try_join_all(workers).await?;
-    let (rows, bytes) = totals.iter().fold((0, 0), |sum, worker| (sum.0 + worker.0, sum.1 + worker.1));
+    let (rows, bytes) = totals
+        .iter()
+        .fold((0, 0), |sum, worker| (sum.0 + worker.0, sum.1 + worker.1));
     println!("{rows} rows, {bytes} bytes of batches in {:?}", started.elapsed());
     snapshot.close().await?;
     Ok(())

@@ -10,7 +10,9 @@ pub(crate) fn failed(what: impl Into<String>, error: sqlx::Error) -> PortError {
 /// What kind of failure it was.
 pub(crate) fn kind(error: &sqlx::Error) -> ErrorKind {
     match error {
-        sqlx::Error::Database(database) => database.code().map_or(ErrorKind::Unsupported, |code| kind_of_code(&code)),
+        sqlx::Error::Database(database) => database
+            .code()
+            .map_or(ErrorKind::Unsupported, |code| kind_of_code(&code)),
         sqlx::Error::RowNotFound => ErrorKind::NotFound,
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => ErrorKind::Corrupt,
         sqlx::Error::Io(_)
@@ -26,12 +28,19 @@ pub(crate) fn kind(error: &sqlx::Error) -> ErrorKind {
 
 /// The SQLSTATE of a server's answer, if it was one.
 pub(crate) fn sql_state(error: &sqlx::Error) -> Option<String> {
-    error.as_database_error().and_then(|database| database.code()).map(std::borrow::Cow::into_owned)
+    error
+        .as_database_error()
+        .and_then(|database| database.code())
+        .map(std::borrow::Cow::into_owned)
 }
 
 fn kind_of_code(code: &str) -> ErrorKind {
     // SQLSTATEs have five characters; SQLite's extended result codes are numbers of at most four digits.
-    if code.len() == 5 { kind_of_sql_state(code) } else { kind_of_sqlite(code) }
+    if code.len() == 5 {
+        kind_of_sql_state(code)
+    } else {
+        kind_of_sqlite(code)
+    }
 }
 
 /// Classes and codes: Postgres documentation, appendix A.

@@ -75,8 +75,15 @@ impl PostgresServer {
         if let Some(file) = &address.ssl_root_cert {
             options = options.ssl_root_cert(file);
         }
-        let shown = format!("database {:?} at {}:{}", address.database, address.host, address.port);
-        Self { options, schema: address.schema.clone(), shown }
+        let shown = format!(
+            "database {:?} at {}:{}",
+            address.database, address.host, address.port
+        );
+        Self {
+            options,
+            schema: address.schema.clone(),
+            shown,
+        }
     }
 
     /// The database in words: name, host and port.
@@ -115,7 +122,11 @@ impl PostgresServer {
             Err(_) => {
                 return Err(PortError::new(
                     ErrorKind::Unavailable,
-                    format!("{} did not answer within {} s", self.shown, CONNECT_TIMEOUT.as_secs()),
+                    format!(
+                        "{} did not answer within {} s",
+                        self.shown,
+                        CONNECT_TIMEOUT.as_secs()
+                    ),
                 ));
             }
         };
@@ -145,10 +156,17 @@ impl PostgresServer {
     fn refused(&self, error: sqlx::Error) -> PortError {
         let what = match sql_state(&error).as_deref() {
             Some("28P01" | "28000") => {
-                format!("{} refuses user {:?}; check user and password", self.shown, self.options.get_username())
+                format!(
+                    "{} refuses user {:?}; check user and password",
+                    self.shown,
+                    self.options.get_username()
+                )
             }
             Some("3D000") => format!("{} does not exist; check its name", self.shown),
-            Some("53300") => format!("{} has no connection left; raise max_connections or end some", self.shown),
+            Some("53300") => format!(
+                "{} has no connection left; raise max_connections or end some",
+                self.shown
+            ),
             Some("57P03") => format!("{} is starting up or shutting down; come back later", self.shown),
             Some(_) | None => format!("cannot connect to {}", self.shown),
         };

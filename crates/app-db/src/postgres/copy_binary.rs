@@ -45,7 +45,13 @@ enum Stage {
 
 impl CopyDecoder {
     pub(super) fn new(columns: Vec<Wire>) -> Self {
-        Self { columns, stage: Stage::Header, pending: Vec::new(), digits: String::new(), rows: 0 }
+        Self {
+            columns,
+            stage: Stage::Header,
+            pending: Vec::new(),
+            digits: String::new(),
+            rows: 0,
+        }
     }
 
     /// Rows taken apart so far.
@@ -80,22 +86,30 @@ impl CopyDecoder {
     fn consume(&mut self, bytes: &[u8], batch: &mut RowBatch) -> Result<usize, Unreadable> {
         let mut used = 0;
         if self.stage == Stage::Header {
-            let Some(header) = header(bytes)? else { return Ok(0) };
+            let Some(header) = header(bytes)? else {
+                return Ok(0);
+            };
             used = header;
             self.stage = Stage::Rows;
         }
         while self.stage == Stage::Rows {
             let rest = &bytes[used..];
-            let Some(count) = rest.first_chunk().map(|count| i16::from_be_bytes(*count)) else { break };
+            let Some(count) = rest.first_chunk().map(|count| i16::from_be_bytes(*count)) else {
+                break;
+            };
             if count == -1 {
                 self.stage = Stage::Ended;
                 used += 2;
                 break;
             }
             if usize::try_from(count) != Ok(self.columns.len()) {
-                return Err(Unreadable::Format("a row has another number of columns than was asked for"));
+                return Err(Unreadable::Format(
+                    "a row has another number of columns than was asked for",
+                ));
             }
-            let Some(length) = row_length(rest, self.columns.len())? else { break };
+            let Some(length) = row_length(rest, self.columns.len())? else {
+                break;
+            };
             self.row(&rest[..length], batch)?;
             used += length;
         }
@@ -109,8 +123,11 @@ impl CopyDecoder {
                 batch.push(Cell::Null);
                 continue;
             };
-            push(wire, value, batch, &mut self.digits)
-                .map_err(|refusal| Unreadable::Value { column, refusal, row: row.to_vec() })?;
+            push(wire, value, batch, &mut self.digits).map_err(|refusal| Unreadable::Value {
+                column,
+                refusal,
+                row: row.to_vec(),
+            })?;
         }
         batch.end_row();
         self.rows += 1;
@@ -143,7 +160,9 @@ fn next_value<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 fn row_length(bytes: &[u8], columns: usize) -> Result<Option<usize>, Unreadable> {
     let mut at = 2;
     for _ in 0..columns {
-        let Some(length) = bytes.get(at..).and_then(|rest| rest.first_chunk()) else { return Ok(None) };
+        let Some(length) = bytes.get(at..).and_then(|rest| rest.first_chunk()) else {
+            return Ok(None);
+        };
         at += 4;
         match i32::from_be_bytes(*length) {
             -1 => {}
@@ -158,7 +177,9 @@ fn row_length(bytes: &[u8], columns: usize) -> Result<Option<usize>, Unreadable>
 
 /// Bytes of the header; `None` if it ends later.
 fn header(bytes: &[u8]) -> Result<Option<usize>, Unreadable> {
-    let Some(header) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
+    let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
+        return Ok(None);
+    };
     if !header.starts_with(SIGNATURE) {
         return Err(Unreadable::Format("the stream is not COPY's binary format"));
     }
@@ -167,7 +188,9 @@ fn header(bytes: &[u8]) -> Result<Option<usize>, Unreadable> {
     if word(11) >> 16 != 0 {
         return Err(Unreadable::Format("the stream has a flag that is not known"));
     }
-    let length = usize::try_from(word(15)).unwrap_or(usize::MAX).saturating_add(HEADER_LEN);
+    let length = usize::try_from(word(15))
+        .unwrap_or(usize::MAX)
+        .saturating_add(HEADER_LEN);
     Ok((length <= bytes.len()).then_some(length))
 }
 

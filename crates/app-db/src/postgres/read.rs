@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::connect::quoted;
 use super::copy_binary::CopyDecoder;
 use super::schema::{TableKind, TableReading};
-use super::snapshot::{Follower, Followers, from_clause};
+use super::snapshot::{Session, Sessions, from_clause};
 use super::types::{Cast, Wire};
 use crate::error::failed;
 use naming::RowNames;
@@ -42,7 +42,8 @@ impl CopyOut {
         let mut selected = Vec::with_capacity(wanted.columns.len());
         let mut is_cast = false;
         for &position in &wanted.columns {
-            let (Some(column), Some(reading)) = (table.columns.get(position), reading.columns.get(position)) else {
+            let (Some(column), Some(reading)) = (table.columns.get(position), reading.columns.get(position))
+            else {
                 return Err(PortError::new(
                     ErrorKind::NotFound,
                     format!("table {} has no column at position {position}", table.name),
@@ -70,27 +71,45 @@ impl CopyOut {
             }
             (RowOrder::Any, _) => String::new(),
         };
-        let statement = if order.is_empty() && !is_cast && !selected.is_empty() && reading.kind == TableKind::Ordinary
-        {
-            // A plain COPY does without the executor. It reads the named table only.
-            let name = format!("{}.{}", quoted(table.schema.as_str()), quoted(table.name.as_str()));
-            format!("COPY {name} ({}) TO STDOUT (FORMAT binary)", selected.join(", "))
-        } else {
-            let from = from_clause(table, reading.kind);
-            format!("COPY (SELECT {} FROM {from}{order}) TO STDOUT (FORMAT binary)", selected.join(", "))
-        };
+        let statement =
+            if order.is_empty() && !is_cast && !selected.is_empty() && reading.kind == TableKind::Ordinary {
+                // A plain COPY does without the executor. It reads the named table only.
+                let name = format!(
+                    "{}.{}",
+                    quoted(table.schema.as_str()),
+                    quoted(table.name.as_str())
+                );
+                format!("COPY {name} ({}) TO STDOUT (FORMAT binary)", selected.join(", "))
+            } else {
+                let from = from_clause(table, reading.kind);
+                format!(
+                    "COPY (SELECT {} FROM {from}{order}) TO STDOUT (FORMAT binary)",
+                    selected.join(", ")
+                )
+            };
         let names = RowNames::new(table, &wanted.columns, &wires);
-        Ok(Self { statement, wires, names })
+        Ok(Self {
+            statement,
+            wires,
+            names,
+        })
     }
 }
 
 /// Begins to read.
-pub(super) fn start(copy: CopyOut, follower: Follower, followers: Arc<Followers>) -> CopyReader {
+pub(super) fn start(copy: CopyOut, session: Session, sessions: Arc<Sessions>) -> CopyReader {
     let (want, wanted) = mpsc::channel(BATCHES);
     let (fill, filled) = mpsc::channel(BATCHES);
     let columns = copy.wires.len();
-    let task = tokio::spawn(stream(copy, follower, followers, wanted, fill));
-    CopyReader { columns, want, filled, ahead: false, ended: false, _task: AbortOnDropHandle::new(task) }
+    let task = tokio::spawn(stream(copy, session, sessions, wanted, fill));
+    CopyReader {
+        columns,
+        want,
+        filled,
+        ahead: false,
+        ended: false,
+        _task: AbortOnDropHandle::new(task),
+    }
 }
 
 /// An empty batch, and what to fill it up to.
@@ -143,21 +162,21 @@ impl CopyReader {
 
 async fn stream(
     copy: CopyOut,
-    mut follower: Follower,
-    followers: Arc<Followers>,
+    mut session: Session,
+    sessions: Arc<Sessions>,
     mut wanted: mpsc::Receiver<Want>,
     fill: mpsc::Sender<Result<RowBatch, PortError>>,
 ) {
-    match copy_all(&copy, &mut follower, &mut wanted, &fill).await {
+    match copy_all(&copy, &mut session, &mut wanted, &fill).await {
         Ok(last) => {
             // Back before the end is told: the next reader finds it.
-            followers.put_back(follower);
+            sessions.put_back(session);
             if let Some(last) = last {
                 let _ = fill.send(Ok(last)).await;
             }
         }
         Err(error) => {
-            drop(follower);
+            drop(session);
             let _ = fill.send(Err(error)).await;
         }
     }
@@ -166,19 +185,25 @@ async fn stream(
 /// Streams the rows; gives the last batch back, when the session is free again.
 async fn copy_all(
     copy: &CopyOut,
-    follower: &mut Follower,
+    session: &mut Session,
     wanted: &mut mpsc::Receiver<Want>,
     fill: &mpsc::Sender<Result<RowBatch, PortError>>,
 ) -> Result<Option<RowBatch>, PortError> {
     let at_table = |error| failed(format!("read table {}", copy.names.table()), error);
     let columns = copy.wires.len();
     let mut decoder = CopyDecoder::new(copy.wires.clone());
-    let mut messages = follower.connection.copy_out_raw(&copy.statement).await.map_err(at_table)?;
+    let mut messages = session
+        .connection
+        .copy_out_raw(&copy.statement)
+        .await
+        .map_err(at_table)?;
     while let Some(Want { mut batch, bytes_max }) = wanted.recv().await {
         batch.clear(columns);
         while batch.bytes() < bytes_max && batch.rows() < ROWS_MAX {
             let Some(message) = messages.next().await else {
-                decoder.finish().map_err(|unreadable| copy.names.error(unreadable, decoder.rows()))?;
+                decoder
+                    .finish()
+                    .map_err(|unreadable| copy.names.error(unreadable, decoder.rows()))?;
                 return Ok(Some(batch));
             };
             decoder
@@ -189,5 +214,8 @@ async fn copy_all(
             break;
         }
     }
-    Err(PortError::new(ErrorKind::Cancelled, format!("table {} is not read any further", copy.names.table())))
+    Err(PortError::new(
+        ErrorKind::Cancelled,
+        format!("table {} is not read any further", copy.names.table()),
+    ))
 }

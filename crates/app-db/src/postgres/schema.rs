@@ -57,7 +57,10 @@ pub(super) const IS_TABLE: &str = "
                       AND owner.deptype = 'e')";
 
 /// Reads the catalogue of `schema` on that connection, whose search path begins with it.
-pub(super) async fn read_catalogue(connection: &mut PgConnection, schema: &str) -> Result<ReadCatalogue, PortError> {
+pub(super) async fn read_catalogue(
+    connection: &mut PgConnection,
+    schema: &str,
+) -> Result<ReadCatalogue, PortError> {
     read(connection, schema)
         .await
         .map_err(|error| failed(format!("read the catalogue of schema {schema:?}"), error))
@@ -74,7 +77,10 @@ async fn read(connection: &mut PgConnection, schema: &str) -> Result<ReadCatalog
 }
 
 fn sql(text: String) -> SqlText {
-    SqlText { dialect: Dialect::Postgres, text }
+    SqlText {
+        dialect: Dialect::Postgres,
+        text,
+    }
 }
 
 /// A column of a result, by position.

@@ -1,8 +1,8 @@
 //! One consistent view of a schema, held against changes of its definition by a leading session and shared with
 //! sessions that follow it. Reading rows through them is the read module's work.
 
-pub(super) mod followers;
 mod leader;
+mod sessions;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,17 +13,22 @@ use metaferry_domain::ports::{RowReader, Snapshot, Source, TableRead};
 use metaferry_domain::row_batch::Instant;
 use metaferry_domain::schema::{Catalogue, Dialect, Table};
 use metaferry_domain::{ErrorKind, PortError};
-use tokio::sync::Mutex;
+use sqlx::AssertSqlSafe;
 
 use super::connect::{PostgresServer, quoted};
 use super::read::{self, CopyOut};
 use super::schema::{TableKind, TableReading};
 use crate::error::failed;
-pub(super) use followers::{Follower, Followers};
-use leader::Leader;
+use leader::{Leader, LockFailure, begin_locked};
+pub(super) use sessions::{Session, Sessions};
 
 /// Times that a snapshot is begun before its source is called too busy.
 const ATTEMPTS_MAX: u32 = 6;
+/// From this attempt on, the leader reads alone rather than start over for its followers' sake: under changes that
+/// never pause, somebody waits for the leader at all times, and followers behind him.
+const ALONE_FROM: u32 = 3;
+/// How long a follower waits for a lock: it waits side by side with the leader, or in vain.
+const FOLLOWER_LOCK_TIMEOUT_MS: u32 = 500;
 /// Pause before the next attempt, times the attempt's number: whoever we stood in the way of gets on.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(150);
 /// Sessions that read at once unless told otherwise: the server's own work per row is several times ours.
@@ -42,49 +47,85 @@ impl PostgresSource {
     /// A source that reads two tables at once.
     #[must_use]
     pub fn new(server: PostgresServer) -> Self {
-        Self { server, parallelism: PARALLELISM }
+        Self {
+            server,
+            parallelism: PARALLELISM,
+        }
     }
 
     /// The same, reading `parallelism` tables at once, from 1 to 8. One session more is open beside them.
     #[must_use]
     pub fn with_parallelism(self, parallelism: usize) -> Self {
-        Self { parallelism: parallelism.clamp(1, PARALLELISM_MAX), ..self }
+        Self {
+            parallelism: parallelism.clamp(1, PARALLELISM_MAX),
+            ..self
+        }
     }
 
-    /// Begins a snapshot once; `None` to try again, with the reason.
-    async fn attempt(&self) -> Result<Attempt, PortError> {
-        let mut leader = match Leader::begin(&self.server).await? {
-            Ok(leader) => leader,
-            Err(busy) => return Ok(Attempt::Busy(busy)),
-        };
-        let lock = leader.lock_statement();
-        let followers = Followers::new(self.server.clone(), leader.exported(), lock);
-        for _ in 0..self.parallelism {
-            match followers.open().await {
-                Ok(Ok(follower)) => followers.put_back(follower),
-                // It waits behind somebody who waits for the leader: only starting over lets both on.
-                Ok(Err(busy)) => return Ok(Attempt::Busy(busy)),
-                // One session is enough to go on with.
-                Err(error) if followers.idle() > 0 && error.kind == ErrorKind::Unavailable => {
-                    tracing::warn!(error = %error.chain(), sessions = followers.idle(), "fewer sessions than wanted");
-                    break;
+    /// Begins a snapshot once.
+    async fn attempt(&self, attempt: u32) -> Result<Attempt, PortError> {
+        let mut leader = Leader::connect(&self.server).await?;
+        let mut followers = Vec::with_capacity(self.parallelism);
+        let connecting = (0..self.parallelism).map(|_| self.server.connect());
+        for connected in futures_util::future::join_all(connecting).await {
+            match connected {
+                Ok(session) => followers.push(session.connection),
+                // The leader can read too.
+                Err(error) if error.kind == ErrorKind::Unavailable => {
+                    tracing::warn!(error = %error.chain(), "fewer sessions than wanted");
                 }
                 Err(error) => return Err(error),
             }
         }
+        // All at once, so that they stand in every queue side by side. One after the other, the next would wait
+        // behind somebody who waits for the first.
+        let lock = leader.lock_statement(FOLLOWER_LOCK_TIMEOUT_MS);
+        let leading = leader.begin_locked();
+        let following = followers
+            .into_iter()
+            .map(|mut follower| async { begin_locked(&mut follower, &lock).await.map(|()| follower) });
+        let (led, followed) =
+            futures_util::future::join(leading, futures_util::future::join_all(following)).await;
+        match led {
+            Ok(()) => {}
+            Err(LockFailure::Busy) => return Ok(Attempt::Busy(leader.describe_blocker().await)),
+            Err(LockFailure::Failed(error)) => return Err(error),
+        }
+        let mut followers = Vec::with_capacity(self.parallelism);
+        for followed in followed {
+            match followed {
+                Ok(follower) => followers.push(follower),
+                Err(LockFailure::Busy) if attempt < ALONE_FROM => {
+                    return Ok(Attempt::Busy("somebody waits to change a table".to_owned()));
+                }
+                Err(LockFailure::Busy) => {}
+                Err(LockFailure::Failed(error)) => return Err(error),
+            }
+        }
+        // The first query of them all: everybody who changed a table has committed before, nobody can any more.
+        let exported = leader.take_snapshot().await?;
         let read = leader.catalogue().await?;
-        // The leader still stands, so its locks held until the followers had theirs.
         if leader.has_moved().await? {
-            return Ok(Attempt::Busy("a table was created, dropped or rewritten".to_owned()));
+            return Ok(Attempt::Busy(
+                "a table was created, dropped or rewritten".to_owned(),
+            ));
         }
         refuse_twins(&read.catalogue)?;
+        let taken_at = leader.taken_at();
+        let sessions = Sessions::new(
+            self.server.clone(),
+            &exported,
+            &lock,
+            leader.into_session(),
+            followers,
+        )
+        .await?;
         Ok(Attempt::Done(Box::new(PostgresSnapshot {
             catalogue: read.catalogue,
             readings: read.readings,
-            taken_at: leader.taken_at(),
-            parallelism: followers.idle(),
-            leader: Mutex::new(leader),
-            followers: Arc::new(followers),
+            taken_at,
+            parallelism: sessions.idle().min(self.parallelism),
+            sessions: Arc::new(sessions),
         })))
     }
 }
@@ -103,7 +144,7 @@ impl Source for PostgresSource {
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, PortError> {
         let mut reason = String::new();
         for attempt in 1..=ATTEMPTS_MAX {
-            match self.attempt().await? {
+            match self.attempt(attempt).await? {
                 Attempt::Done(snapshot) => return Ok(snapshot),
                 Attempt::Busy(busy) => {
                     tracing::debug!(attempt, reason = %busy, "the snapshot starts over");
@@ -133,14 +174,20 @@ fn refuse_twins(catalogue: &Catalogue) -> Result<(), PortError> {
     };
     for pair in catalogue.tables.windows(2) {
         if pair[0].name.key() == pair[1].name.key() {
-            return Err(refuse(format!("tables {:?}", pair[0].name), format!("{:?}", pair[1].name)));
+            return Err(refuse(
+                format!("tables {:?}", pair[0].name),
+                format!("{:?}", pair[1].name),
+            ));
         }
     }
     for table in &catalogue.tables {
         let mut seen = HashMap::new();
         for column in &table.columns {
             if let Some(twin) = seen.insert(column.name.key(), &column.name) {
-                return Err(refuse(format!("table {}: columns {twin:?}", table.name), format!("{:?}", column.name)));
+                return Err(refuse(
+                    format!("table {}: columns {twin:?}", table.name),
+                    format!("{:?}", column.name),
+                ));
             }
         }
     }
@@ -152,8 +199,7 @@ struct PostgresSnapshot {
     readings: HashMap<String, TableReading>,
     taken_at: Instant,
     parallelism: usize,
-    leader: Mutex<Leader>,
-    followers: Arc<Followers>,
+    sessions: Arc<Sessions>,
 }
 
 impl PostgresSnapshot {
@@ -181,41 +227,49 @@ impl Snapshot for PostgresSnapshot {
 
     async fn count(&self, table: &str) -> Result<u64, PortError> {
         let (table, reading) = self.table(table)?;
-        let from = from_clause(table, reading.kind);
-        self.leader
-            .lock()
+        let sql = format!("SELECT count(*) FROM {}", from_clause(table, reading.kind));
+        let mut session = self
+            .sessions
+            .get()
             .await
-            .count(&from)
+            .map_err(|error| at_table("count", table, error))?;
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
+            .persistent(false)
+            .fetch_one(&mut session.connection)
             .await
-            .map_err(|error| failed(format!("count the rows of table {}", table.name), error))
+            .map_err(|error| failed(format!("count the rows of table {}", table.name), error))?;
+        self.sessions.put_back(session);
+        Ok(count.unsigned_abs())
     }
 
     async fn read(&self, wanted: &TableRead) -> Result<Box<dyn RowReader>, PortError> {
         let (table, reading) = self.table(&wanted.table)?;
         let copy = CopyOut::new(table, reading, wanted)?;
-        let at_table = |error: PortError| {
-            PortError::new(error.kind, format!("read table {}", table.name)).because(error)
-        };
-        let follower = match self.followers.take() {
-            Some(follower) => follower,
-            None => match self.followers.open().await.map_err(at_table)? {
-                Ok(follower) => follower,
-                Err(busy) => return Err(at_table(PortError::new(ErrorKind::Unavailable, busy))),
-            },
-        };
-        Ok(Box::new(read::start(copy, follower, Arc::clone(&self.followers))))
+        let session = self
+            .sessions
+            .get()
+            .await
+            .map_err(|error| at_table("read", table, error))?;
+        Ok(Box::new(read::start(copy, session, Arc::clone(&self.sessions))))
     }
 
     async fn close(self: Box<Self>) -> Result<(), PortError> {
-        self.followers.close().await;
-        self.leader.into_inner().close().await;
+        self.sessions.close().await;
         Ok(())
     }
 }
 
+fn at_table(what: &str, table: &Table, error: PortError) -> PortError {
+    PortError::new(error.kind, format!("{what} table {}", table.name)).because(error)
+}
+
 /// The table as FROM and LOCK name it. Rows of tables that inherit belong to those.
 pub(super) fn from_clause(table: &Table, kind: TableKind) -> String {
-    let name = format!("{}.{}", quoted(table.schema.as_str()), quoted(table.name.as_str()));
+    let name = format!(
+        "{}.{}",
+        quoted(table.schema.as_str()),
+        quoted(table.name.as_str())
+    );
     match kind {
         TableKind::Ordinary => format!("ONLY {name}"),
         TableKind::Partitioned => name,

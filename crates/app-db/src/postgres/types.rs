@@ -58,7 +58,15 @@ pub(super) struct Reading {
 
 /// The shared word for a type, and how its values are read.
 pub(super) fn column_type(native: NativeType<'_>) -> (DataType, Reading) {
-    let plain = |data_type, wire| (data_type, Reading { wire, cast: Cast::None });
+    let plain = |data_type, wire| {
+        (
+            data_type,
+            Reading {
+                wire,
+                cast: Cast::None,
+            },
+        )
+    };
     let length = u32::try_from(native.typmod.saturating_sub(4)).ok();
     // Type numbers are fixed for ever: pg_type.dat.
     match native.oid {
@@ -69,9 +77,21 @@ pub(super) fn column_type(native: NativeType<'_>) -> (DataType, Reading) {
         21 => plain(DataType::SmallInt, Wire::Int2),
         23 => plain(DataType::Integer, Wire::Int4),
         25 => plain(DataType::Text, Wire::Text),
-        26 => (DataType::BigInt, Reading { wire: Wire::Int8, cast: Cast::BigInt }),
+        26 => (
+            DataType::BigInt,
+            Reading {
+                wire: Wire::Int8,
+                cast: Cast::BigInt,
+            },
+        ),
         114 => plain(DataType::Json, Wire::Text),
-        142 => (DataType::Text, Reading { wire: Wire::Text, cast: Cast::Text }),
+        142 => (
+            DataType::Text,
+            Reading {
+                wire: Wire::Text,
+                cast: Cast::Text,
+            },
+        ),
         700 => plain(DataType::Real, Wire::Float4),
         701 => plain(DataType::Double, Wire::Float8),
         1042 => plain(length.map_or(DataType::Text, DataType::Char), Wire::PaddedText),
@@ -86,7 +106,13 @@ pub(super) fn column_type(native: NativeType<'_>) -> (DataType, Reading) {
         3802 => plain(DataType::Json, Wire::Jsonb),
         // An extension's type has another number in every database; its binary form is text's.
         _ if native.name == "citext" => plain(DataType::VarcharIgnoreCase(None), Wire::Text),
-        _ => (DataType::Other, Reading { wire: Wire::Text, cast: Cast::Text }),
+        _ => (
+            DataType::Other,
+            Reading {
+                wire: Wire::Text,
+                cast: Cast::Text,
+            },
+        ),
     }
 }
 
@@ -96,9 +122,15 @@ fn decimal_bounds(typmod: i32) -> Option<DecimalBounds> {
     let precision = packed >> 16;
     let scale = i64::from((packed & 0x7ff) ^ 0x400) - 0x400;
     Some(match u32::try_from(scale) {
-        Ok(scale) => DecimalBounds { precision: precision.max(scale), scale },
+        Ok(scale) => DecimalBounds {
+            precision: precision.max(scale),
+            scale,
+        },
         // numeric(3,-2) holds 99900: five digits, none after the point.
-        Err(_) => DecimalBounds { precision: precision + u32::try_from(-scale).unwrap_or(0), scale: 0 },
+        Err(_) => DecimalBounds {
+            precision: precision + u32::try_from(-scale).unwrap_or(0),
+            scale: 0,
+        },
     })
 }
 
@@ -114,7 +146,12 @@ pub(super) enum Refusal {
 }
 
 /// Pushes a value in its binary form. `digits` is lent for numbers, so that no value needs an allocation.
-pub(super) fn push(wire: Wire, bytes: &[u8], batch: &mut RowBatch, digits: &mut String) -> Result<(), Refusal> {
+pub(super) fn push(
+    wire: Wire,
+    bytes: &[u8],
+    batch: &mut RowBatch,
+    digits: &mut String,
+) -> Result<(), Refusal> {
     let cell = match wire {
         Wire::Int4 => Cell::Int(i32::from_be_bytes(fixed(bytes)?).into()),
         Wire::Text => Cell::Text(text(bytes)?),
@@ -172,13 +209,17 @@ fn instant(bytes: &[u8]) -> Result<Instant, Refusal> {
 
 fn time_of_day(bytes: &[u8]) -> Result<TimeOfDay, Refusal> {
     let micros = u64::try_from(i64::from_be_bytes(fixed(bytes)?)).map_err(|_| Refusal::Malformed)?;
-    Ok(TimeOfDay { nanos: micros.checked_mul(1000).ok_or(Refusal::Malformed)? })
+    Ok(TimeOfDay {
+        nanos: micros.checked_mul(1000).ok_or(Refusal::Malformed)?,
+    })
 }
 
 /// Groups of four decimal digits, the first of weight 10000^`weight`; shown with exactly `scale` digits after the
 /// point.
 fn numeric(bytes: &[u8], digits: &mut String) -> Result<(), Refusal> {
-    let mut words = bytes.chunks_exact(2).map(|word| u16::from_be_bytes([word[0], word[1]]));
+    let mut words = bytes
+        .chunks_exact(2)
+        .map(|word| u16::from_be_bytes([word[0], word[1]]));
     let mut word = || words.next().ok_or(Refusal::Malformed);
     let (groups, weight, sign, scale) = (word()?, word()?.cast_signed(), word()?, word()?);
     digits.clear();
@@ -189,7 +230,9 @@ fn numeric(bytes: &[u8], digits: &mut String) -> Result<(), Refusal> {
         0xD000 | 0xF000 => return Err(Refusal::Infinity),
         _ => return Err(Refusal::Malformed),
     }
-    let groups = bytes.get(8..8 + usize::from(groups) * 2).ok_or(Refusal::Malformed)?;
+    let groups = bytes
+        .get(8..8 + usize::from(groups) * 2)
+        .ok_or(Refusal::Malformed)?;
     let group_of_weight = |wanted: i32| -> u16 {
         usize::try_from(i32::from(weight) - wanted)
             .ok()
@@ -200,7 +243,12 @@ fn numeric(bytes: &[u8], digits: &mut String) -> Result<(), Refusal> {
         digits.push('0');
     }
     for wanted in (0..=i32::from(weight)).rev() {
-        push_group(digits, group_of_weight(wanted), if wanted == i32::from(weight) { 1 } else { 4 }, 4);
+        push_group(
+            digits,
+            group_of_weight(wanted),
+            if wanted == i32::from(weight) { 1 } else { 4 },
+            4,
+        );
     }
     let mut left = usize::from(scale);
     if left > 0 {

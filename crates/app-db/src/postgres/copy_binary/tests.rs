@@ -64,14 +64,22 @@ fn a_stream_may_be_cut_anywhere() {
 fn a_stream_that_ends_early_is_noticed_wherever_it_ends() {
     let bytes = sample();
     for end in 0..bytes.len() {
-        assert!(matches!(decoded(&[&bytes[..end]]), Err(Unreadable::Format(_))), "ended after {end} bytes");
+        assert!(
+            matches!(decoded(&[&bytes[..end]]), Err(Unreadable::Format(_))),
+            "ended after {end} bytes"
+        );
     }
 }
 
 #[test]
 fn a_value_that_cannot_be_carried_comes_with_its_row() {
-    let bytes = stream(&[&[Some(&41_i32.to_be_bytes()), Some(b"ok")], &[Some(&42_i32.to_be_bytes()), Some(b"\xff")]]);
-    let Err(Unreadable::Value { column, refusal, row }) = decoded(&[&bytes]) else { panic!("was carried") };
+    let bytes = stream(&[
+        &[Some(&41_i32.to_be_bytes()), Some(b"ok")],
+        &[Some(&42_i32.to_be_bytes()), Some(b"\xff")],
+    ]);
+    let Err(Unreadable::Value { column, refusal, row }) = decoded(&[&bytes]) else {
+        panic!("was carried")
+    };
     assert_eq!((column, refusal), (1, Refusal::InvalidText));
     assert_eq!(value_of(&row, 0), Some(&42_i32.to_be_bytes()[..]));
 }

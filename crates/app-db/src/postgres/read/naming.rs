@@ -26,8 +26,11 @@ struct KeyPart {
 
 impl RowNames {
     pub(super) fn new(table: &Table, columns: &[usize], wires: &[Wire]) -> Self {
-        let names: Vec<String> =
-            columns.iter().filter_map(|&at| table.columns.get(at)).map(|column| column.name.to_string()).collect();
+        let names: Vec<String> = columns
+            .iter()
+            .filter_map(|&at| table.columns.get(at))
+            .map(|column| column.name.to_string())
+            .collect();
         let key_columns = match &table.primary_key {
             Some(key) if !SECRET_KEYS.contains(&table.name.key().as_str()) => &key.columns[..],
             Some(_) | None => &[],
@@ -36,10 +39,17 @@ impl RowNames {
             .iter()
             .map(|name| {
                 let column = names.iter().position(|column| column == name.as_str())?;
-                Some(KeyPart { column, wire: *wires.get(column)? })
+                Some(KeyPart {
+                    column,
+                    wire: *wires.get(column)?,
+                })
             })
             .collect();
-        Self { table: table.name.to_string(), columns: names, key: key.unwrap_or_default() }
+        Self {
+            table: table.name.to_string(),
+            columns: names,
+            key: key.unwrap_or_default(),
+        }
     }
 
     pub(super) fn table(&self) -> &str {
@@ -55,9 +65,18 @@ impl RowNames {
             Unreadable::Value { column, refusal, row } => (column, refusal, row),
         };
         let (kind, why) = match refusal {
-            Refusal::Infinity => (ErrorKind::Unsupported, "is infinite, which other databases cannot hold"),
-            Refusal::NotANumber => (ErrorKind::Unsupported, "is an exact number's NaN, which other databases cannot hold"),
-            Refusal::OutOfRange => (ErrorKind::Unsupported, "is a time later than other databases can hold"),
+            Refusal::Infinity => (
+                ErrorKind::Unsupported,
+                "is infinite, which other databases cannot hold",
+            ),
+            Refusal::NotANumber => (
+                ErrorKind::Unsupported,
+                "is an exact number's NaN, which other databases cannot hold",
+            ),
+            Refusal::OutOfRange => (
+                ErrorKind::Unsupported,
+                "is a time later than other databases can hold",
+            ),
             Refusal::InvalidText => (ErrorKind::Corrupt, "is not valid UTF-8"),
             Refusal::Malformed => (ErrorKind::Corrupt, "is not in the form of its type"),
         };

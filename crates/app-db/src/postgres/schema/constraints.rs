@@ -7,7 +7,11 @@ use sqlx::postgres::types::Oid;
 use super::tables::Tables;
 use super::{get, sql};
 
-pub(super) async fn read(connection: &mut PgConnection, oids: &[Oid], tables: &mut Tables) -> Result<(), sqlx::Error> {
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    oids: &[Oid],
+    tables: &mut Tables,
+) -> Result<(), sqlx::Error> {
     let rows = sqlx::query(
         "SELECT con.conrelid, con.conname::text, con.contype::text,
              (SELECT array_agg(a.attname::text ORDER BY key.place)
@@ -38,7 +42,10 @@ pub(super) async fn read(connection: &mut PgConnection, oids: &[Oid], tables: &m
             "u" => table.uniques.push(Key { name, columns }),
             "c" => {
                 if let Some(condition) = get::<Option<String>>(row, 9)? {
-                    table.checks.push(Check { name, condition: sql(condition) });
+                    table.checks.push(Check {
+                        name,
+                        condition: sql(condition),
+                    });
                 }
             }
             // A parent outside of the schema does not come along, and neither can the rule.

@@ -7,7 +7,11 @@ use sqlx::postgres::types::Oid;
 use super::tables::Tables;
 use super::{get, sql};
 
-pub(super) async fn read(connection: &mut PgConnection, oids: &[Oid], tables: &mut Tables) -> Result<(), sqlx::Error> {
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    oids: &[Oid],
+    tables: &mut Tables,
+) -> Result<(), sqlx::Error> {
     // A row per part. A foreign key names the index of its parent too, without owning it. Only B-trees and hashes
     // mean something to another database.
     let rows = sqlx::query(
@@ -33,20 +37,33 @@ pub(super) async fn read(connection: &mut PgConnection, oids: &[Oid], tables: &m
     let mut last: Option<Oid> = None;
     for row in &rows {
         let index: Oid = get(row, 1)?;
-        let Some(table) = tables.table(get(row, 0)?) else { continue };
+        let Some(table) = tables.table(get(row, 0)?) else {
+            continue;
+        };
         if last != Some(index) {
             last = Some(index);
             table.indexes.push(Index {
                 name: Name::new(get::<String>(row, 2)?),
-                uniqueness: if get(row, 3)? { Uniqueness::Unique } else { Uniqueness::NonUnique },
+                uniqueness: if get(row, 3)? {
+                    Uniqueness::Unique
+                } else {
+                    Uniqueness::NonUnique
+                },
                 parts: Vec::new(),
                 predicate: get::<Option<String>>(row, 4)?.map(sql),
             });
         }
         let part = match (get::<Option<String>>(row, 5)?, get::<Option<String>>(row, 6)?) {
             (Some(name), _) => {
-                let order = if get(row, 7)? { IndexOrder::Descending } else { IndexOrder::Ascending };
-                IndexPart::Column { name: Name::new(name), order }
+                let order = if get(row, 7)? {
+                    IndexOrder::Descending
+                } else {
+                    IndexOrder::Ascending
+                };
+                IndexPart::Column {
+                    name: Name::new(name),
+                    order,
+                }
             }
             (None, Some(expression)) => IndexPart::Expression(sql(expression)),
             (None, None) => continue,

@@ -9,7 +9,11 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::get;
 use super::tables::Tables;
 
-pub(super) async fn read(connection: &mut PgConnection, oids: &[Oid], tables: &mut Tables) -> Result<(), sqlx::Error> {
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    oids: &[Oid],
+    tables: &mut Tables,
+) -> Result<(), sqlx::Error> {
     // An identity's sequence hangs on its column, a serial's or hand-made one is used by the column's default. Two
     // columns may share a sequence.
     let rows = sqlx::query(
@@ -38,7 +42,10 @@ pub(super) async fn read(connection: &mut PgConnection, oids: &[Oid], tables: &m
         let (sequence, name): (Oid, &str) = (get(row, 2)?, get(row, 4)?);
         if get(row, 5)? {
             // regclass prints the name quoted as SQL wants it.
-            positions.push(format!("SELECT {}::oid, last_value, is_called FROM {name}", sequence.0));
+            positions.push(format!(
+                "SELECT {}::oid, last_value, is_called FROM {name}",
+                sequence.0
+            ));
         }
     }
     let mut next_values: HashMap<Oid, (i64, bool)> = HashMap::new();
@@ -46,15 +53,25 @@ pub(super) async fn read(connection: &mut PgConnection, oids: &[Oid], tables: &m
     positions.dedup();
     if !positions.is_empty() {
         // Sequences are outside of every snapshot: read after it, they are at least as far as its rows.
-        for row in &sqlx::query(AssertSqlSafe(positions.join(" UNION ALL "))).persistent(false).fetch_all(connection).await? {
+        for row in &sqlx::query(AssertSqlSafe(positions.join(" UNION ALL ")))
+            .persistent(false)
+            .fetch_all(connection)
+            .await?
+        {
             next_values.insert(get(row, 0)?, (get(row, 1)?, get(row, 2)?));
         }
     }
     for row in &rows {
         let increment: i64 = get(row, 3)?;
-        let next = next_values.get(&get::<Oid>(row, 2)?).and_then(|&(last, is_called)| {
-            if is_called { last.checked_add(increment) } else { Some(last) }
-        });
+        let next = next_values
+            .get(&get::<Oid>(row, 2)?)
+            .and_then(|&(last, is_called)| {
+                if is_called {
+                    last.checked_add(increment)
+                } else {
+                    Some(last)
+                }
+            });
         if let Some(column) = tables.column(get(row, 0)?, get(row, 1)?) {
             column.value_source = ValueSource::Identity { next };
         }

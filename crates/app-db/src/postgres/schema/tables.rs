@@ -32,10 +32,16 @@ impl Tables {
 
     pub(super) fn finish(mut self, views: Vec<View>) -> ReadCatalogue {
         self.tables.sort_by_key(|(table, _)| table.name.key());
-        let readings =
-            self.tables.iter().map(|(table, reading)| (table.name.key(), reading.clone())).collect();
+        let readings = self
+            .tables
+            .iter()
+            .map(|(table, reading)| (table.name.key(), reading.clone()))
+            .collect();
         let tables = self.tables.into_iter().map(|(table, _)| table).collect();
-        ReadCatalogue { catalogue: Catalogue { tables, views }, readings }
+        ReadCatalogue {
+            catalogue: Catalogue { tables, views },
+            readings,
+        }
     }
 }
 
@@ -56,7 +62,11 @@ pub(super) async fn read(connection: &mut PgConnection, schema: &str) -> Result<
     .bind(schema)
     .fetch_all(&mut *connection)
     .await?;
-    let mut tables = Tables { tables: Vec::new(), by_oid: HashMap::new(), columns: HashMap::new() };
+    let mut tables = Tables {
+        tables: Vec::new(),
+        by_oid: HashMap::new(),
+        columns: HashMap::new(),
+    };
     for row in &rows {
         let bytes: f64 = get(row, 5)?;
         let counted: f64 = get(row, 4)?;
@@ -70,24 +80,46 @@ pub(super) async fn read(connection: &mut PgConnection, schema: &str) -> Result<
             checks: Vec::new(),
             indexes: Vec::new(),
             comment: get(row, 3)?,
-            rows_estimate: estimate(if counted < 0.0 { bytes / ROW_BYTES_GUESS } else { counted }),
+            rows_estimate: estimate(if counted < 0.0 {
+                bytes / ROW_BYTES_GUESS
+            } else {
+                counted
+            }),
             bytes_estimate: estimate(bytes),
         };
-        let kind = if get(row, 2)? { TableKind::Partitioned } else { TableKind::Ordinary };
+        let kind = if get(row, 2)? {
+            TableKind::Partitioned
+        } else {
+            TableKind::Ordinary
+        };
         tables.by_oid.insert(get(row, 0)?, tables.tables.len());
-        tables.tables.push((table, TableReading { kind, columns: Vec::new() }));
+        tables.tables.push((
+            table,
+            TableReading {
+                kind,
+                columns: Vec::new(),
+            },
+        ));
     }
     let oids: Vec<Oid> = tables.by_oid.keys().copied().collect();
     read_columns(connection, &oids, &mut tables).await?;
     Ok(tables)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate, not negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate, not negative"
+)]
 fn estimate(number: f64) -> u64 {
     number.max(0.0) as u64
 }
 
-async fn read_columns(connection: &mut PgConnection, oids: &[Oid], tables: &mut Tables) -> Result<(), sqlx::Error> {
+async fn read_columns(
+    connection: &mut PgConnection,
+    oids: &[Oid],
+    tables: &mut Tables,
+) -> Result<(), sqlx::Error> {
     let rows = sqlx::query(
         "WITH RECURSIVE domain AS (
              SELECT oid, typbasetype AS base, typtypmod AS typmod, typnotnull AS not_null
@@ -114,9 +146,15 @@ async fn read_columns(connection: &mut PgConnection, oids: &[Oid], tables: &mut 
     .await?;
     for row in &rows {
         let (oid, number): (Oid, i16) = (get(row, 0)?, get(row, 1)?);
-        let Some(&at) = tables.by_oid.get(&oid) else { continue };
+        let Some(&at) = tables.by_oid.get(&oid) else {
+            continue;
+        };
         let type_oid: Oid = get(row, 3)?;
-        let native = NativeType { oid: type_oid.0, name: get(row, 4)?, typmod: get(row, 5)? };
+        let native = NativeType {
+            oid: type_oid.0,
+            name: get(row, 4)?,
+            typmod: get(row, 5)?,
+        };
         let (data_type, reading) = column_type(native);
         let (identity, generated): (&str, &str) = (get(row, 8)?, get(row, 9)?);
         let expression: Option<String> = get(row, 10)?;
@@ -130,7 +168,11 @@ async fn read_columns(connection: &mut PgConnection, oids: &[Oid], tables: &mut 
             name: Name::new(get::<String>(row, 2)?),
             data_type,
             native_type: get(row, 6)?,
-            nullability: if get(row, 7)? { Nullability::NotNull } else { Nullability::Nullable },
+            nullability: if get(row, 7)? {
+                Nullability::NotNull
+            } else {
+                Nullability::Nullable
+            },
             value_source,
             comment: get(row, 11)?,
         };

@@ -34,15 +34,25 @@ pub(super) async fn read(connection: &mut PgConnection, schema: &str) -> Result<
     let mut waiting = Vec::with_capacity(rows.len());
     for row in &rows {
         // A view that was dropped a moment ago has no query any more.
-        let Some(query) = get::<Option<String>>(row, 2)? else { continue };
+        let Some(query) = get::<Option<String>>(row, 2)? else {
+            continue;
+        };
         let view = View {
             schema: Name::new(schema),
             name: Name::new(get::<String>(row, 1)?),
-            columns: get::<Option<Vec<String>>>(row, 4)?.unwrap_or_default().into_iter().map(Name::new).collect(),
+            columns: get::<Option<Vec<String>>>(row, 4)?
+                .unwrap_or_default()
+                .into_iter()
+                .map(Name::new)
+                .collect(),
             query: sql(query.trim().trim_end_matches(';').to_owned()),
             comment: get(row, 3)?,
         };
-        waiting.push((get::<Oid>(row, 0)?, get::<Option<Vec<Oid>>>(row, 5)?.unwrap_or_default(), view));
+        waiting.push((
+            get::<Oid>(row, 0)?,
+            get::<Option<Vec<Oid>>>(row, 5)?.unwrap_or_default(),
+            view,
+        ));
     }
     Ok(in_order(waiting))
 }

@@ -10,61 +10,77 @@ use crate::postgres::connect::{PostgresServer, Session, close, quoted};
 use crate::postgres::schema::{IS_TABLE, ReadCatalogue, read_catalogue};
 
 /// How long the locks may take before others are let on. They wait behind us meanwhile.
-pub(super) const LOCK_TIMEOUT_MS: u32 = 2000;
+const LOCK_TIMEOUT_MS: u32 = 2000;
 
-/// A relation to be locked, and where its rows are stored: a TRUNCATE or a rewrite moves them.
-#[derive(Debug, PartialEq, Eq)]
+/// A table to be locked.
+#[derive(Debug)]
 struct Relation {
     oid: Oid,
     name: String,
     is_partitioned: bool,
     may_read: bool,
-    storage: String,
+    /// Numbers of its partitions.
+    partitions: String,
+    storage: Storage,
+}
+
+/// Where a table's rows are. A TRUNCATE or a rewrite moves them, and a snapshot from before reads the new place as
+/// empty, without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Storage {
+    /// Where the transaction's snapshot says.
+    InPlace,
+    /// Elsewhere.
+    Moved,
+}
+
+impl Relation {
+    fn is_same(&self, other: &Self) -> bool {
+        (self.oid, &self.name, &self.partitions) == (other.oid, &other.name, &other.partitions)
+    }
 }
 
 pub(super) struct Leader {
     connection: PgConnection,
     schema: String,
     relations: Vec<Relation>,
-    exported: String,
     taken_at: Instant,
 }
 
 impl Leader {
-    /// Begins the transaction, locks every table, takes the snapshot. The inner error says why to start over.
-    pub(super) async fn begin(server: &PostgresServer) -> Result<Result<Self, String>, PortError> {
-        let Session { mut connection, schema } = server.connect().await?;
+    /// Connects and lists what there is to lock.
+    pub(super) async fn connect(server: &PostgresServer) -> Result<Self, PortError> {
+        let Session {
+            mut connection,
+            schema,
+        } = server.connect().await?;
         let relations = list(&mut connection, &schema).await?;
         refuse_unreadable(&relations)?;
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}",
-            lock_statement(&schema, &relations)
-        );
-        if let Err(error) = sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut connection).await {
-            let code = sql_state(&error);
-            // Lock not available, deadlock, dropped or renamed a moment ago.
-            if matches!(code.as_deref(), Some("55P03" | "40P01" | "42P01")) {
-                let busy = describe_blocker(&mut connection, &relations).await;
-                close(connection).await;
-                return Ok(Err(busy));
-            }
-            return Err(failed("lock the tables against changes of their definition", error));
-        }
-        // The first query: the snapshot is taken here, after everybody who might have changed a table committed.
-        let (exported, taken_at): (String, i64) = sqlx::query_as(
+        Ok(Self {
+            connection,
+            schema,
+            relations,
+            taken_at: Instant { micros: 0, nanos: 0 },
+        })
+    }
+
+    /// Begins the transaction with the locks.
+    pub(super) async fn begin_locked(&mut self) -> Result<(), LockFailure> {
+        let lock = self.lock_statement(LOCK_TIMEOUT_MS);
+        begin_locked(&mut self.connection, &lock).await
+    }
+
+    /// Takes the snapshot and gives the name under which others may share it.
+    pub(super) async fn take_snapshot(&mut self) -> Result<String, PortError> {
+        let (exported, micros): (String, i64) = sqlx::query_as(
             "SELECT pg_catalog.pg_export_snapshot(),
                  (extract(epoch FROM pg_catalog.statement_timestamp()) * 1000000)::int8",
         )
-        .fetch_one(&mut connection)
+        .fetch_one(&mut self.connection)
         .await
         .map_err(|error| failed("take a snapshot", error))?;
-        let taken_at = Instant { micros: taken_at, nanos: 0 };
-        Ok(Ok(Self { connection, schema, relations, exported, taken_at }))
-    }
-
-    /// The name under which others may share the snapshot.
-    pub(super) fn exported(&self) -> String {
-        self.exported.clone()
+        self.taken_at = Instant { micros, nanos: 0 };
+        Ok(exported)
     }
 
     /// When the snapshot was taken.
@@ -72,42 +88,77 @@ impl Leader {
         self.taken_at
     }
 
-    /// Locks all tables, giving up after [`LOCK_TIMEOUT_MS`] per table.
-    pub(super) fn lock_statement(&self) -> String {
-        lock_statement(&self.schema, &self.relations)
+    /// Locks all tables, giving up after that long at one of them.
+    pub(super) fn lock_statement(&self, timeout_ms: u32) -> String {
+        lock_statement(&self.schema, &self.relations, timeout_ms)
     }
 
     pub(super) async fn catalogue(&mut self) -> Result<ReadCatalogue, PortError> {
         read_catalogue(&mut self.connection, &self.schema).await
     }
 
-    /// Are there other tables, or other rows behind them, than those that were locked?
+    /// Are there other tables in the snapshot than those that were locked, or rows elsewhere than it says?
     pub(super) async fn has_moved(&mut self) -> Result<bool, PortError> {
-        Ok(list(&mut self.connection, &self.schema).await? != self.relations)
+        let now = list(&mut self.connection, &self.schema).await?;
+        let is_same = now.len() == self.relations.len()
+            && now
+                .iter()
+                .zip(&self.relations)
+                .all(|(now, locked)| now.is_same(locked));
+        Ok(!is_same || now.iter().any(|relation| relation.storage == Storage::Moved))
     }
 
-    pub(super) async fn count(&mut self, from: &str) -> Result<u64, sqlx::Error> {
-        let count: i64 = sqlx::query(AssertSqlSafe(format!("SELECT count(*) FROM {from}")))
-            .persistent(false)
-            .fetch_one(&mut self.connection)
-            .await?
-            .try_get(0)?;
-        Ok(count.unsigned_abs())
-    }
-
-    pub(super) async fn close(self) {
+    /// After a lock was not given: who stood in the way, if he still does.
+    pub(super) async fn describe_blocker(mut self) -> String {
+        let blocker = describe_blocker(&mut self.connection, &self.relations).await;
         close(self.connection).await;
+        blocker
+    }
+
+    /// The session, for reading rows like any other in the snapshot.
+    pub(super) fn into_session(self) -> PgConnection {
+        self.connection
+    }
+}
+
+/// Why the locks were not given.
+pub(super) enum LockFailure {
+    /// Somebody stood in the way, or a table went a moment ago: start over.
+    Busy,
+    /// Something that does not pass.
+    Failed(PortError),
+}
+
+/// Begins a transaction with the locks. It has no snapshot yet.
+pub(super) async fn begin_locked(connection: &mut PgConnection, lock: &str) -> Result<(), LockFailure> {
+    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {lock}");
+    match sqlx::raw_sql(AssertSqlSafe(begin)).execute(connection).await {
+        Ok(_) => Ok(()),
+        // Lock not available, deadlock, no such table any more.
+        Err(error) if matches!(sql_state(&error).as_deref(), Some("55P03" | "40P01" | "42P01")) => {
+            Err(LockFailure::Busy)
+        }
+        Err(error) => Err(LockFailure::Failed(failed(
+            "lock the tables against changes of their definition",
+            error,
+        ))),
     }
 }
 
 async fn list(connection: &mut PgConnection, schema: &str) -> Result<Vec<Relation>, PortError> {
     let rows = sqlx::query(AssertSqlSafe(format!(
         "SELECT c.oid, c.relname::text, c.relkind = 'p', pg_catalog.has_table_privilege(c.oid, 'SELECT'),
-             CASE c.relkind WHEN 'r' THEN c.relfilenode::text
-                 ELSE (SELECT string_agg(leaf.oid || ':' || leaf.relfilenode, ',' ORDER BY leaf.oid)
-                       FROM pg_catalog.pg_partition_tree(c.oid) tree
-                       JOIN pg_catalog.pg_class leaf ON leaf.oid = tree.relid) END
-         FROM pg_catalog.pg_class c WHERE {IS_TABLE} ORDER BY c.oid"
+             stored.partitions, coalesce(stored.moved, false)
+         FROM pg_catalog.pg_class c
+         CROSS JOIN LATERAL (
+             SELECT string_agg(leaf.oid::text, ',' ORDER BY leaf.oid) AS partitions,
+                 bool_or(leaf.relfilenode <> 0 AND leaf.relkind = 'r'
+                         AND pg_catalog.pg_relation_filenode(leaf.oid) IS DISTINCT FROM leaf.relfilenode) AS moved
+             FROM pg_catalog.pg_class leaf
+             WHERE leaf.oid = c.oid
+                OR c.relkind = 'p' AND leaf.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid))
+         ) stored
+         WHERE {IS_TABLE} ORDER BY c.oid"
     )))
     .bind(schema)
     .fetch_all(connection)
@@ -120,7 +171,8 @@ async fn list(connection: &mut PgConnection, schema: &str) -> Result<Vec<Relatio
                     name: row.try_get(1)?,
                     is_partitioned: row.try_get(2)?,
                     may_read: row.try_get(3)?,
-                    storage: row.try_get::<Option<String>, _>(4)?.unwrap_or_default(),
+                    partitions: row.try_get::<Option<String>, _>(4)?.unwrap_or_default(),
+                    storage: if row.try_get(5)? { Storage::Moved } else { Storage::InPlace },
                 })
             })
             .collect()
@@ -129,18 +181,24 @@ async fn list(connection: &mut PgConnection, schema: &str) -> Result<Vec<Relatio
 }
 
 fn refuse_unreadable(relations: &[Relation]) -> Result<(), PortError> {
-    let unreadable: Vec<String> =
-        relations.iter().filter(|relation| !relation.may_read).map(|relation| quoted(&relation.name)).collect();
+    let unreadable: Vec<String> = relations
+        .iter()
+        .filter(|relation| !relation.may_read)
+        .map(|relation| quoted(&relation.name))
+        .collect();
     if unreadable.is_empty() {
         return Ok(());
     }
     Err(PortError::new(
         ErrorKind::Denied,
-        format!("the user may not read {}; grant SELECT on it, then retry", unreadable.join(", ")),
+        format!(
+            "the user may not read {}; grant SELECT on it, then retry",
+            unreadable.join(", ")
+        ),
     ))
 }
 
-fn lock_statement(schema: &str, relations: &[Relation]) -> String {
+fn lock_statement(schema: &str, relations: &[Relation], timeout_ms: u32) -> String {
     if relations.is_empty() {
         return String::new();
     }
@@ -154,12 +212,11 @@ fn lock_statement(schema: &str, relations: &[Relation]) -> String {
         .collect();
     // None of these three takes a snapshot.
     format!(
-        "SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; LOCK TABLE {} IN ACCESS SHARE MODE; SET LOCAL lock_timeout = 0",
+        "SET LOCAL lock_timeout = {timeout_ms}; LOCK TABLE {} IN ACCESS SHARE MODE; SET LOCAL lock_timeout = 0",
         names.join(", ")
     )
 }
 
-/// Who stood in the way, if it still does.
 async fn describe_blocker(connection: &mut PgConnection, relations: &[Relation]) -> String {
     let unknown = "a table was locked by somebody who changes it".to_owned();
     if sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.is_err() {

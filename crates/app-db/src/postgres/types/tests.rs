@@ -45,7 +45,11 @@ fn what_no_number_can_hold_is_refused() {
     ] {
         assert_eq!(numeric(&packed(0, sign, 0, &[]), &mut digits), Err(refusal));
     }
-    assert_eq!(numeric(&[0, 3, 0, 0, 0, 0, 0, 0, 0, 1], &mut digits), Err(Refusal::Malformed), "cut short");
+    assert_eq!(
+        numeric(&[0, 3, 0, 0, 0, 0, 0, 0, 0, 1], &mut digits),
+        Err(Refusal::Malformed),
+        "cut short"
+    );
 }
 
 #[test]
@@ -54,11 +58,29 @@ fn times_are_counted_from_1970() {
     let mut digits = String::new();
     push(Wire::TimestampTz, &0_i64.to_be_bytes(), &mut batch, &mut digits).unwrap();
     batch.end_row();
-    assert_eq!(batch.cell(0, 0), Cell::TimestampTz(Instant { micros: 946_684_800_000_000, nanos: 0 }, 0));
+    assert_eq!(
+        batch.cell(0, 0),
+        Cell::TimestampTz(
+            Instant {
+                micros: 946_684_800_000_000,
+                nanos: 0
+            },
+            0
+        )
+    );
     let mut refused = |wire, bytes: &[u8]| push(wire, bytes, &mut batch, &mut digits);
-    assert_eq!(refused(Wire::Timestamp, &i64::MAX.to_be_bytes()), Err(Refusal::Infinity));
-    assert_eq!(refused(Wire::Timestamp, &(i64::MAX - 1).to_be_bytes()), Err(Refusal::OutOfRange));
-    assert_eq!(refused(Wire::Date, &i32::MIN.to_be_bytes()), Err(Refusal::Infinity));
+    assert_eq!(
+        refused(Wire::Timestamp, &i64::MAX.to_be_bytes()),
+        Err(Refusal::Infinity)
+    );
+    assert_eq!(
+        refused(Wire::Timestamp, &(i64::MAX - 1).to_be_bytes()),
+        Err(Refusal::OutOfRange)
+    );
+    assert_eq!(
+        refused(Wire::Date, &i32::MIN.to_be_bytes()),
+        Err(Refusal::Infinity)
+    );
     assert_eq!(refused(Wire::Text, &[0xff]), Err(Refusal::InvalidText));
     assert_eq!(refused(Wire::Jsonb, &[2, b'1']), Err(Refusal::Malformed));
     assert_eq!(refused(Wire::Int4, &[1]), Err(Refusal::Malformed));
@@ -66,7 +88,14 @@ fn times_are_counted_from_1970() {
 
 #[test]
 fn bounds_are_unpacked() {
-    let of = |oid, typmod| column_type(NativeType { oid, name: "", typmod }).0;
+    let of = |oid, typmod| {
+        column_type(NativeType {
+            oid,
+            name: "",
+            typmod,
+        })
+        .0
+    };
     let decimal = |precision, scale| DataType::Decimal(Some(DecimalBounds { precision, scale }));
     assert_eq!(of(1700, (13 << 16 | 4) + 4), decimal(13, 4));
     assert_eq!(of(1700, (3 << 16 | 0x7fe) + 4), decimal(5, 0), "numeric(3,-2)");

@@ -1,0 +1,140 @@
+//! A database of a test's own, and rows in a form that is easily compared.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use metaferry_app_db::postgres::{PostgresServer, PostgresSource};
+use metaferry_domain::PortError;
+use metaferry_domain::ports::{RowOrder, Snapshot, Source as _, TableRead};
+use metaferry_domain::row_batch::{Cell, RowBatch};
+use metaferry_metabase::env::address::{AppDbAddress, ServerAddress};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A database that this test made. [`TestDatabase::drop`] ends it.
+pub(crate) struct TestDatabase {
+    pub(crate) address: ServerAddress,
+    pub(crate) admin_url: String,
+    pub(crate) url: String,
+}
+
+impl TestDatabase {
+    /// `None`, said aloud, where no server is named.
+    #[expect(clippy::print_stderr, reason = "a test that skips says so")]
+    pub(crate) async fn new(options: &str) -> Option<Self> {
+        let Ok(admin_url) = std::env::var("METAFERRY_TEST_POSTGRES_URL") else {
+            eprintln!("SKIPPED: METAFERRY_TEST_POSTGRES_URL names no Postgres server");
+            return None;
+        };
+        let name = format!(
+            "metaferry_test_{}_{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let mut admin = PgConnection::connect(&admin_url).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name} {options}")))
+            .execute(&mut admin)
+            .await
+            .unwrap();
+        admin.close().await.unwrap();
+        let AppDbAddress::Postgres(mut address) = AppDbAddress::from_cli_url(&admin_url).unwrap() else {
+            panic!("METAFERRY_TEST_POSTGRES_URL is no Postgres address");
+        };
+        let mut url = url::Url::parse(&admin_url).unwrap();
+        url.set_path(&name);
+        address.database = name;
+        Some(Self {
+            address,
+            admin_url,
+            url: url.to_string(),
+        })
+    }
+
+    pub(crate) async fn connect(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        let mut connection = self.connect().await;
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+    }
+
+    pub(crate) fn source(&self) -> PostgresSource {
+        PostgresSource::new(PostgresServer::new(&self.address))
+    }
+
+    /// The same address for another user.
+    pub(crate) fn source_of(&self, user: &str) -> PostgresSource {
+        let address = ServerAddress {
+            user: Some(user.to_owned()),
+            ..self.address.clone()
+        };
+        PostgresSource::new(PostgresServer::new(&address))
+    }
+
+    pub(crate) async fn snapshot(&self) -> Box<dyn Snapshot> {
+        self.source().snapshot().await.unwrap()
+    }
+
+    pub(crate) async fn drop(self) {
+        let mut admin = PgConnection::connect(&self.admin_url).await.unwrap();
+        let sql = format!("DROP DATABASE {} WITH (FORCE)", self.address.database);
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut admin)
+            .await
+            .unwrap();
+        admin.close().await.unwrap();
+    }
+}
+
+/// All columns of a table.
+pub(crate) fn whole(snapshot: &dyn Snapshot, table: &str, order: RowOrder) -> TableRead {
+    let columns = (0..snapshot.catalogue().table(table).unwrap().columns.len()).collect();
+    TableRead {
+        table: table.to_owned(),
+        columns,
+        order,
+    }
+}
+
+/// Reads a table in small batches.
+pub(crate) async fn rows(
+    snapshot: &dyn Snapshot,
+    table: &str,
+    order: RowOrder,
+) -> Result<Vec<Vec<String>>, PortError> {
+    let mut reader = snapshot.read(&whole(snapshot, table, order)).await?;
+    let mut batch = RowBatch::default();
+    let mut rows = Vec::new();
+    loop {
+        reader.next(&mut batch, 1000).await?;
+        if batch.rows() == 0 {
+            return Ok(rows);
+        }
+        rows.extend((0..batch.rows()).map(|row| batch.row(row).map(show).collect::<Vec<_>>()));
+    }
+}
+
+/// A cell with its kind.
+pub(crate) fn show(cell: Cell<'_>) -> String {
+    match cell {
+        Cell::Null => "null".to_owned(),
+        Cell::Boolean(value) => format!("boolean {value}"),
+        Cell::Int(value) => format!("int {value}"),
+        Cell::Real(value) => format!("real {value:?}"),
+        Cell::Double(value) => format!("double {value:?}"),
+        Cell::Decimal(value) => format!("decimal {value}"),
+        Cell::Text(value) => format!("text {value}"),
+        Cell::Bytes(value) => format!("bytes {}", hex::encode(value)),
+        Cell::Date(days) => format!("date {days}"),
+        Cell::Time(time) => format!("time {}", time.nanos),
+        Cell::TimeTz(time, east) => format!("timetz {} {east}", time.nanos),
+        Cell::Timestamp(instant) => format!("timestamp {}", instant.micros),
+        Cell::TimestampTz(instant, east) => format!("timestamptz {} {east}", instant.micros),
+        Cell::Uuid(bytes) => format!("uuid {}", hex::encode(bytes)),
+    }
+}
