@@ -109,14 +109,18 @@ impl PortError {
         self
     }
 
-    /// What failed, then every cause, joined by ": ".
+    /// What failed, then every cause, joined by ": "; a cause that the words before it end with is not repeated.
     #[must_use]
     pub fn chain(&self) -> String {
         let mut text = self.what.clone();
         let mut cause = self.source();
         while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
+            let words = error.to_string();
+            // Some libraries print their cause in their own words too.
+            if !text.ends_with(&words) {
+                text.push_str(": ");
+                text.push_str(&words);
+            }
             cause = error.source();
         }
         text

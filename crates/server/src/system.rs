@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use metaferry_domain::PortError;
+use metaferry_domain::migration::Phase;
 use metaferry_domain::ports::{Clock, IdSource, Notice, Notifier};
 use uuid::Uuid;
 
@@ -46,7 +47,11 @@ pub(crate) struct LogNotifier;
 #[async_trait]
 impl Notifier for LogNotifier {
     async fn notify(&self, notice: &Notice) -> Result<(), PortError> {
-        tracing::warn!(target: "cloud_migration", id = %notice.migration, phase = %notice.phase, "{}", notice.message);
+        if notice.phase == Phase::Error {
+            tracing::warn!(target: "cloud_migration", id = %notice.migration, "{}", notice.message);
+        } else {
+            tracing::info!(target: "cloud_migration", id = %notice.migration, phase = %notice.phase, "ended");
+        }
         Ok(())
     }
 }

@@ -18,7 +18,8 @@ use crate::policy;
 const SHOWN_CHARS: usize = 60;
 
 pub(super) async fn run(args: InspectArgs, output: Output) -> Result<Ending, CommandError> {
-    let file = file_of(&args.file.to_string_lossy());
+    // A file that a store received has no ending at all.
+    let file = if args.file.is_file() { args.file.clone() } else { file_of(&args.file.to_string_lossy()) };
     let facts = facts(&file)?;
     let snapshot = H2Source::new(&file).snapshot().await?;
     if let Some(table) = &args.table {
