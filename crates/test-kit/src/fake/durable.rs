@@ -1,0 +1,247 @@
+//! What survives a crash: the rows of the app DB, the files, the store; and a record of what changed and when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use metaferry_domain::lease::{FencingToken, LeaseRecord};
+use metaferry_domain::migration::{MigrationId, Phase, RowId};
+use metaferry_domain::part_plan::PartNumber;
+use metaferry_domain::ports::{Finding, MigrationRow, Notice};
+use metaferry_domain::{ErrorKind, PortError};
+
+/// Parts that every dump is sent in.
+pub const PARTS: u32 = 4;
+
+/// What survives a crash.
+#[derive(Debug, Clone)]
+pub struct Durable {
+    /// The lease.
+    pub lease: Option<LeaseRecord>,
+    /// Who took it last, for how long (in milliseconds).
+    pub holder: (String, u64),
+    /// `cloud_migration`, oldest first.
+    pub rows: Vec<MigrationRow>,
+    /// Journals, oldest first.
+    pub journals: Vec<Journal>,
+    /// The setting `read-only-mode`.
+    pub read_only: Option<String>,
+    /// Paused jobs, of [`Durable::jobs`].
+    pub paused: BTreeSet<String>,
+    /// Jobs there are.
+    pub jobs: BTreeSet<String>,
+    /// Jobs that run, whatever is paused.
+    pub running_jobs: u64,
+    /// What preflight finds.
+    pub findings: Vec<Finding>,
+    /// Dumps.
+    pub files: BTreeMap<PathBuf, DumpOnDisk>,
+    /// What is at the store or in the bucket, by id or key.
+    pub store: BTreeMap<String, ObjectAtStore>,
+    /// What people were told.
+    pub notices: Vec<Notice>,
+    /// What changed, in order.
+    pub history: Vec<Happening>,
+    /// When each lease ended, in milliseconds since 1970: by its term, or given back or taken before.
+    pub ended_leases: BTreeMap<FencingToken, u64>,
+    /// Promises that were seen broken.
+    pub violations: Vec<String>,
+}
+
+/// The journal of one migration.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    /// Whose.
+    pub id: MigrationId,
+    /// Marked as settled.
+    pub settled: bool,
+    /// Entries by number.
+    pub entries: BTreeMap<u64, String>,
+}
+
+/// A dump on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DumpOnDisk {
+    /// Being written.
+    Unfinished,
+    /// Complete.
+    Finished,
+}
+
+/// What the other shore has of one migration.
+#[derive(Debug, Clone, Default)]
+pub struct ObjectAtStore {
+    /// Multipart uploads, by id.
+    pub uploads: BTreeMap<String, UploadAtStore>,
+    /// How often each part was sent.
+    pub sent: BTreeMap<PartNumber, u32>,
+    /// Its size in bytes, once it is there.
+    pub size_bytes: Option<u64>,
+    /// How often it was looked at and found well.
+    pub verified: u32,
+    /// How often it was told that everything is there.
+    pub told: u32,
+}
+
+/// A multipart upload.
+#[derive(Debug, Clone)]
+pub struct UploadAtStore {
+    /// Parts that are there.
+    pub parts: BTreeSet<PartNumber>,
+    /// How it stands.
+    pub standing: UploadStanding,
+    /// Its id reached the journal: whoever undoes knows of it.
+    pub remembered: bool,
+}
+
+/// How a multipart upload stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadStanding {
+    /// Takes parts, and costs money.
+    Open,
+    /// Is an object now.
+    Completed,
+    /// Dropped.
+    Aborted,
+}
+
+/// Something that changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happening {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// By which process; 0 for somebody outside.
+    pub process: u32,
+    /// What.
+    pub change: Change,
+}
+
+/// What changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The row was inserted, opened again or written.
+    Row {
+        /// Which.
+        id: RowId,
+        /// State.
+        phase: Phase,
+        /// Progress.
+        progress: u8,
+    },
+    /// Read-only is this now.
+    ReadOnly(Option<String>),
+    /// So many jobs are paused now.
+    Paused(usize),
+    /// The snapshot was taken.
+    Snapshot,
+    /// The dump is finished.
+    Dumped,
+    /// The dump is gone.
+    Discarded,
+    /// A multipart upload was dropped.
+    Aborted,
+    /// The store was told.
+    Told,
+    /// The lease was given.
+    Lease(FencingToken),
+    /// The lease was given back.
+    Released(FencingToken),
+}
+
+impl Default for Durable {
+    fn default() -> Self {
+        let jobs = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Self {
+            lease: None,
+            holder: (String::new(), 0),
+            rows: Vec::new(),
+            journals: Vec::new(),
+            read_only: Some("false".into()),
+            // One was paused by a person, and must stay so.
+            paused: jobs(&["paused by a person"]),
+            jobs: jobs(&["paused by a person", "sync", "pulse"]),
+            running_jobs: 0,
+            findings: Vec::new(),
+            files: BTreeMap::new(),
+            store: BTreeMap::new(),
+            notices: Vec::new(),
+            history: Vec::new(),
+            ended_leases: BTreeMap::new(),
+            violations: Vec::new(),
+        }
+    }
+}
+
+impl Durable {
+    /// May a write under this token go through at `now_ms`?
+    pub(super) fn prove(&self, token: FencingToken, now_ms: u64) -> Result<(), PortError> {
+        let admitted = self
+            .lease
+            .is_some_and(|record| record.admits(token, signed(now_ms)));
+        if admitted {
+            return Ok(());
+        }
+        Err(PortError::new(
+            ErrorKind::Precondition,
+            format!("the lease with token {token} is lost"),
+        ))
+    }
+
+    /// Ends the lease at `now_ms`, whoever holds it.
+    pub(super) fn end_lease(&mut self, now_ms: u64) {
+        if let Some(record) = &mut self.lease
+            && record.is_held(signed(now_ms))
+        {
+            record.ends_at_ms = None;
+            self.ended_leases.insert(record.token, now_ms);
+        }
+    }
+
+    /// When this token's lease ended, in milliseconds since 1970; `None` while it lasts.
+    pub(super) fn lost_at_ms(&self, token: FencingToken, now_ms: u64) -> Option<u64> {
+        let ended = self.ended_leases.get(&token).copied();
+        let by_its_term = self
+            .lease
+            .filter(|record| record.token == token)
+            .and_then(|record| record.ends_at_ms)
+            .filter(|end| *end <= signed(now_ms));
+        ended.or(by_its_term.map(i64::unsigned_abs))
+    }
+
+    /// Writes `cancelled` into every open row; answers how many.
+    pub(super) fn cancel_rows(&mut self, process: u32, now_ms: u64) -> u64 {
+        let mut cancelled = 0;
+        for row in self.rows.iter_mut().filter(|row| !row.phase.is_terminal()) {
+            row.phase = Phase::Cancelled;
+            row.updated_at.micros = micros(now_ms);
+            cancelled += 1;
+            self.history.push(Happening {
+                at_ms: now_ms,
+                process,
+                change: Change::Row {
+                    id: row.id,
+                    phase: row.phase,
+                    progress: row.progress,
+                },
+            });
+        }
+        cancelled
+    }
+
+    /// When the last change of that sort happened, in milliseconds since 1970.
+    pub fn last(&self, wanted: impl Fn(&Change) -> bool) -> Option<u64> {
+        let newest = self
+            .history
+            .iter()
+            .rev()
+            .find(|happening| wanted(&happening.change))?;
+        Some(newest.at_ms)
+    }
+}
+
+pub(super) fn signed(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+pub(super) fn micros(ms: u64) -> i64 {
+    signed(ms).saturating_mul(1000)
+}

@@ -1,0 +1,147 @@
+//! The running Metabase: its read-only setting, its scheduler, its preflight.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use metaferry_domain::PortError;
+use metaferry_domain::lease::FencingToken;
+use metaferry_domain::migration::ReadOnlyStrength;
+use metaferry_domain::ports::{
+    Finding, Notice, Notifier, PausedBefore, Preflight, ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof,
+    Scheduler, UndoScript,
+};
+
+use super::call::Call;
+use super::durable::Change;
+use super::process::Process;
+
+const OURS: &str = "true";
+
+/// Between the names of paused jobs in what is remembered.
+const BETWEEN: char = '|';
+
+#[async_trait]
+impl ReadOnlyGuard for Process {
+    async fn before(&self) -> Result<ReadOnlyBefore, PortError> {
+        self.call(Call::ReadOnlyBefore, |durable, _| {
+            Ok(ReadOnlyBefore {
+                value: durable.read_only.clone(),
+                ours: OURS.into(),
+            })
+        })
+        .await
+    }
+
+    async fn engage(
+        &self,
+        token: FencingToken,
+        _: ReadOnlyStrength,
+        _: &ReadOnlyBefore,
+    ) -> Result<(), PortError> {
+        self.call(Call::Engage, |durable, moment| {
+            durable.prove(token, moment.now_ms)?;
+            durable.read_only = Some(OURS.into());
+            moment.records(durable, Change::ReadOnly(durable.read_only.clone()));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn propagation(&self, _: ReadOnlyStrength) -> Result<Duration, PortError> {
+        self.call(Call::Propagation, |_, _| Ok(Duration::from_secs(3)))
+            .await
+    }
+
+    async fn prove(&self, _: ReadOnlyStrength, before: &ReadOnlyBefore) -> Result<ReadOnlyProof, PortError> {
+        self.call(Call::Prove, |durable, _| {
+            if durable.read_only.as_deref() == Some(before.ours.as_str()) {
+                return Ok(ReadOnlyProof::Held);
+            }
+            let value = durable.read_only.clone();
+            Ok(ReadOnlyProof::SwitchedOff { value })
+        })
+        .await
+    }
+
+    async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
+        self.call(Call::RestoreReadOnly, |durable, moment| {
+            durable.prove(token, moment.now_ms)?;
+            if durable.read_only.as_deref() == Some(before.ours.as_str()) {
+                durable.read_only.clone_from(&before.value);
+                moment.records(durable, Change::ReadOnly(durable.read_only.clone()));
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Scheduler for Process {
+    async fn before(&self) -> Result<PausedBefore, PortError> {
+        self.call(Call::SchedulerBefore, |durable, _| {
+            let names: Vec<&str> = durable.paused.iter().map(String::as_str).collect();
+            Ok(PausedBefore {
+                json: names.join(&BETWEEN.to_string()),
+            })
+        })
+        .await
+    }
+
+    async fn quiesce(&self, token: FencingToken, _: &PausedBefore) -> Result<(), PortError> {
+        self.call(Call::Quiesce, |durable, moment| {
+            durable.prove(token, moment.now_ms)?;
+            durable.paused = durable.jobs.clone();
+            moment.records(durable, Change::Paused(durable.paused.len()));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn running_jobs(&self) -> Result<u64, PortError> {
+        self.call(Call::RunningJobs, |durable, _| Ok(durable.running_jobs))
+            .await
+    }
+
+    async fn restore(&self, token: FencingToken, before: &PausedBefore) -> Result<(), PortError> {
+        self.call(Call::RestoreScheduler, |durable, moment| {
+            durable.prove(token, moment.now_ms)?;
+            let names = before.json.split(BETWEEN).filter(|name| !name.is_empty());
+            durable.paused = names.map(str::to_owned).collect::<BTreeSet<_>>();
+            moment.records(durable, Change::Paused(durable.paused.len()));
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Preflight for Process {
+    async fn check(&self) -> Result<Vec<Finding>, PortError> {
+        self.call(Call::Preflight, |durable, _| Ok(durable.findings.clone()))
+            .await
+    }
+}
+
+#[async_trait]
+impl UndoScript for Process {
+    async fn store(&self, token: FencingToken) -> Result<String, PortError> {
+        self.call(Call::StoreUndoScript, |durable, moment| {
+            durable.prove(token, moment.now_ms)?;
+            Ok("/metaferry/undo.sql".into())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Notifier for Process {
+    async fn notify(&self, notice: &Notice) -> Result<(), PortError> {
+        self.call(Call::Notify, |durable, _| {
+            durable.notices.push(notice.clone());
+            Ok(())
+        })
+        .await
+    }
+}
