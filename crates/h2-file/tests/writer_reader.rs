@@ -452,8 +452,8 @@ fn definitions_that_h2_would_refuse_are_refused_before_anything_is_written() {
         ..Definition::default()
     };
     assert!(refused(twice).contains("occurs twice"));
-    let mut long = keyed("T", vec![column("C", SqlType::Varchar(2_000_000))]);
-    assert!(refused(one_table(long.clone())).contains("column C: length 2000000 is not 1 to 1048576"));
+    let mut long = keyed("T", vec![column("C", SqlType::Varchar(1_000_000_001))]);
+    assert!(refused(one_table(long.clone())).contains("column C: length 1000000001 is not 1 to 1000000000"));
     long.columns[1] = column(&"n".repeat(257), SqlType::Boolean);
     assert!(refused(one_table(long)).contains("longer than H2's 256"));
     let mut elsewhere = keyed("T", vec![]);

@@ -174,11 +174,21 @@ fn numeric(decimal: &Decimal<'_>, precision: u32, scale: u32) -> Result<(), Stri
 fn date(day: Date) -> Result<(), String> {
     let fits = (-1_000_000_000..=1_000_000_000).contains(&day.year)
         && (1..=12).contains(&day.month)
-        && (1..=31).contains(&day.day);
+        && (1..=days_of(day)).contains(&day.day);
     if fits {
         Ok(())
     } else {
         Err(format!("no such day: {}-{}-{}", day.year, day.month, day.day))
+    }
+}
+
+/// Days of the month in the proleptic Gregorian calendar.
+fn days_of(day: Date) -> u8 {
+    let leap = day.year % 4 == 0 && (day.year % 100 != 0 || day.year % 400 == 0);
+    match day.month {
+        2 => 28 + u8::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
     }
 }
 

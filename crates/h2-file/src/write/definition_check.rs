@@ -10,7 +10,7 @@ use crate::{SqlType, WriteError};
 /// H2's limits.
 const NAME_CHARS_MAX: usize = 256;
 const COLUMNS_MAX: usize = 16_384;
-const LENGTH_MAX: u32 = 1_048_576;
+const LENGTH_MAX: u32 = 1_000_000_000;
 const PRECISION_MAX: u32 = 100_000;
 const FRACTION_DIGITS_MAX: u8 = 9;
 const INTERVAL_MAX: u8 = 12;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sha2::{Digest as _, Sha256};
+
 /// How a database is written. The defaults keep a writer under 60 MiB of memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteOptions {
@@ -43,6 +45,26 @@ pub struct WriteUser {
     pub hash: String,
 }
 
+impl WriteUser {
+    /// A user with a password. `salt` is eight random bytes; the name is taken as it is, while a JDBC URL
+    /// upper-cases it.
+    #[must_use]
+    pub fn with_password(name: &str, password: &str, salt: [u8; 8]) -> Self {
+        let secret: Vec<u8> = format!("{name}@{password}")
+            .encode_utf16()
+            .flat_map(u16::to_be_bytes)
+            .collect();
+        let inner = Sha256::digest(&secret);
+        let hash = Sha256::new().chain_update(inner).chain_update(salt).finalize();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            name: name.to_owned(),
+            salt: hex(&salt),
+            hash: hex(&hash),
+        }
+    }
+}
+
 impl Default for WriteUser {
     /// The user with no name and no password.
     fn default() -> Self {
@@ -51,5 +73,20 @@ impl Default for WriteUser {
             salt: String::new(),
             hash: String::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_hashed_as_h2_does() {
+        let user = WriteUser::with_password("SA", "", [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(user.salt, "0001020304050607");
+        assert_eq!(
+            user.hash,
+            "6204caa29c7f1a59d172817496dbf207fcb546a2e9aa003fa9f797b54aa060d5"
+        );
     }
 }

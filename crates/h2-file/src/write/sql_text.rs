@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::SqlType;
 
 /// H2's longest CHARACTER VARYING and BINARY VARYING, which is what no length means.
-const VARYING_MAX: u32 = 1_048_576;
+const VARYING_MAX: u32 = 1_000_000_000;
 /// The precision of NUMERIC and DECFLOAT when none is given.
 const NUMERIC_MAX: u32 = 100_000;
 

@@ -6,7 +6,7 @@ use metaferry_h2_file::definition::{
     Definition, Identity, IdentityKind, ReferentialAction, SequenceDefinition, TableDefinition, Uniqueness,
     ValueSource, ViewDefinition, Visibility,
 };
-use metaferry_h2_file::{SqlType, Text, Value, WriteOptions};
+use metaferry_h2_file::{SqlType, Text, Value, WriteOptions, WriteUser};
 
 use crate::harness::{self, Oracle};
 use crate::schema::{column, foreign_key, index, keyed, primary_key, required, table, unique};
@@ -256,6 +256,33 @@ fn in_force(h2: &mut Oracle) {
     );
     h2.run("UPDATE CHILD SET STATE = 'st' || ID, PARENT_ID = 9");
     assert_eq!(count(h2, "PARENT_ID = 9"), count(h2, "1 = 1"));
+}
+
+#[test]
+fn a_user_with_a_password_gets_in_and_nobody_else() {
+    let Some(mut h2) = Oracle::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("user.mv.db");
+    let user = WriteUser::with_password("ÄNNE", "p€ss", [1, 2, 3, 4, 5, 6, 7, 0xFF]);
+    let definition = Definition {
+        tables: vec![parent()],
+        ..Definition::default()
+    };
+    write(
+        &file,
+        &definition,
+        &rows()[..1],
+        WriteOptions {
+            user,
+            ..WriteOptions::default()
+        },
+    );
+    let url = harness::url(&file, "");
+    h2.refuse(&format!("!connect {url}"), "28000");
+    h2.refuse(&format!("!connect {url} änne wrong"), "28000");
+    h2.run(&format!("!connect {url} änne p€ss"));
+    assert_eq!(h2.run("SELECT COUNT(*) FROM PARENT"), ["50"]);
+    h2.run("!close");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use metaferry_h2_file::{Database, WriteOptions};
+use metaferry_h2_file::{Database, WriteOptions, WriteUser};
 
 use crate::app_db::rewrite;
 use crate::harness::Oracle;
@@ -49,10 +49,11 @@ fn databases_of_h2s_own_written_again_have_the_same_rows() {
         let copy = folder.path().join(format!("{name}-copy.mv.db"));
         let source = Database::open(&source).unwrap();
         // The user that the oracle comes with.
-        let mut options = WriteOptions::default();
-        options.user.name = "SA".to_owned();
-        options.user.salt = "0001020304050607".to_owned();
-        options.user.hash = "6204caa29c7f1a59d172817496dbf207fcb546a2e9aa003fa9f797b54aa060d5".to_owned();
+        let user = WriteUser::with_password("SA", "", [9; 8]);
+        let options = WriteOptions {
+            user,
+            ..WriteOptions::default()
+        };
         rewrite(&source, &copy, options);
         let expected = everything(&mut h2, &original);
         assert!(expected.len() > 1, "{name}");
