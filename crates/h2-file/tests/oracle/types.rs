@@ -204,3 +204,57 @@ fn large_objects_of_every_length_come_back_and_can_be_changed() {
     check(&mut h2, -1);
     assert_eq!(h2.run("SELECT COUNT(*) FROM L"), [lengths.len().to_string()]);
 }
+
+#[test]
+fn trees_of_many_levels_are_searched_and_changed() {
+    let Some(mut h2) = Oracle::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("deep.mv.db");
+    // Keys so long that a node has few children: four levels and more.
+    let mut table = keyed(
+        "T",
+        vec![
+            column("NAME", SqlType::Varchar(5000)),
+            column("N", SqlType::BigInt),
+        ],
+    );
+    table
+        .indexes
+        .push(index("IX", Uniqueness::Unique, &[("NAME", 2)]));
+    let definition = Definition {
+        tables: vec![table],
+        ..Definition::default()
+    };
+    let rows: Rows = (1..=2500)
+        .map(|id: i32| {
+            let name = format!("{:04000}", i64::from(id) * 7919 % 10_007);
+            vec![
+                Value::Integer(id),
+                Value::Varchar(Text::Utf8(name.into())),
+                Value::BigInt(id.into()),
+            ]
+        })
+        .collect();
+    write(
+        &file,
+        &definition,
+        std::slice::from_ref(&rows),
+        WriteOptions::default(),
+    );
+    h2.connect(&file, "");
+    let found_by_index =
+        "SELECT COUNT(*) FROM (SELECT NAME X FROM T USE INDEX()) S JOIN T USE INDEX(IX) ON T.NAME = S.X";
+    assert_eq!(h2.run(found_by_index), ["2500"]);
+    let by_index = h2.run("SELECT ID FROM T USE INDEX(IX) ORDER BY NAME");
+    assert!(by_index == h2.run("SELECT ID FROM T USE INDEX() ORDER BY NAME, ID"));
+    h2.run("UPDATE T SET NAME = 'x' || NAME WHERE MOD(ID, 3) = 0");
+    h2.run("DELETE FROM T WHERE MOD(ID, 5) = 0");
+    assert_eq!(
+        h2.run("SELECT COUNT(*) FROM T USE INDEX(IX) WHERE NAME >= 'x'"),
+        ["667"]
+    );
+    h2.run("SHUTDOWN DEFRAG");
+    h2.connect(&file, "");
+    assert_eq!(h2.run(found_by_index), ["2000"]);
+    h2.run("!close");
+}
