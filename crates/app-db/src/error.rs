@@ -4,7 +4,13 @@ use metaferry_domain::{ErrorKind, PortError};
 
 /// A driver's failure while doing `what`, an infinitive that reads after "failed to …".
 pub(crate) fn failed(what: impl Into<String>, error: sqlx::Error) -> PortError {
-    PortError::new(kind(&error), what).because(error)
+    let failure = PortError::new(kind(&error), what);
+    // The driver's own words repeat the cause beneath them; the cause alone says it once.
+    match error {
+        sqlx::Error::Database(database) => failure.because(database.message().to_owned()),
+        sqlx::Error::Io(cause) => failure.because(cause),
+        other => failure.because(other),
+    }
 }
 
 /// What kind of failure it was.

@@ -3,7 +3,7 @@
 //!
 //! Left out: foreign tables and materialized views (their rows live or come from elsewhere), temporary tables, what
 //! an extension owns, partitions (their rows are read through the partitioned table), our own tables, exclusion
-//! constraints, and indexes of kinds that only Postgres has (GIN, GiST …).
+//! constraints, and indexes of kinds that only Postgres has (GIN and the like).
 
 mod constraints;
 mod indexes;

@@ -7,6 +7,7 @@ use metaferry_domain::PortError;
 use metaferry_domain::ports::{RowOrder, Snapshot, Source as _, TableRead};
 use metaferry_domain::row_batch::{Cell, RowBatch};
 use metaferry_metabase::env::address::{AppDbAddress, ServerAddress};
+use metaferry_metabase::secret::Secret;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -67,10 +68,12 @@ impl TestDatabase {
         PostgresSource::new(PostgresServer::new(&self.address))
     }
 
-    /// The same address for another user.
+    /// The same address for another user, whose password is his name.
     pub(crate) fn source_of(&self, user: &str) -> PostgresSource {
+        let (name, password) = (Some(user.to_owned()), Some(Secret::new(user)));
         let address = ServerAddress {
-            user: Some(user.to_owned()),
+            user: name,
+            password,
             ..self.address.clone()
         };
         PostgresSource::new(PostgresServer::new(&address))

@@ -120,7 +120,7 @@ async fn tables_that_may_not_be_read_are_named() {
         .execute(&format!(
             "CREATE TABLE open (id int); CREATE TABLE shut (id int); CREATE TABLE guarded (id int);
              INSERT INTO guarded VALUES (1);
-             CREATE ROLE {role} LOGIN; GRANT SELECT ON open, guarded TO {role};
+             CREATE ROLE {role} LOGIN PASSWORD '{role}'; GRANT SELECT ON open, guarded TO {role};
              ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;"
         ))
         .await;
