@@ -1,4 +1,6 @@
 //! The store over real HTTP.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 mod store;
 mod support;

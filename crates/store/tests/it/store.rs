@@ -60,7 +60,7 @@ async fn parts_become_the_object() {
     let etags = json!({"1": etag(b"one"), "2": etag(b"two"), "3": etag(b"three")});
     let done = harbour.complete(&created.id, &upload.id, &etags).await;
     done.assert(200, "");
-    let md5s: Vec<u8> = parts.iter().flat_map(|part| Md5::digest(part)).collect();
+    let md5s: Vec<u8> = parts.iter().flat_map(Md5::digest).collect();
     let whole = format!("\"{}-3\"", hex::encode(Md5::digest(md5s)));
     assert_eq!(
         serde_json::from_str::<Value>(&done.body).unwrap(),
