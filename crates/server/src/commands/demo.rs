@@ -147,6 +147,7 @@ async fn migrate(
             | MigrationState::Setup { .. }
             | MigrationState::Dump { .. }
             | MigrationState::Upload { .. }
+            | MigrationState::RollingBack { .. }
             | MigrationState::Error { .. }) => {
                 let why = state.failure().map_or_else(|| "it did not end".to_owned(), |failure| failure.message.clone());
                 Err(CommandError::new(Ending::Failed, format!("the migration failed: {why}")))
