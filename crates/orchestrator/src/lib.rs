@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod attempt;
+mod keeper;
 mod perform;
 mod ports;
 mod recover;
@@ -8,14 +10,14 @@ mod watch;
 
 use std::sync::Arc;
 
-use metaferry_domain::event::Canceller;
+use metaferry_domain::event::{Canceller, Event};
+use metaferry_domain::journal::JournalEntry;
 use metaferry_domain::lease::Lease;
-use metaferry_domain::migration::MigrationId;
+use metaferry_domain::migration::{MigrationId, Phase};
 use metaferry_domain::ports::MigrationRow;
 use metaferry_domain::state::MigrationState;
 use metaferry_domain::{ErrorKind, PortError};
 use tokio::sync::{Mutex, watch as channel};
-use tokio::task::JoinHandle;
 
 pub use ports::{OtherShore, Ports, Settings, Warnings};
 pub use recover::Orphan;
@@ -31,19 +33,27 @@ pub struct Orchestrator {
     running: Arc<Mutex<Option<Running>>>,
 }
 
-/// The migration that this process steers.
-#[derive(Debug)]
+/// The migration that this process steers, or steered last.
+#[derive(Debug, Clone)]
 struct Running {
-    cancel: channel::Sender<Option<Canceller>>,
+    cancel: Arc<channel::Sender<Option<Canceller>>>,
     view: channel::Receiver<View>,
-    task: JoinHandle<Ended>,
+    ended: channel::Receiver<Option<Ended>>,
 }
 
-/// A migration on its way.
-#[derive(Debug)]
-pub struct Started {
-    /// What it shows.
-    pub view: channel::Receiver<View>,
+impl Running {
+    fn is_over(&self) -> bool {
+        self.ended.borrow().is_some() || self.ended.has_changed().is_err()
+    }
+
+    /// Waits for the end. A driver that panicked leaves its lease to run out: whoever recovers goes on.
+    async fn end(mut self) -> Ended {
+        match self.ended.wait_for(Option::is_some).await {
+            Ok(ended) => ended.clone(),
+            Err(_) => None,
+        }
+        .unwrap_or(Ended::LeaseLost)
+    }
 }
 
 /// Why a migration did not begin.
@@ -78,75 +88,53 @@ impl Orchestrator {
     /// [`NotBegun`] if it failed before; then nothing is left behind. Of kind [`ErrorKind::Conflict`] if another one
     /// runs, or one is still being undone.
     pub async fn start(&self) -> Result<MigrationRow, NotBegun> {
-        let mut view = self.launch().await?;
+        let mut running = self.launch().await?;
         loop {
-            let now = view.borrow_and_update().clone();
+            let now = running.view.borrow_and_update().clone();
             if let Some(row) = now.row {
                 return Ok(row);
             }
-            if let Some(failure) = now.state.failure() {
-                let error = PortError::new(failure.kind, failure.message.clone());
-                let state = Some(Box::new(now.state));
-                return Err(NotBegun { state, error });
+            if let Some(id) = now.state.run().row.id
+                && let Ok(Some(row)) = self.ports.rows.get(id).await
+            {
+                return Ok(row);
             }
-            if view.changed().await.is_err() {
-                let error = PortError::new(ErrorKind::Unavailable, "the migration ended before it had begun");
-                return Err(NotBegun {
-                    state: Some(Box::new(now.state)),
-                    error,
-                });
+            // After a failure until nothing is left behind: whoever tries again at once must not be refused for it.
+            if running.view.changed().await.is_err() {
+                return Err(not_begun(now.state));
             }
         }
     }
 
-    async fn launch(&self) -> Result<channel::Receiver<View>, NotBegun> {
+    async fn launch(&self) -> Result<Running, NotBegun> {
         let mut running = self.running.lock().await;
-        if running
-            .as_ref()
-            .is_some_and(|running| !running.task.is_finished())
-        {
-            return Err(PortError::new(
-                ErrorKind::Conflict,
-                "a migration is running, or is still being undone",
-            )
-            .into());
+        if running.as_ref().is_some_and(|running| !running.is_over()) {
+            let what = "a migration is running, or is still being undone";
+            return Err(PortError::new(ErrorKind::Conflict, what).into());
         }
-        if let Some(row) = self.ports.rows.newest(1).await?.first()
-            && !row.phase.is_terminal()
-        {
-            return Err(PortError::new(
-                ErrorKind::Conflict,
-                "another migration of this app DB has not ended",
-            )
-            .into());
+        let newest = self.ports.rows.newest(1).await?.pop();
+        if newest.as_ref().is_some_and(|row| !row.phase.is_terminal()) {
+            let what = "another migration of this app DB has not ended";
+            return Err(PortError::new(ErrorKind::Conflict, what).into());
+        }
+        let orphans = self.orphans().await?;
+        if let Some(orphan) = orphans.iter().find(|orphan| !orphan.state.is_settled()) {
+            let what = format!("migration {} is still being undone", orphan.id);
+            return Err(PortError::new(ErrorKind::Conflict, what).into());
         }
         let id = MigrationId(self.ports.ids.new_id());
         let state = MigrationState::begun(id, self.settings.plan);
         let entry = Driver::first_entry(&state, self.ports.clock.now_ms());
         tracing::info!(target: "cloud_migration", %id, shore = ?self.ports.shore, "begin");
-        Ok(self.spawn(&mut running, state, vec![entry]))
-    }
-
-    fn spawn(
-        &self,
-        slot: &mut Option<Running>,
-        state: MigrationState,
-        entries: Vec<metaferry_domain::journal::JournalEntry>,
-    ) -> channel::Receiver<View> {
-        let (driver, view, cancel) = self.driver(state, entries);
-        let task = tokio::spawn(driver.run());
-        *slot = Some(Running {
-            cancel,
-            view: view.clone(),
-            task,
-        });
-        view
+        let (driver, view, cancel) = self.driver(state, vec![entry]);
+        let driver = driver.begun_after(newest.map(|row| row.id));
+        Ok(spawn(&mut running, driver, view, cancel))
     }
 
     fn driver(
         &self,
         state: MigrationState,
-        entries: Vec<metaferry_domain::journal::JournalEntry>,
+        entries: Vec<JournalEntry>,
     ) -> (
         Driver,
         channel::Receiver<View>,
@@ -168,34 +156,28 @@ impl Orchestrator {
         (driver, watched, cancel)
     }
 
-    /// What the migration of this process shows, if it steers one.
+    /// What the migration of this process shows, if it steers one, or showed last.
     pub async fn view(&self) -> Option<channel::Receiver<View>> {
-        self.running
-            .lock()
-            .await
-            .as_ref()
-            .map(|running| running.view.clone())
+        let running = self.running.lock().await;
+        running.as_ref().map(|running| running.view.clone())
     }
 
-    /// Waits until the migration of this process has ended; `None` if it steers none.
+    /// Waits until the migration of this process has ended; `None` if it steered none.
     pub async fn ended(&self) -> Option<Ended> {
-        let running = self.running.lock().await.take()?;
-        match running.task.await {
-            Ok(ended) => Some(ended),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+        let running = self.running.lock().await.clone()?;
+        Some(running.end().await)
     }
 
     /// Cancels every migration of the app DB, wherever it runs, and answers how many rows said otherwise before.
     ///
     /// # Errors
-    /// If the app DB cannot be reached.
+    /// If the app DB cannot be reached; the migration of this process is asked to stop all the same.
     pub async fn cancel(&self, by: Canceller) -> Result<u64, PortError> {
-        let cancelled = self.ports.rows.cancel_all().await?;
+        let cancelled = self.ports.rows.cancel_all().await;
         if let Some(running) = &*self.running.lock().await {
             running.cancel.send_replace(Some(by));
         }
-        Ok(cancelled)
+        cancelled
     }
 
     /// The newest rows of `cloud_migration`.
@@ -219,47 +201,90 @@ impl Orchestrator {
     /// # Errors
     /// If the app DB cannot be reached. A lease that somebody holds is no error: that one is not recovered.
     pub async fn recover(&self) -> Result<Vec<Ended>, PortError> {
-        let mut running = self.running.lock().await;
-        if running
-            .as_ref()
-            .is_some_and(|running| !running.task.is_finished())
-        {
-            return Ok(Vec::new());
-        }
-        *running = None;
         let mut ended = Vec::new();
         for orphan in self.orphans().await? {
-            let term_ms = u64::try_from(self.settings.lease_term.as_millis()).unwrap_or(u64::MAX);
-            let lease = match self.ports.lease.acquire(&self.settings.node, term_ms).await {
-                Ok(lease) => lease,
-                Err(error) if error.kind == ErrorKind::Conflict => continue,
-                Err(error) => return Err(error),
-            };
-            // Read again under the lease: whoever held it may have gone on meanwhile.
-            let (state, entries) = recover::load(&self.ports, orphan.id).await?;
-            let orphan = Orphan {
-                id: orphan.id,
-                state,
-                entries,
-            };
-            if orphan.state.is_settled() {
-                self.ports.journal.settle(lease.token, orphan.id).await?;
-                self.ports.lease.release(&lease).await?;
-                continue;
+            if let Some(running) = self.take_over(orphan.id).await? {
+                ended.push(running.end().await);
             }
-            ended.push(self.take_over(orphan, &lease).await?);
         }
         Ok(ended)
     }
 
-    async fn take_over(&self, orphan: Orphan, lease: &Lease) -> Result<Ended, PortError> {
-        tracing::warn!(
-            target: "cloud_migration",
-            id = %orphan.id, phase = %orphan.state.phase(), "recovering what another process left"
-        );
-        let event = orphan.recovered(lease.token);
-        let (mut driver, _view, _cancel) = self.driver(orphan.state, orphan.entries);
+    /// Goes on with what another process left, unless somebody is at it.
+    async fn take_over(&self, id: MigrationId) -> Result<Option<Running>, PortError> {
+        let mut running = self.running.lock().await;
+        if running.as_ref().is_some_and(|running| !running.is_over()) {
+            return Ok(None);
+        }
+        let term_ms = u64::try_from(self.settings.lease_term.as_millis()).unwrap_or(u64::MAX);
+        let lease = match self.ports.lease.acquire(&self.settings.node, term_ms).await {
+            Ok(lease) => lease,
+            Err(error) if error.kind == ErrorKind::Conflict => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let taken = self.recovered(id, &lease).await;
+        let Ok(Some((driver, view, cancel))) = taken else {
+            self.ports.lease.release(&lease).await?;
+            return taken.map(|_| None);
+        };
+        Ok(Some(spawn(&mut running, driver, view, cancel)))
+    }
+
+    /// A driver that has recorded that it goes on; `None` if there is nothing to do.
+    async fn recovered(&self, id: MigrationId, lease: &Lease) -> Result<Option<Recovered>, PortError> {
+        // Read again under the lease: whoever held it may have gone on meanwhile.
+        let (state, entries) = recover::load(&self.ports, id).await?;
+        if state.is_settled() {
+            self.ports.journal.settle(lease.token, id).await?;
+            return Ok(None);
+        }
+        tracing::warn!(target: "cloud_migration", %id, phase = %state.phase(), "recovering what another process left");
+        let event = Event::Recovered {
+            attempt: state.run().attempt,
+            token: lease.token,
+        };
+        let (mut driver, view, cancel) = self.driver(state, entries);
         driver.begin_with(event).await?;
-        Ok(driver.run().await)
+        Ok(Some((driver, view, cancel)))
+    }
+}
+
+type Recovered = (
+    Driver,
+    channel::Receiver<View>,
+    channel::Sender<Option<Canceller>>,
+);
+
+fn spawn(
+    slot: &mut Option<Running>,
+    driver: Driver,
+    view: channel::Receiver<View>,
+    cancel: channel::Sender<Option<Canceller>>,
+) -> Running {
+    let (told, ended) = channel::channel(None);
+    tokio::spawn(async move {
+        let how = driver.run().await;
+        told.send_replace(Some(how));
+    });
+    let running = Running {
+        cancel: Arc::new(cancel),
+        view,
+        ended,
+    };
+    *slot = Some(running.clone());
+    running
+}
+
+fn not_begun(state: MigrationState) -> NotBegun {
+    let error = match state.failure() {
+        Some(failure) => PortError::new(failure.kind, failure.message.clone()),
+        None if state.phase() == Phase::Cancelled => {
+            PortError::new(ErrorKind::Cancelled, "cancelled before the migration had begun")
+        }
+        None => PortError::new(ErrorKind::Unavailable, "the migration ended before it had begun"),
+    };
+    NotBegun {
+        state: Some(Box::new(state)),
+        error,
     }
 }

@@ -13,11 +13,11 @@ use metaferry_domain::ports::{
     Destination, DumpFile, DumpRequest, GuardedUpdate, NewMigrationRow, PausedBefore, ReadOnlyBefore,
     ReadOnlyProof, Severity, UploadLog, UploadReceipt, UploadRequest,
 };
-
 use metaferry_domain::state::MigrationState;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 
 use crate::ports::{OtherShore, Ports, Settings, Warnings};
+use crate::recover;
 use crate::watch::ProgressSignals;
 
 /// How often waiting effects look again.
@@ -31,6 +31,8 @@ pub(crate) struct Performance {
     pub(crate) attempt: Attempt,
     pub(crate) token: Option<FencingToken>,
     pub(crate) row: Option<RowId>,
+    /// The newest row when the migration began.
+    pub(crate) newest_row: Option<RowId>,
     pub(crate) external_id: Option<String>,
     pub(crate) destination: Option<Destination>,
     pub(crate) read_only_before: Option<ReadOnlyBefore>,
@@ -143,7 +145,25 @@ impl Performance {
             .lease
             .acquire(&self.settings.node, millis(self.settings.lease_term))
             .await?;
-        Ok(Fact::AcquireLease { token: lease.token })
+        // Whoever began before us may have ended without undoing: that comes first, and is for recovery.
+        let own = self.state.run().id;
+        let left_behind = recover::orphans(&self.ports).await.map(|orphans| {
+            orphans
+                .into_iter()
+                .find(|orphan| orphan.id != own && !orphan.state.is_settled())
+        });
+        let error = match left_behind {
+            Ok(None) => return Ok(Fact::AcquireLease { token: lease.token }),
+            Ok(Some(orphan)) => PortError::new(
+                ErrorKind::Conflict,
+                format!("migration {} is still to be undone: recover it first", orphan.id),
+            ),
+            Err(error) => error,
+        };
+        if let Err(error) = self.ports.lease.release(&lease).await {
+            tracing::warn!(target: "cloud_migration", error = error.chain(), "the lease could not be given back; it runs out");
+        }
+        Err(error)
     }
 
     async fn create_at_store(&self) -> Result<Fact, PortError> {
@@ -188,19 +208,14 @@ impl Performance {
             upload_url,
         };
         let Some(row) = self.row else {
-            // Metabase itself, or a person, may have begun one that is not ours.
-            if let Some(open) = self
-                .ports
-                .rows
-                .newest(1)
-                .await?
-                .first()
-                .filter(|row| !row.phase.is_terminal())
-                && open.external_id != new.external_id
+            // Metabase itself, another node or a person may have begun one meanwhile.
+            if let Some(newest) = self.ports.rows.newest(1).await?.first()
+                && newest.external_id != new.external_id
+                && (!newest.phase.is_terminal() || Some(newest.id) != self.newest_row)
             {
                 return Err(PortError::new(
                     ErrorKind::Conflict,
-                    "another migration of this app DB has not ended",
+                    "another migration of this app DB was begun",
                 ));
             }
             let row = self.ports.rows.insert(self.token()?, &new).await?;
@@ -361,10 +376,7 @@ impl Performance {
     }
 
     async fn delete_dump(&self) -> Result<(), PortError> {
-        if self.settings.dump_file.is_some() {
-            // The file is somebody's own.
-            return Ok(());
-        }
+        // Always the file that was announced, never one that is somebody's own (`MB_MIGRATION_DUMP_FILE`).
         self.ports.dumper.discard(&self.dump_request()).await
     }
 
@@ -372,10 +384,17 @@ impl Performance {
         let Some(row) = self.find_row().await? else {
             return Ok(());
         };
+        let mut progress = self.state.progress_written(phase);
+        if phase.is_terminal()
+            && let Some(there) = self.ports.rows.get(row).await?
+        {
+            // A process that ended may have written more than it could journal; the number never falls.
+            progress = progress.max(there.progress);
+        }
         match self
             .ports
             .rows
-            .update_guarded(self.token()?, row, phase, self.state.progress_written(phase))
+            .update_guarded(self.token()?, row, phase, progress)
             .await?
         {
             GuardedUpdate::Written => Ok(()),

@@ -1,6 +1,5 @@
 //! After a crash: journals that are not settled are replayed, and gone on with or undone to the end.
 
-use metaferry_domain::event::Event;
 use metaferry_domain::journal::{JournalEntry, replay};
 use metaferry_domain::migration::MigrationId;
 use metaferry_domain::ports::JournalRecord;
@@ -19,30 +18,17 @@ pub struct Orphan {
     pub id: MigrationId,
     /// Where its journal ends.
     pub state: MigrationState,
-    /// Its journal.
-    pub(crate) entries: Vec<JournalEntry>,
 }
 
-impl Orphan {
-    /// What happens first when it is recovered.
-    pub(crate) fn recovered(&self, token: metaferry_domain::lease::FencingToken) -> Event {
-        Event::Recovered {
-            attempt: self.state.run().attempt,
-            token,
-        }
-    }
-}
-
-/// Every migration whose journal is not settled.
+/// Every migration that is not marked as settled. Its journal may still say that it is: then only marking it failed.
 pub(crate) async fn orphans(ports: &Ports) -> Result<Vec<Orphan>, PortError> {
     let mut orphans = Vec::new();
     for summary in ports.journal.migrations(MIGRATIONS_LOOKED_AT).await? {
         if !summary.settled {
-            let (state, entries) = load(ports, summary.id).await?;
+            let (state, _) = load(ports, summary.id).await?;
             orphans.push(Orphan {
                 id: summary.id,
                 state,
-                entries,
             });
         }
     }

@@ -1,37 +1,49 @@
 //! The loop: what is due is announced in the journal, performed, and what happened is appended. The domain decides;
-//! here is only repeated, waited and retried.
+//! here is only repeated and waited. Making events durable is in `run/record.rs`, the row's side in `run/row.rs`.
+
+mod record;
+mod row;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metaferry_domain::effect::Effect;
-use metaferry_domain::event::{Canceller, Event, Fact, Intent, RowEnd};
+use metaferry_domain::event::{Canceller, Event, Fact, Intent};
 use metaferry_domain::journal::{JournalEntry, VERSION};
-use metaferry_domain::lease::Lease;
-use metaferry_domain::migration::Phase;
-use metaferry_domain::ports::{
-    GuardedUpdate, JournalRecord, MigrationRow, Notice, PausedBefore, ReadOnlyBefore,
-};
-use metaferry_domain::retry::{RetryDecision, RetryPolicy};
-use metaferry_domain::state::{MigrationState, RowStanding, Tenure};
+use metaferry_domain::migration::{Phase, RowId};
+use metaferry_domain::ports::MigrationRow;
+use metaferry_domain::state::MigrationState;
 use metaferry_domain::transition::next;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 
+use crate::attempt::{Befores, attempt, kept};
+use crate::keeper::Keeper;
 use crate::perform::Performance;
 use crate::ports::{Ports, Settings};
 use crate::watch::{JournaledUpload, ProgressSignals, SIGNALS_MAX, Signal};
+
+/// How often what could not be undone is tried again before it is left to whoever recovers. With the waits between
+/// them these are about an hour.
+const UNDO_ROUNDS_MAX: u32 = 12;
+/// Before the first of these rounds; doubles with each.
+const UNDO_WAIT_MIN: Duration = Duration::from_secs(10);
+/// Between the last ones.
+const UNDO_WAIT_MAX: Duration = Duration::from_secs(600);
+/// How long an ended driver waits until people were told.
+const NOTICES_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// How a driver ended.
 #[derive(Debug, Clone)]
 pub enum Ended {
     /// Everything that had to be done or undone is.
     Settled(Box<MigrationState>),
-    /// Ended, but something could not be undone; `recover` tries again.
+    /// Ended, but something could not be undone, for about an hour; `recover` tries again.
     Stuck(Box<MigrationState>),
-    /// The lease is somebody else's now, who goes on; nothing more was touched here.
+    /// The lease is somebody else's now, who goes on, or the journal could not be written; nothing more was touched
+    /// here, and `recover` goes on once the lease has run out.
     LeaseLost,
 }
 
@@ -40,7 +52,7 @@ pub enum Ended {
 pub struct View {
     /// Where it stands.
     pub state: MigrationState,
-    /// The row, once it was inserted.
+    /// The row as it was last seen, once it was inserted.
     pub row: Option<MigrationRow>,
 }
 
@@ -49,24 +61,24 @@ pub(crate) struct Driver {
     ports: Ports,
     settings: Arc<Settings>,
     state: MigrationState,
+    /// The newest row when the migration began: if another one is there later, somebody else began one meanwhile.
+    newest_row: Option<RowId>,
     /// Number of the next journal entry.
     sequence: u64,
     /// Entries from before the lease: written as soon as it is held.
     held_back: Vec<JournalEntry>,
-    running: JoinSet<(Effect, Result<Fact, PortError>)>,
-    cancels: BTreeMap<Effect, Cancellation>,
+    keeper: Option<Keeper>,
+    running: JoinSet<Result<Fact, PortError>>,
+    /// What runs: the flag that stops it, and its task.
+    performed: BTreeMap<Effect, (Cancellation, Id)>,
     signals: mpsc::Receiver<Signal>,
     signal_sender: mpsc::Sender<Signal>,
     befores: Arc<Befores>,
     view: watch::Sender<View>,
     cancel_requests: watch::Receiver<Option<Canceller>>,
-}
-
-/// What was there before, read when the undo script was written: used where it cannot be read again later.
-#[derive(Debug, Default)]
-struct Befores {
-    read_only: Mutex<Option<ReadOnlyBefore>>,
-    paused: Mutex<Option<PausedBefore>>,
+    /// Telling people must not hold up undoing.
+    notices: JoinSet<()>,
+    undo_rounds: u32,
 }
 
 /// The driver stops here: it may change nothing any more.
@@ -82,22 +94,31 @@ impl Driver {
         cancel_requests: watch::Receiver<Option<Canceller>>,
     ) -> Self {
         let (signal_sender, signals) = mpsc::channel(SIGNALS_MAX);
-        let written = journal.iter().filter(|entry| entry.token.is_some()).count();
-        let held_back = if written == 0 { journal.clone() } else { Vec::new() };
+        let written = journal.iter().any(|entry| entry.token.is_some());
         Self {
             ports,
             settings,
             state,
+            newest_row: None,
             sequence: journal.len() as u64 + 1,
-            held_back,
+            held_back: if written { Vec::new() } else { journal },
+            keeper: None,
             running: JoinSet::new(),
-            cancels: BTreeMap::new(),
+            performed: BTreeMap::new(),
             signals,
             signal_sender,
             befores: Arc::default(),
             view,
             cancel_requests,
+            notices: JoinSet::new(),
+            undo_rounds: 0,
         }
+    }
+
+    /// No row newer than this one may appear until ours is inserted.
+    pub(crate) fn begun_after(mut self, newest_row: Option<RowId>) -> Self {
+        self.newest_row = newest_row;
+        self
     }
 
     /// A journal's first entry.
@@ -129,138 +150,160 @@ impl Driver {
 
     /// Runs to the end.
     pub(crate) async fn run(mut self) -> Ended {
-        match self.steer().await {
+        let steered = self.steer().await;
+        if let Err(LeaseGone) = steered {
+            tracing::error!(
+                target: "cloud_migration", id = %self.state.run().id,
+                "the lease or the journal is lost; stopping at once, and whoever recovers goes on"
+            );
+            for (cancel, _) in self.performed.values() {
+                cancel.cancel();
+            }
+            self.running.shutdown().await;
+        }
+        self.keeper = None;
+        let clock = Arc::clone(&self.ports.clock);
+        tokio::select! {
+            biased;
+            () = async { while self.notices.join_next().await.is_some() {} } => {}
+            () = clock.sleep(NOTICES_WAIT_MAX) => {}
+        }
+        match steered {
             Ok(()) if self.state.is_settled() => Ended::Settled(Box::new(self.state)),
             Ok(()) => Ended::Stuck(Box::new(self.state)),
-            Err(LeaseGone) => {
-                tracing::error!(target: "cloud_migration", id = %self.state.run().id, "the lease is lost; stopping at once");
-                self.running.shutdown().await;
-                Ended::LeaseLost
-            }
+            Err(LeaseGone) => Ended::LeaseLost,
         }
     }
 
     async fn steer(&mut self) -> Result<(), LeaseGone> {
         let clock = Arc::clone(&self.ports.clock);
-        let heartbeat = self.settings.lease_term / 3;
-        let mut renew_at = clock.now_ms() + millis(heartbeat);
         let mut look_at = clock.now_ms() + millis(self.settings.watch_every);
+        let mut undo_at = None;
+        let mut askable = Askable::Yes;
         loop {
             self.start_due().await?;
-            if self.running.is_empty() && self.state.due().is_empty() {
-                return Ok(());
-            }
             let now = clock.now_ms();
-            let wait = renew_at.min(look_at).saturating_sub(now);
+            if now >= look_at {
+                self.look_at_row().await?;
+                look_at = clock.now_ms() + millis(self.settings.watch_every);
+                continue;
+            }
+            let mut wake_at = look_at;
+            if self.running.is_empty() {
+                if self.state.is_settled() {
+                    return Ok(());
+                }
+                let Some(at) = undo_at.or_else(|| self.next_undo_at(now)) else {
+                    return Ok(());
+                };
+                if now >= at {
+                    undo_at = None;
+                    self.record(Event::UndoRequested).await?;
+                    continue;
+                }
+                undo_at = Some(at);
+                wake_at = wake_at.min(at);
+            }
             tokio::select! {
                 biased;
-                changed = self.cancel_requests.changed() => {
+                () = lost(self.keeper.as_ref()) => {
+                    self.record_lost();
+                    return Err(LeaseGone);
+                }
+                changed = self.cancel_requests.changed(), if askable == Askable::Yes => {
+                    // Once nobody is left who could ask, the row is still watched.
+                    if changed.is_err() {
+                        askable = Askable::No;
+                    }
                     let by = self.cancel_requests.borrow_and_update().clone();
-                    if changed.is_ok() && let Some(by) = by {
+                    if let Some(by) = by {
                         self.cancelled(by).await?;
-                    } else if changed.is_err() {
-                        // Nobody is left who could ask; the row is still watched.
-                        self.cancel_requests = watch::channel(None).1;
-                        clock.sleep(Duration::from_millis(wait)).await;
                     }
                 }
-                Some(ended) = self.running.join_next(), if !self.running.is_empty() => {
-                    let (effect, result) = match ended {
-                        Ok(ended) => ended,
-                        Err(error) => std::panic::resume_unwind(error.into_panic()),
-                    };
-                    self.ended(effect, result).await?;
-                }
+                // Before what has ended: what an effect told while it ran belongs before its end.
                 Some(signal) = self.signals.recv() => self.signalled(signal).await?,
-                () = clock.sleep(Duration::from_millis(wait)) => {
-                    let now = clock.now_ms();
-                    if now >= renew_at {
-                        self.renew().await?;
-                        renew_at = now + millis(heartbeat);
-                    }
-                    if now >= look_at {
-                        self.look_at_row().await?;
-                        look_at = now + millis(self.settings.watch_every);
-                    }
-                }
+                Some(ended) = self.running.join_next_with_id() => self.joined(ended).await?,
+                () = clock.sleep(Duration::from_millis(wake_at.saturating_sub(now))) => {}
             }
         }
     }
 
+    /// When what is stuck is to be tried again; `None` once that was done often enough.
+    fn next_undo_at(&mut self, now: u64) -> Option<u64> {
+        if self.undo_rounds >= UNDO_ROUNDS_MAX {
+            return None;
+        }
+        let wait = UNDO_WAIT_MIN
+            .saturating_mul(1 << self.undo_rounds)
+            .min(UNDO_WAIT_MAX);
+        self.undo_rounds += 1;
+        tracing::warn!(
+            target: "cloud_migration", id = %self.state.run().id, seconds = wait.as_secs(), round = self.undo_rounds,
+            "something could not be undone; trying again after a while"
+        );
+        Some(now.saturating_add(millis(wait)))
+    }
+
     /// Announces and begins everything that is due.
     async fn start_due(&mut self) -> Result<(), LeaseGone> {
-        loop {
-            let Some(effect) = self.state.due().into_iter().next() else {
-                return Ok(());
-            };
-            let intent = self.intent(effect).await;
+        while let Some(effect) = self.state.due().first().copied() {
+            let intent = self.intent(effect);
             self.record(Event::EffectStarted(intent)).await?;
             if !self.state.run().running.contains(&effect) {
                 // Announcing it again would be refused again. Stopping is safe: whoever takes the lease next undoes.
                 return Err(LeaseGone);
             }
-            if effect == Effect::ReleaseLease
-                && let Tenure::Released(token) = self.state.run().tenure
-                && let Err(error) = self.ports.journal.settle(token, self.state.run().id).await
-            {
-                // The journal says it all the same; the next recovery marks it.
-                tracing::warn!(target: "cloud_migration", error = error.chain(), "could not mark the migration as settled");
+            if effect == Effect::ReleaseLease {
+                self.settle().await;
             }
             self.begin(effect);
         }
+        Ok(())
     }
 
-    /// What is announced, with what was there before, read now.
-    async fn intent(&self, effect: Effect) -> Intent {
+    /// What is announced, with what was there before. The domain refuses an announcement that lacks it.
+    fn intent(&self, effect: Effect) -> Intent {
+        let plain = Intent::Plain(effect);
         match effect {
             Effect::ReadOnlyOn => {
-                if let Ok(before) = self.ports.read_only.before().await {
-                    keep(&self.befores.read_only, before);
-                }
-                match kept(&self.befores.read_only) {
-                    Some(before) => Intent::ReadOnlyOn { before },
-                    None => Intent::Plain(effect),
-                }
+                kept(&self.befores.read_only).map_or(plain, |before| Intent::ReadOnlyOn { before })
             }
             Effect::QuiesceScheduler => {
-                if let Ok(before) = self.ports.scheduler.before().await {
-                    keep(&self.befores.paused, before);
-                }
-                match kept(&self.befores.paused) {
-                    Some(before) => Intent::QuiesceScheduler { before },
-                    None => Intent::Plain(effect),
-                }
+                kept(&self.befores.paused).map_or(plain, |before| Intent::QuiesceScheduler { before })
             }
             Effect::CopySnapshot => Intent::CopySnapshot {
                 file: self.settings.dump_path(self.state.run().id),
             },
-            other => Intent::Plain(other),
+            Effect::Preflight
+            | Effect::AcquireLease
+            | Effect::CreateAtStore
+            | Effect::InsertRow
+            | Effect::StoreUndoScript
+            | Effect::AwaitReadOnly
+            | Effect::AwaitRunningJobs
+            | Effect::ProveReadOnlyHeld
+            | Effect::RestoreScheduler
+            | Effect::RestoreReadOnly
+            | Effect::FinishDump
+            | Effect::UploadDump
+            | Effect::VerifyObject
+            | Effect::TellStore
+            | Effect::DeleteDump
+            | Effect::AbortUpload
+            | Effect::WriteState(_)
+            | Effect::WriteProgress
+            | Effect::ReleaseLease => plain,
         }
     }
 
     fn begin(&mut self, effect: Effect) {
         let cancel = Cancellation::new();
-        self.cancels.insert(effect, cancel.clone());
         let performance = self.performance(cancel.clone());
         let befores = Arc::clone(&self.befores);
-        let policy = if undoes(effect) {
-            RetryPolicy::undo()
-        } else {
-            RetryPolicy::default()
-        };
-        self.running.spawn(async move {
-            let work = retried(&performance, effect, &befores, policy);
-            // Effects that only read or wait are dropped where they stand; those that write end by themselves.
-            let result = if is_droppable(effect) {
-                tokio::select! {
-                    result = work => result,
-                    () = raised(&performance, &cancel) => Err(PortError::new(ErrorKind::Cancelled, "cancelled")),
-                }
-            } else {
-                work.await
-            };
-            (effect, result)
-        });
+        let task = self
+            .running
+            .spawn(async move { attempt(&performance, effect, &befores).await });
+        self.performed.insert(effect, (cancel, task.id()));
     }
 
     fn performance(&self, cancel: Cancellation) -> Performance {
@@ -277,6 +320,11 @@ impl Driver {
         };
         let undo = &run.undo;
         let remembered = undo.upload.as_ref().and_then(|debt| debt.remembered.clone());
+        // Whoever recovers may be configured otherwise: what was announced is what is deleted.
+        let dump_path = match &undo.dump {
+            Some(debt) => debt.remembered.clone(),
+            None => self.settings.dump_path(run.id),
+        };
         Performance {
             ports: self.ports.clone(),
             settings: Arc::clone(&self.settings),
@@ -284,11 +332,12 @@ impl Driver {
             attempt: run.attempt,
             token: run.tenure.token(),
             row: run.row.id,
+            newest_row: self.newest_row,
             external_id: run.shore.as_ref().map(|shore| shore.external_id.clone()),
             destination: run.shore.as_ref().map(|shore| shore.destination.clone()),
             read_only_before: undo.read_only.as_ref().map(|debt| debt.remembered.clone()),
             paused_before: undo.scheduler.as_ref().map(|debt| debt.remembered.clone()),
-            dump_path: self.settings.dump_path(run.id),
+            dump_path,
             file,
             receipt,
             state: self.state.clone(),
@@ -298,13 +347,37 @@ impl Driver {
         }
     }
 
+    /// A task has ended. One that panicked is a bug that failed its effect: everything else is undone as ever.
+    async fn joined(
+        &mut self,
+        ended: Result<(Id, Result<Fact, PortError>), JoinError>,
+    ) -> Result<(), LeaseGone> {
+        let (id, result) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                let what = "a bug: performing this panicked; please report it with the log";
+                (
+                    error.id(),
+                    Err(PortError::new(ErrorKind::Corrupt, what).because(error)),
+                )
+            }
+        };
+        let effect = self
+            .performed
+            .iter()
+            .find_map(|(effect, (_, task))| (*task == id).then_some(*effect));
+        match effect {
+            Some(effect) => self.ended(effect, result).await,
+            None => Ok(()),
+        }
+    }
+
     async fn ended(&mut self, effect: Effect, result: Result<Fact, PortError>) -> Result<(), LeaseGone> {
-        self.cancels.remove(&effect);
+        self.performed.remove(&effect);
         match result {
             Ok(fact) => {
-                let inserted = matches!(fact, Fact::InsertRow { .. });
                 self.record(Event::EffectDone(fact)).await?;
-                if inserted {
+                if effect == Effect::InsertRow {
                     self.show_row().await;
                 }
                 Ok(())
@@ -333,9 +406,8 @@ impl Driver {
 
     async fn signalled(&mut self, signal: Signal) -> Result<(), LeaseGone> {
         // What was told by an effect that has ended meanwhile is about nothing any more.
-        let legal = next(&self.state, &signal.event).map(|_| ());
-        let result = match legal {
-            Ok(()) => {
+        let result = match next(&self.state, &signal.event) {
+            Ok(_) => {
                 self.record(signal.event).await?;
                 Ok(())
             }
@@ -350,336 +422,25 @@ impl Driver {
 
     async fn cancelled(&mut self, by: Canceller) -> Result<(), LeaseGone> {
         let event = Event::CancelRequested { by };
-        if next(&self.state, &event).is_ok() {
+        if self.state.phase() != Phase::Cancelled && next(&self.state, &event).is_ok() {
             self.record(event).await?;
         }
         Ok(())
     }
-
-    /// Makes an event durable, then lets it decide.
-    async fn record(&mut self, event: Event) -> Result<(), LeaseGone> {
-        let before = self.state.phase();
-        let transition = match next(&self.state, &event) {
-            Ok(transition) => transition,
-            Err(illegal) => {
-                // A bug here or in an adapter; going on from the present state is the safe side.
-                tracing::error!(target: "cloud_migration", %illegal, "an event that cannot be was left out");
-                return Ok(());
-            }
-        };
-        let lasting = transition.state.run();
-        let releases = matches!(&event, Event::EffectDone(fact) if fact.effect() == Effect::ReleaseLease)
-            || matches!(
-                &event,
-                Event::EffectFailed {
-                    effect: Effect::ReleaseLease,
-                    ..
-                }
-            );
-        if !releases {
-            let entry = JournalEntry {
-                version: VERSION,
-                sequence: self.sequence,
-                at_ms: self.ports.clock.now_ms(),
-                attempt: lasting.attempt,
-                token: lasting.tenure.token(),
-                event,
-            };
-            self.append(entry).await?;
-        }
-        let writes_progress = transition.effects.contains(&Effect::WriteProgress);
-        self.state = transition.state;
-        self.stop_what_is_not_wanted();
-        self.show(before).await;
-        if writes_progress {
-            self.write_progress().await?;
-        }
-        Ok(())
-    }
-
-    async fn append(&mut self, entry: JournalEntry) -> Result<(), LeaseGone> {
-        self.sequence += 1;
-        if entry.token.is_none() {
-            self.held_back.push(entry);
-            return Ok(());
-        }
-        let Some(token) = entry.token else { return Ok(()) };
-        let id = self.state.run().id;
-        for entry in std::mem::take(&mut self.held_back).into_iter().chain([entry]) {
-            let json = serde_json::to_string(&entry).expect("entries are plain data with text keys");
-            let record = JournalRecord {
-                sequence: entry.sequence,
-                json,
-            };
-            let mut failed = 0;
-            while let Err(error) = self.ports.journal.append(token, id, &record).await {
-                failed += 1;
-                match RetryPolicy::undo().decide(failed, error.kind, None, self.fraction()) {
-                    RetryDecision::Again { after } => self.ports.clock.sleep(after).await,
-                    RetryDecision::GiveUp => {
-                        // Without a journal nothing may be done: the next holder of the lease recovers.
-                        tracing::error!(target: "cloud_migration", error = error.chain(), "the journal cannot be written");
-                        return Err(LeaseGone);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn fraction(&self) -> f64 {
-        let bits = self.ports.ids.new_id().as_u128() & 0xffff;
-        f64::from(u16::try_from(bits).unwrap_or(0)) / f64::from(u16::MAX)
-    }
-
-    /// Effects of the way forward stop once the way forward has ended.
-    fn stop_what_is_not_wanted(&self) {
-        let forward = match self.state {
-            MigrationState::Init { .. }
-            | MigrationState::Setup { .. }
-            | MigrationState::Dump { .. }
-            | MigrationState::Upload { .. } => true,
-            MigrationState::RollingBack { .. }
-            | MigrationState::Done { .. }
-            | MigrationState::Error { .. }
-            | MigrationState::Cancelled { .. } => false,
-        };
-        if !forward {
-            for (_, cancel) in self.cancels.iter().filter(|(effect, _)| !undoes(**effect)) {
-                cancel.cancel();
-            }
-        }
-    }
-
-    async fn show(&self, before: Phase) {
-        let phase = self.state.phase();
-        self.view.send_modify(|view| view.state = self.state.clone());
-        if phase == before {
-            return;
-        }
-        let run = self.state.run();
-        tracing::info!(target: "cloud_migration", id = %run.id, attempt = run.attempt.0, from = %before, to = %phase, "transition");
-        if phase.is_terminal() {
-            let message = self
-                .state
-                .failure()
-                .map_or_else(|| phase.to_string(), |failure| failure.message.clone());
-            let notice = Notice {
-                migration: run.id,
-                phase,
-                message,
-            };
-            if let Err(error) = self.ports.notifier.notify(&notice).await {
-                tracing::warn!(target: "cloud_migration", error = error.chain(), "nobody could be told");
-            }
-        }
-    }
-
-    async fn show_row(&self) {
-        let Some(id) = self.state.run().row.id else { return };
-        if let Ok(Some(row)) = self.ports.rows.get(id).await {
-            self.view.send_modify(|view| view.row = Some(row));
-        }
-    }
-
-    async fn write_progress(&mut self) -> Result<(), LeaseGone> {
-        let run = self.state.run();
-        let (Some(row), Some(token)) = (run.row.id, run.tenure.token()) else {
-            return Ok(());
-        };
-        let phase = self.state.phase();
-        let progress = run.progress.percent();
-        match self.ports.rows.update_guarded(token, row, phase, progress).await {
-            Ok(GuardedUpdate::Written) => Ok(()),
-            // Boxed: what is recorded of it may write progress again.
-            Ok(GuardedUpdate::Ended(_) | GuardedUpdate::Missing) => Box::pin(self.look_at_row()).await,
-            // The next write makes up for it; a lost lease is noticed by the heartbeat.
-            Err(error) => {
-                tracing::debug!(target: "cloud_migration", error = error.chain(), "progress could not be written");
-                Ok(())
-            }
-        }
-    }
-
-    async fn renew(&mut self) -> Result<(), LeaseGone> {
-        let Tenure::Held(token) = self.state.run().tenure else {
-            return Ok(());
-        };
-        let lease = Lease {
-            token,
-            holder: self.settings.node.clone(),
-            term_ms: millis(self.settings.lease_term),
-        };
-        match self.ports.lease.renew(&lease).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind == ErrorKind::Precondition => {
-                self.record_lost().await;
-                Err(LeaseGone)
-            }
-            // Two more heartbeats fit into the term.
-            Err(error) => {
-                tracing::warn!(target: "cloud_migration", error = error.chain(), "the lease could not be renewed");
-                Ok(())
-            }
-        }
-    }
-
-    async fn record_lost(&mut self) {
-        if let Ok(transition) = next(&self.state, &Event::LeaseLost) {
-            let before = self.state.phase();
-            self.state = transition.state;
-            self.show(before).await;
-        }
-    }
-
-    /// Has somebody ended the row? Metabase, another node, an operator's SQL.
-    async fn look_at_row(&mut self) -> Result<(), LeaseGone> {
-        let run = self.state.run();
-        let Some(id) = run.row.id else { return Ok(()) };
-        if run.row.standing != RowStanding::Open {
-            return Ok(());
-        }
-        // While we write the end ourselves, what is read may be our own.
-        if self
-            .cancels
-            .keys()
-            .any(|effect| matches!(effect, Effect::WriteState(phase) if phase.is_terminal()))
-        {
-            return Ok(());
-        }
-        let end = match self.ports.rows.get(id).await {
-            Ok(Some(row)) => RowEnd::of(row.phase),
-            Ok(None) => Some(RowEnd::Deleted),
-            Err(error) => {
-                tracing::debug!(target: "cloud_migration", error = error.chain(), "the row could not be looked at");
-                None
-            }
-        };
-        match end {
-            Some(end) => {
-                tracing::info!(target: "cloud_migration", id = %self.state.run().id, ?end, "the row was ended from outside");
-                self.record(Event::RowEndedOutside { end }).await
-            }
-            None => Ok(()),
-        }
-    }
 }
 
-/// Performs with retries: only what is worth another try, and never after a cancel.
-async fn retried(
-    performance: &Performance,
-    effect: Effect,
-    befores: &Befores,
-    policy: RetryPolicy,
-) -> Result<Fact, PortError> {
-    let mut failed = 0;
-    loop {
-        let result = match effect {
-            Effect::StoreUndoScript => remember(performance, befores).await,
-            _ => Ok(()),
-        };
-        let error = match result {
-            Ok(()) => match performance.perform(effect).await {
-                Ok(fact) => return Ok(fact),
-                Err(error) => error,
-            },
-            Err(error) => error,
-        };
-        failed += 1;
-        // The upload engine and the copy have their own retries, or none that make sense.
-        if matches!(
-            effect,
-            Effect::UploadDump | Effect::CopySnapshot | Effect::FinishDump | Effect::CreateAtStore
-        ) {
-            return Err(error);
-        }
-        let bits = performance.ports.ids.new_id().as_u128() & 0xffff;
-        let fraction = f64::from(u16::try_from(bits).unwrap_or(0)) / f64::from(u16::MAX);
-        match policy.decide(failed, error.kind, None, fraction) {
-            RetryDecision::Again { after } => {
-                tracing::warn!(target: "cloud_migration", %effect, error = error.chain(), "trying again");
-                performance.ports.clock.sleep(after).await;
-                performance.cancel.check()?;
-            }
-            RetryDecision::GiveUp => return Err(error),
-        }
-    }
+/// Whether somebody may still ask this driver to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Askable {
+    Yes,
+    No,
 }
 
-/// Reads what is there before anything is changed.
-async fn remember(performance: &Performance, befores: &Befores) -> Result<(), PortError> {
-    keep(&befores.read_only, performance.ports.read_only.before().await?);
-    keep(&befores.paused, performance.ports.scheduler.before().await?);
-    Ok(())
-}
-
-fn keep<T>(slot: &Mutex<Option<T>>, value: T) {
-    *slot.lock().expect("nothing panics while it holds this") = Some(value);
-}
-
-fn kept<T: Clone>(slot: &Mutex<Option<T>>) -> Option<T> {
-    slot.lock().expect("nothing panics while it holds this").clone()
-}
-
-/// Returns once the flag is raised; looked at often enough for a cancel to be felt at once.
-async fn raised(performance: &Performance, cancel: &Cancellation) {
-    while !cancel.is_cancelled() {
-        performance.ports.clock.sleep(Duration::from_millis(50)).await;
-    }
-}
-
-fn undoes(effect: Effect) -> bool {
-    match effect {
-        Effect::RestoreScheduler
-        | Effect::RestoreReadOnly
-        | Effect::DeleteDump
-        | Effect::AbortUpload
-        | Effect::WriteState(_)
-        | Effect::ReleaseLease => true,
-        Effect::Preflight
-        | Effect::AcquireLease
-        | Effect::CreateAtStore
-        | Effect::InsertRow
-        | Effect::StoreUndoScript
-        | Effect::ReadOnlyOn
-        | Effect::AwaitReadOnly
-        | Effect::QuiesceScheduler
-        | Effect::AwaitRunningJobs
-        | Effect::CopySnapshot
-        | Effect::ProveReadOnlyHeld
-        | Effect::FinishDump
-        | Effect::UploadDump
-        | Effect::VerifyObject
-        | Effect::TellStore
-        | Effect::WriteProgress => false,
-    }
-}
-
-/// Stopping these in the middle leaves nothing that is not owed anyway.
-fn is_droppable(effect: Effect) -> bool {
-    match effect {
-        Effect::Preflight
-        | Effect::AwaitReadOnly
-        | Effect::AwaitRunningJobs
-        | Effect::CopySnapshot
-        | Effect::ProveReadOnlyHeld
-        | Effect::FinishDump
-        | Effect::UploadDump
-        | Effect::VerifyObject => true,
-        Effect::AcquireLease
-        | Effect::CreateAtStore
-        | Effect::InsertRow
-        | Effect::StoreUndoScript
-        | Effect::ReadOnlyOn
-        | Effect::QuiesceScheduler
-        | Effect::RestoreScheduler
-        | Effect::RestoreReadOnly
-        | Effect::TellStore
-        | Effect::DeleteDump
-        | Effect::AbortUpload
-        | Effect::WriteState(_)
-        | Effect::WriteProgress
-        | Effect::ReleaseLease => false,
+/// Returns once the lease is lost; never while there is none.
+async fn lost(keeper: Option<&Keeper>) {
+    match keeper {
+        Some(keeper) => keeper.lost().await,
+        None => std::future::pending().await,
     }
 }
 

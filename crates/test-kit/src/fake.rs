@@ -3,6 +3,7 @@
 //! [`World`] keeps what survives a crash. A [`Process`] is one run of a program: it reaches the world through the
 //! ports, and once it has crashed none of its calls ever returns. Which faults strike is for the test to say.
 
+mod aftermath;
 mod app_db;
 mod call;
 mod durable;
@@ -11,6 +12,7 @@ mod process;
 mod shore;
 mod world;
 
+pub use aftermath::state_of;
 pub use call::{Call, Fault, Strike, When};
 pub use durable::{
     Change, DumpOnDisk, Durable, Happening, ObjectAtStore, PARTS, UploadAtStore, UploadStanding,
