@@ -132,7 +132,6 @@ fn fraction_digits(native_type: &str) -> u8 {
 
 /// The shared word for an H2 type.
 pub(super) fn from_h2(sql_type: &SqlType) -> DataType {
-    let bounded = |length: u32| (length < LENGTH_MAX).then_some(length);
     match sql_type {
         SqlType::Boolean => DataType::Boolean,
         SqlType::TinyInt | SqlType::SmallInt => DataType::SmallInt,
@@ -146,8 +145,8 @@ pub(super) fn from_h2(sql_type: &SqlType) -> DataType {
         SqlType::Real => DataType::Real,
         SqlType::Double => DataType::Double,
         SqlType::Char(length) => DataType::Char(*length),
-        SqlType::Varchar(length) => DataType::Varchar(bounded(*length)),
-        SqlType::VarcharIgnoreCase(length) => DataType::VarcharIgnoreCase(bounded(*length)),
+        SqlType::Varchar(length) => DataType::Varchar(Some(*length)),
+        SqlType::VarcharIgnoreCase(length) => DataType::VarcharIgnoreCase(Some(*length)),
         SqlType::Clob => DataType::Text,
         SqlType::Binary(length) => DataType::Binary(*length),
         SqlType::Varbinary(_) | SqlType::Blob | SqlType::JavaObject | SqlType::Geometry => DataType::Blob,
