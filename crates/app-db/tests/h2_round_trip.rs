@@ -1,4 +1,5 @@
 //! A catalogue and rows into an H2 file and back: everything that goes in comes out.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 use metaferry_app_db::h2::{H2Source, H2Target};
 use metaferry_domain::ErrorKind;

@@ -31,11 +31,14 @@ enum Sense {
     Negated,
 }
 
-impl Sense {
-    fn of(negated: bool) -> Self {
+impl From<bool> for Sense {
+    /// The parser says it as a flag: `negated`.
+    fn from(negated: bool) -> Self {
         if negated { Self::Negated } else { Self::Plain }
     }
+}
 
+impl Sense {
     /// The one or the other spelling.
     fn words(self, plain: &'static str, negated: &'static str) -> &'static str {
         match self {
@@ -175,13 +178,18 @@ pub(super) fn print(expression: &Expr, scope: &Scope<'_>) -> Result<Printed, Unt
             negated,
             low,
             high,
-        } => between(expr, Sense::of(*negated), low, high, scope),
+        } => between(expr, Sense::from(*negated), low, high, scope),
         Expr::In {
             expr,
             target: InTarget::List(list),
             negated,
             ..
-        } => membership(expr, &list.iter().collect::<Vec<_>>(), Sense::of(*negated), scope),
+        } => membership(
+            expr,
+            &list.iter().collect::<Vec<_>>(),
+            Sense::from(*negated),
+            scope,
+        ),
         Expr::In {
             expr,
             target: InTarget::Subquery(query),
@@ -197,7 +205,7 @@ pub(super) fn print(expression: &Expr, scope: &Scope<'_>) -> Result<Printed, Unt
             let text = format!(
                 "{} {}({})",
                 left.operand(),
-                Sense::of(*negated).words("IN", "NOT IN"),
+                Sense::from(*negated).words("IN", "NOT IN"),
                 inner.text
             );
             Ok(Printed::loose(text, Kind::Boolean, left.columns))
@@ -239,7 +247,7 @@ pub(super) fn print(expression: &Expr, scope: &Scope<'_>) -> Result<Printed, Unt
         }
         Expr::Exists { subquery, negated } => {
             let inner = query::print_in(subquery, scope)?;
-            let not = Sense::of(*negated).words("", "NOT ");
+            let not = Sense::from(*negated).words("", "NOT ");
             Ok(Printed::loose(
                 format!("{not}EXISTS({})", inner.text),
                 Kind::Boolean,
@@ -353,7 +361,7 @@ fn binary(
         return regular(
             left,
             right,
-            Sense::of(*op == BinaryOperator::PGRegexNotMatch),
+            Sense::from(*op == BinaryOperator::PGRegexNotMatch),
             scope,
         );
     }
@@ -361,7 +369,7 @@ fn binary(
         return like(
             left,
             right,
-            Sense::of(*op == BinaryOperator::PGNotLikeMatch),
+            Sense::from(*op == BinaryOperator::PGNotLikeMatch),
             scope,
         );
     }
