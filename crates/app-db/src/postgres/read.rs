@@ -40,7 +40,7 @@ impl CopyOut {
     pub(super) fn new(table: &Table, reading: &TableReading, wanted: &TableRead) -> Result<Self, PortError> {
         let mut wires = Vec::with_capacity(wanted.columns.len());
         let mut selected = Vec::with_capacity(wanted.columns.len());
-        let mut is_cast = false;
+        let mut is_stored = true;
         for &position in &wanted.columns {
             let (Some(column), Some(reading)) = (table.columns.get(position), reading.columns.get(position))
             else {
@@ -56,7 +56,8 @@ impl CopyOut {
                 Cast::BigInt => format!("{name}::int8"),
                 Cast::Text => format!("{name}::text"),
             });
-            is_cast |= reading.cast != Cast::None;
+            // A plain COPY refuses generated columns.
+            is_stored &= reading.cast == Cast::None && !column.is_generated();
         }
         let order = match (wanted.order, &table.primary_key) {
             (RowOrder::PrimaryKey, Some(key)) => {
@@ -72,7 +73,7 @@ impl CopyOut {
             (RowOrder::Any, _) => String::new(),
         };
         let statement =
-            if order.is_empty() && !is_cast && !selected.is_empty() && reading.kind == TableKind::Ordinary {
+            if order.is_empty() && is_stored && !selected.is_empty() && reading.kind == TableKind::Ordinary {
                 // A plain COPY does without the executor. It reads the named table only.
                 let name = format!(
                     "{}.{}",

@@ -192,6 +192,8 @@ async fn odd_names_and_odd_shapes_are_read() {
             CREATE TABLE halves_a PARTITION OF halves FOR VALUES IN ('a');
             CREATE TABLE halves_b PARTITION OF halves FOR VALUES IN ('b');
             INSERT INTO halves VALUES (1, 'a'), (2, 'b');
+            CREATE TABLE computed (id int, twice int GENERATED ALWAYS AS (id * 2) STORED);
+            INSERT INTO computed VALUES (4);
             CREATE TABLE parent (id int);
             CREATE TABLE child (more int) INHERITS (parent);
             INSERT INTO parent VALUES (1);
@@ -220,6 +222,10 @@ async fn odd_names_and_odd_shapes_are_read() {
     let big = rows(snapshot, "big", RowOrder::Any).await.unwrap();
     assert_eq!((big.len(), big[0][1].len()), (2, "text ".len() + 20_000_000));
 
+    assert_eq!(
+        rows(snapshot, "computed", RowOrder::Any).await.unwrap(),
+        [["int 4", "int 8"]]
+    );
     assert!(
         snapshot.catalogue().table("halves_a").is_none(),
         "read through the partitioned table"

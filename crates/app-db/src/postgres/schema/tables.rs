@@ -53,9 +53,8 @@ pub(super) async fn read(connection: &mut PgConnection, schema: &str) -> Result<
          CROSS JOIN LATERAL (
              SELECT coalesce(sum(leaf.reltuples) FILTER (WHERE leaf.reltuples > 0), -1)::float8 AS rows,
                  coalesce(sum(pg_catalog.pg_table_size(leaf.oid)), 0)::float8 AS bytes
-             FROM pg_catalog.pg_class leaf
-             WHERE leaf.oid = c.oid
-                OR c.relkind = 'p' AND leaf.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid))
+             FROM (SELECT c.oid AS relid UNION SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)) tree
+             JOIN pg_catalog.pg_class leaf ON leaf.oid = tree.relid
          ) size
          WHERE {IS_TABLE} ORDER BY c.oid"
     )))

@@ -154,9 +154,8 @@ async fn list(connection: &mut PgConnection, schema: &str) -> Result<Vec<Relatio
              SELECT string_agg(leaf.oid::text, ',' ORDER BY leaf.oid) AS partitions,
                  bool_or(leaf.relfilenode <> 0 AND leaf.relkind = 'r'
                          AND pg_catalog.pg_relation_filenode(leaf.oid) IS DISTINCT FROM leaf.relfilenode) AS moved
-             FROM pg_catalog.pg_class leaf
-             WHERE leaf.oid = c.oid
-                OR c.relkind = 'p' AND leaf.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid))
+             FROM (SELECT c.oid AS relid UNION SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)) tree
+             JOIN pg_catalog.pg_class leaf ON leaf.oid = tree.relid
          ) stored
          WHERE {IS_TABLE} ORDER BY c.oid"
     )))
