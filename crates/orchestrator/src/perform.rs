@@ -10,10 +10,10 @@ use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::{Attempt, Phase, RowId};
 use metaferry_domain::plan::MigrationPlan;
 use metaferry_domain::ports::{
-    Destination, DumpFile, DumpRequest, GuardedUpdate, NewMigrationRow, PausedBefore, ReadOnlyBefore,
-    ReadOnlyProof, Severity, UploadLog, UploadReceipt, UploadRequest,
+    Destination, DumpFile, DumpRequest, GuardedUpdate, MigrationRow, NewMigrationRow, PausedBefore,
+    ReadOnlyBefore, ReadOnlyProof, Severity, UploadLog, UploadReceipt, UploadRequest,
 };
-use metaferry_domain::state::MigrationState;
+use metaferry_domain::state::{MigrationState, Run};
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 
 use crate::ports::{OtherShore, Ports, Settings, Warnings};
@@ -381,16 +381,18 @@ impl Performance {
     }
 
     async fn write_state(&self, phase: Phase) -> Result<(), PortError> {
-        let Some(row) = self.find_row().await? else {
-            return Ok(());
-        };
         let mut progress = self.state.progress_written(phase);
-        if phase.is_terminal()
-            && let Some(there) = self.ports.rows.get(row).await?
-        {
-            // A process that ended may have written more than it could journal; the number never falls.
-            progress = progress.max(there.progress);
-        }
+        let row = match self.state.run().row.id {
+            Some(row) if !phase.is_terminal() => row,
+            Some(_) | None => {
+                let Some(there) = our_row(&self.ports, self.state.run()).await? else {
+                    return if self.row.is_some() { Err(gone()) } else { Ok(()) };
+                };
+                // A process that ended may have written more than it could journal; the number never falls.
+                progress = progress.max(there.progress);
+                there.id
+            }
+        };
         match self
             .ports
             .rows
@@ -404,31 +406,31 @@ impl Performance {
                 ErrorKind::Precondition,
                 format!("the row was ended as `{there}` by somebody else"),
             )),
-            GuardedUpdate::Missing => Err(PortError::new(
-                ErrorKind::NotFound,
-                "the row is gone from cloud_migration",
-            )),
+            GuardedUpdate::Missing => Err(gone()),
         }
-    }
-
-    /// The row's key; where an insert's answer was lost it is found by the id at the store.
-    async fn find_row(&self) -> Result<Option<RowId>, PortError> {
-        if self.row.is_some() {
-            return Ok(self.row);
-        }
-        let Some(external_id) = &self.external_id else {
-            return Ok(None);
-        };
-        let newest = self.ports.rows.newest(ROWS_LOOKED_AT).await?;
-        Ok(newest
-            .into_iter()
-            .find(|row| row.external_id == *external_id)
-            .map(|row| row.id))
     }
 }
 
 /// Rows looked through for one of ours whose key is not known: it was inserted last.
 const ROWS_LOOKED_AT: u32 = 16;
+
+/// Our row; where an insert's answer was lost it is found by the id at the store.
+pub(crate) async fn our_row(ports: &Ports, run: &Run) -> Result<Option<MigrationRow>, PortError> {
+    match (run.row.id, &run.shore) {
+        (Some(id), _) => ports.rows.get(id).await,
+        (None, Some(shore)) => {
+            let newest = ports.rows.newest(ROWS_LOOKED_AT).await?;
+            Ok(newest
+                .into_iter()
+                .find(|row| row.external_id == shore.external_id))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn gone() -> PortError {
+    PortError::new(ErrorKind::Precondition, "the row is gone from cloud_migration")
+}
 
 fn known<T>(value: Option<T>, what: &str) -> Result<T, PortError> {
     value.ok_or_else(|| PortError::new(ErrorKind::Corrupt, format!("the journal does not say {what}")))

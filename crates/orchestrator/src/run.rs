@@ -255,6 +255,8 @@ impl Driver {
             }
             if effect == Effect::ReleaseLease {
                 self.settle().await;
+                // A renewal that crossed its return would look like a loss.
+                self.keeper = None;
             }
             self.begin(effect);
         }

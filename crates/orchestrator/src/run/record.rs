@@ -29,6 +29,10 @@ impl Driver {
                 return Ok(());
             }
         };
+        if let Tenure::Held(token) = transition.state.run().tenure {
+            // Before anything is written under it: what was held back may take longer than a term.
+            self.keep_lease(token);
+        }
         if !ends_release(&event) {
             let lasting = transition.state.run();
             let entry = JournalEntry {
@@ -43,7 +47,6 @@ impl Driver {
         }
         let writes_progress = transition.effects.contains(&Effect::WriteProgress);
         self.state = transition.state;
-        self.keep_lease();
         self.stop_what_is_not_wanted();
         self.show(before);
         if writes_progress {
@@ -105,17 +108,12 @@ impl Driver {
         }
     }
 
-    /// Renews while the lease is held, and not a moment longer: a renewal that crosses its return would look lost.
-    fn keep_lease(&mut self) {
-        match self.state.run().tenure {
-            Tenure::Held(token) => {
-                if self.keeper.as_ref().is_none_or(|keeper| keeper.token != token) {
-                    let leases = Arc::clone(&self.ports.lease);
-                    let clock = Arc::clone(&self.ports.clock);
-                    self.keeper = Some(Keeper::keep(leases, clock, self.lease(token)));
-                }
-            }
-            Tenure::NotYet | Tenure::Lost(_) | Tenure::Released(_) => self.keeper = None,
+    /// From now on the lease is renewed, until it is given back.
+    fn keep_lease(&mut self, token: FencingToken) {
+        if self.keeper.as_ref().is_none_or(|keeper| keeper.token != token) {
+            let leases = Arc::clone(&self.ports.lease);
+            let clock = Arc::clone(&self.ports.clock);
+            self.keeper = Some(Keeper::keep(leases, clock, self.lease(token)));
         }
     }
 

@@ -6,6 +6,7 @@ use metaferry_domain::ports::GuardedUpdate;
 use metaferry_domain::state::RowStanding;
 
 use super::{Driver, LeaseGone};
+use crate::perform::our_row;
 
 impl Driver {
     /// Shows the row as it is now; where it cannot be read, the next look makes up for it.
@@ -38,8 +39,7 @@ impl Driver {
     /// Has somebody ended the row? Metabase, another node, an operator's SQL.
     pub(super) async fn look_at_row(&mut self) -> Result<(), LeaseGone> {
         let run = self.state.run();
-        let Some(id) = run.row.id else { return Ok(()) };
-        if run.row.standing != RowStanding::Open {
+        if run.row.standing == RowStanding::Closed {
             return Ok(());
         }
         // While we write the end ourselves, what is read may be our own.
@@ -50,13 +50,15 @@ impl Driver {
         {
             return Ok(());
         }
-        let end = match self.ports.rows.get(id).await {
+        let end = match our_row(&self.ports, run).await {
             Ok(Some(row)) => {
                 let end = RowEnd::of(row.phase);
                 self.view.send_modify(|view| view.row = Some(row));
                 end
             }
-            Ok(None) => Some(RowEnd::Deleted),
+            Ok(None) if run.row.id.is_some() => Some(RowEnd::Deleted),
+            // An insert that may never have arrived.
+            Ok(None) => None,
             Err(error) => {
                 tracing::debug!(target: "cloud_migration", error = error.chain(), "the row could not be looked at");
                 None

@@ -226,3 +226,44 @@ async fn recovery_can_be_cancelled_and_watched_too() {
     assert_eq!(row_says(&world), Some(Phase::Cancelled));
     assert_kept(&world, "recovery cancelled");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_row_whose_key_was_never_told_is_found_cancelled() {
+    // Writing its end was refused again and again, and nobody looked why: the lease was held for ever.
+    let world = World::new(1);
+    let node = Node::new(&world);
+    world.strike(|strike| match strike.call {
+        Call::Insert => Fault::LoseAnswer,
+        Call::Update(_) => Fault::CancelOutside,
+        _ => Fault::Nothing,
+    });
+    let run = node.migrate().await;
+    assert_eq!(run.settled().phase(), Phase::Cancelled);
+    assert_eq!(row_says(&world), Some(Phase::Cancelled));
+    assert!(world.now_ms() < 1_700_000_000_000 + 60_000, "at once");
+    assert_kept(&world, "cancelled, key unknown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_somebody_deletes_at_any_call_ends_it_like_a_cancel() {
+    for number in 1.. {
+        let world = World::new(1);
+        let node = Node::new(&world);
+        let theirs = world.clone();
+        world.strike(move |strike| {
+            if strike.number == number {
+                theirs.change(|durable| durable.rows.clear());
+            }
+            Fault::Nothing
+        });
+        let run = node.migrate().await;
+        assert_kept(&world, format!("deleted before call {number}"));
+        assert!(
+            matches!(run.settled().phase(), Phase::Cancelled | Phase::Done),
+            "{run:?}"
+        );
+        if node.process.calls() < number {
+            break;
+        }
+    }
+}

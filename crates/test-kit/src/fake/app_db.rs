@@ -27,8 +27,8 @@ impl LeaseStore for Process {
                     ));
                 };
                 if let Some(before) = durable.lease {
-                    let ended = before.ends_at_ms.map_or(moment.now_ms, i64::unsigned_abs);
-                    durable.ended_leases.entry(before.token).or_insert(ended);
+                    let over_at_ms = before.ends_at_ms.map_or(moment.now_ms, i64::unsigned_abs);
+                    durable.former_leases.entry(before.token).or_insert(over_at_ms);
                 }
                 durable.lease = Some(LeaseRecord {
                     token,
@@ -62,7 +62,7 @@ impl LeaseStore for Process {
     async fn release(&self, lease: &Lease) -> Result<(), PortError> {
         self.call(Call::Release, |durable, moment| {
             if durable.prove(lease.token, moment.now_ms).is_ok() {
-                durable.end_lease(moment.now_ms);
+                durable.end_lease(moment.now_ms, moment.now_ms);
                 moment.records(durable, Change::Released(lease.token));
             }
             Ok(())

@@ -35,14 +35,16 @@ pub struct Durable {
     pub findings: Vec<Finding>,
     /// Dumps.
     pub files: BTreeMap<PathBuf, DumpOnDisk>,
+    /// Dumps whose snapshot was taken while somebody could write: none of them may be finished.
+    pub unquiet: BTreeSet<PathBuf>,
     /// What is at the store or in the bucket, by id or key.
     pub store: BTreeMap<String, ObjectAtStore>,
     /// What people were told.
     pub notices: Vec<Notice>,
     /// What changed, in order.
     pub history: Vec<Happening>,
-    /// When each lease ended, in milliseconds since 1970: by its term, or given back or taken before.
-    pub ended_leases: BTreeMap<FencingToken, u64>,
+    /// When the holder of each former lease must have stopped, in milliseconds since 1970.
+    pub former_leases: BTreeMap<FencingToken, u64>,
     /// Promises that were seen broken.
     pub violations: Vec<String>,
 }
@@ -162,10 +164,11 @@ impl Default for Durable {
             running_jobs: 0,
             findings: Vec::new(),
             files: BTreeMap::new(),
+            unquiet: BTreeSet::new(),
             store: BTreeMap::new(),
             notices: Vec::new(),
             history: Vec::new(),
-            ended_leases: BTreeMap::new(),
+            former_leases: BTreeMap::new(),
             violations: Vec::new(),
         }
     }
@@ -186,25 +189,24 @@ impl Durable {
         ))
     }
 
-    /// Ends the lease at `now_ms`, whoever holds it.
-    pub(super) fn end_lease(&mut self, now_ms: u64) {
+    /// Ends the lease, whoever holds it, who must have stopped at `over_at_ms`.
+    pub(super) fn end_lease(&mut self, now_ms: u64, over_at_ms: u64) {
         if let Some(record) = &mut self.lease
             && record.is_held(signed(now_ms))
         {
             record.ends_at_ms = None;
-            self.ended_leases.insert(record.token, now_ms);
+            self.former_leases.insert(record.token, over_at_ms);
         }
     }
 
-    /// When this token's lease ended, in milliseconds since 1970; `None` while it lasts.
-    pub(super) fn lost_at_ms(&self, token: FencingToken, now_ms: u64) -> Option<u64> {
-        let ended = self.ended_leases.get(&token).copied();
+    /// When a holder of this token must have stopped, in milliseconds since 1970; `None` if it was never given.
+    pub(super) fn over_at_ms(&self, token: FencingToken) -> Option<u64> {
         let by_its_term = self
             .lease
             .filter(|record| record.token == token)
             .and_then(|record| record.ends_at_ms)
-            .filter(|end| *end <= signed(now_ms));
-        ended.or(by_its_term.map(i64::unsigned_abs))
+            .map(i64::unsigned_abs);
+        by_its_term.or_else(|| self.former_leases.get(&token).copied())
     }
 
     /// Writes `cancelled` into every open row; answers how many.

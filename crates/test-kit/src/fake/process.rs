@@ -19,10 +19,6 @@ use super::world::World;
 /// How long every call takes.
 const LATENCY: Duration = Duration::from_millis(1);
 
-/// Outside the app DB nothing proves a token: a process that lost its lease may go on for so long (a third of the
-/// longest term that tests use, when it must have noticed).
-const NOTICED_WITHIN_MS: u64 = 15_000;
-
 /// One run of a program. It implements every port.
 #[derive(Debug)]
 pub struct Process {
@@ -146,18 +142,25 @@ impl Process {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         self.call(call, move |durable, moment| {
-            let lost_at_ms = token.and_then(|token| durable.lost_at_ms(token, moment.now_ms));
-            if token.is_none()
-                || lost_at_ms.is_some_and(|lost_at_ms| lost_at_ms + NOTICED_WITHIN_MS < moment.now_ms)
-            {
+            let over_at_ms = token.and_then(|token| durable.over_at_ms(token));
+            if over_at_ms.is_none_or(|over_at_ms| over_at_ms <= moment.now_ms) {
                 durable.violations.push(format!(
-                    "{call:?} by process {} at {} without the lease ({token:?}, lost at {lost_at_ms:?})",
+                    "{call:?} by process {} at {} without the lease ({token:?}, over at {over_at_ms:?})",
                     moment.process, moment.now_ms
                 ));
             }
             act(durable, moment)
         })
         .await
+    }
+
+    /// Does it hold the lease at that moment?
+    pub(super) fn acts(&self, durable: &Durable, moment: Moment) -> bool {
+        let token = *self
+            .token
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        token.is_some_and(|token| durable.prove(token, moment.now_ms).is_ok())
     }
 
     pub(super) fn holds(&self, token: FencingToken) {

@@ -63,10 +63,10 @@ impl Dumper for Process {
             .change_outside(Call::CopySnapshot, |durable, moment| {
                 durable.files.insert(request.file.clone(), DumpOnDisk::Unfinished);
                 moment.records(durable, Change::Snapshot);
-                if durable.paused != durable.jobs || durable.read_only.as_deref() != Some("true") {
-                    durable
-                        .violations
-                        .push("the snapshot was taken while somebody could write".into());
+                let may_write =
+                    durable.paused != durable.jobs || durable.read_only.as_deref() != Some("true");
+                if may_write {
+                    durable.unquiet.insert(request.file.clone());
                 }
                 Ok(micros(moment.now_ms))
             })
@@ -90,7 +90,9 @@ impl Dumper for Process {
             ));
         };
         self.change_outside(Call::FinishDump, |durable, moment| {
-            if durable.paused == durable.jobs || durable.read_only.as_deref() == Some("true") {
+            let wait = durable.paused == durable.jobs || durable.read_only.as_deref() == Some("true");
+            // What a process does that has lost the lease is thrown away.
+            if wait && self.acts(durable, moment) {
                 durable
                     .violations
                     .push("users wait although every row is read".into());
@@ -120,6 +122,7 @@ impl Dumper for Process {
 
     async fn discard(&self, request: &DumpRequest) -> Result<(), PortError> {
         self.change_outside(Call::DiscardDump, |durable, moment| {
+            durable.unquiet.remove(&request.file);
             if durable.files.remove(&request.file).is_some() {
                 moment.records(durable, Change::Discarded);
             }

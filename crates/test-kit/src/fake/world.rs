@@ -14,6 +14,10 @@ use crate::seed::Seed;
 /// 2023-11-14: where the worlds' clocks begin, in milliseconds since 1970.
 const BEGINNING_MS: u64 = 1_700_000_000_000;
 
+/// A lease that somebody took away is missed within so many milliseconds (a term, as long as tests' leases are);
+/// one that runs out must have been given up before.
+const NOTICED_WITHIN_MS: u64 = 30_000;
+
 type Striking = Box<dyn FnMut(Strike) -> Fault + Send>;
 
 /// What all processes share. Clones are the same world.
@@ -84,7 +88,7 @@ impl World {
     /// The lease ends, whoever holds it.
     pub fn end_lease(&self) {
         let now_ms = self.now_ms();
-        locked(&self.0.durable).end_lease(now_ms);
+        locked(&self.0.durable).end_lease(now_ms, now_ms + NOTICED_WITHIN_MS);
     }
 
     /// Milliseconds since 1970, by everybody's clock.
