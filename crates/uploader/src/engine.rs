@@ -190,10 +190,10 @@ async fn watched<T>(
             _ = tick.tick() => None,
             done = &mut work => Some(done),
         };
-        let shown = Some(meter.shown().min(of));
-        if shown != told {
-            observer.sent(shown.unwrap_or_default(), of);
-            told = shown;
+        let shown = meter.shown().min(of);
+        if told != Some(shown) {
+            observer.sent(shown, of);
+            told = Some(shown);
         }
         match done {
             Some(done) => return done,
