@@ -4,8 +4,8 @@
 /// each other. Ours are named by role, without `metaferry-`. A line may wait for a crate that is not there yet.
 const TABLE: &str = "
     domain          |                                    | uuid mockall
-    # The compression of the format; its ciphers join when they are written.
-    h2-file         |                                    | flate2
+    # The format's compression, and sha2 for its password hashes; its ciphers join when they are written.
+    h2-file         |                                    | flate2 sha2
     metabase        | domain                             | aes aes-gcm base64 cbc hex hmac pbkdf2 sha2 url zeroize
     # sqlparser reads defaults, checks and views, and reaches no database; bcrypt checks API keys against their rows.
     app-db          | domain metabase h2-file            | sqlx sqlparser bcrypt bytes futures-util serde_json url uuid
@@ -23,8 +23,9 @@ const TABLE: &str = "
     # Its SQL and its queue live in app-db, presigning for S3 in uploader; what signs its own URLs is here.
     store           | domain                             | axum base64 bytes futures-util hex hmac md-5 rand serde_json sha2 url uuid
     server          | domain h2-file metabase app-db transfer cluster uploader orchestrator metabase-client notifier api store sample | clap rustls serde_json tempfile time toml tracing-subscriber url uuid
-    # A dev-dependency only: it stands in nobody's second column. sqlx is for temporary databases.
-    test-kit        | domain                             | sqlx uuid
+    # A dev-dependency only: it stands in nobody's second column. sqlx is for temporary databases, serde_json for the
+    # journal entries of its fakes.
+    test-kit        | domain                             | sqlx serde_json uuid
     # All that the tests across crates name are dev-dependencies.
     workspace-tests |                                    |
     # Generates documents from the domain's own tables.

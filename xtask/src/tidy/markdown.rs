@@ -21,7 +21,9 @@ pub(super) fn dead_links(path: &Path, text: &str, is_there: impl Fn(&Path) -> bo
         }
         for target in targets(line) {
             let file = target.split('#').next().unwrap_or("");
-            if file.is_empty() || target.contains("://") || target.starts_with("mailto:") {
+            // Links to items are rustdoc's to check: a README is its crate's documentation.
+            let elsewhere = target.contains("://") || target.starts_with("mailto:") || target.contains("::");
+            if file.is_empty() || elsewhere {
                 continue;
             }
             if !normal(&folder.join(file)).is_some_and(|path| is_there(&path)) {
