@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use metaferry_domain::ports::{FinishedTarget, TableWriter, Target};
+use metaferry_domain::ports::{FinishedTarget, RowOrder, TableWriter, Target};
 use metaferry_domain::row_batch::{Cell, RowBatch};
 use metaferry_domain::schema::Catalogue;
 use metaferry_domain::{ErrorKind, PortError};
@@ -80,6 +80,11 @@ fn unprepared(path: &std::path::Path) -> PortError {
 
 #[async_trait]
 impl Target for H2Target {
+    /// A table with a whole number for its key is a tree by that key: in order nothing is sorted, and ids are row keys.
+    fn row_order(&self) -> RowOrder {
+        RowOrder::PrimaryKey
+    }
+
     async fn prepare(&mut self, catalogue: &Catalogue) -> Result<Vec<String>, PortError> {
         let translation = schema::translate(catalogue)?;
         let tables = catalogue
