@@ -23,7 +23,7 @@ use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_orchestrator::{Orchestrator, OtherShore, Ports, Settings, Warnings};
 use metaferry_transfer::dump::{Existing, FileDumper, Reread};
 use metaferry_uploader::{
-    ContentMd5, HttpClient, HttpConfig, PatientStoreClient, S3Client, S3Config, S3Encryption, StoreApiClient, Stores,
+    ContentMd5, HttpClient, HttpConfig, PatientStoreClient, Proxies, S3Client, S3Config, S3Encryption, StoreApiClient, Stores,
     UploadConfig, UploadEngine,
 };
 
@@ -89,7 +89,8 @@ pub(crate) async fn shores(config: &Config, address: &AppDbAddress, choices: Cho
     make_folder(&config.data_dir)?;
     let app_db = app_db(config, address).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let http = HttpClient::new(HttpConfig::default())?;
+    let proxies = proxies_towards(&config.metabase.store_api_url);
+    let http = HttpClient::new(HttpConfig { proxies, ..HttpConfig::default() })?;
     let store_api = StoreApiClient::new(http.clone(), &config.metabase.store_api_url)?;
     let version = config.metabase.migration_dump_version.clone().or_else(|| config.metabase_version.clone());
     let shore = match choices.to.strip_prefix("s3://") {
@@ -166,6 +167,17 @@ pub(crate) async fn shores(config: &Config, address: &AppDbAddress, choices: Cho
         warnings: choices.warnings,
     };
     Ok(Shores { orchestrator: Orchestrator::new(ports, settings), authenticator: app_db.authenticator, preflight })
+}
+
+/// No proxy reaches a store on this machine.
+fn proxies_towards(store: &str) -> Proxies {
+    let loopback = url::Url::parse(store).is_ok_and(|store| match store.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    });
+    if loopback { Proxies::None } else { Proxies::OfEnvironment }
 }
 
 /// The rows of `cloud_migration` of an app DB, for commands that only look or cancel.
