@@ -1,4 +1,5 @@
 //! The sample in a real Postgres and in an H2 file: both hold what the sample itself gives.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 use std::path::Path;
 use std::process::{Command, Stdio};
