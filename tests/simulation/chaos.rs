@@ -56,7 +56,7 @@ pub(crate) fn run(seed: u64) -> Outcome {
         .enable_time()
         .start_paused(true)
         .build()
-        .unwrap();
+        .expect("a runtime without IO is always built");
     runtime.block_on(async {
         let world = World::new(seed);
         let ended = tokio::time::timeout(ENDS_WITHIN, schedule(&world, seed)).await;
@@ -86,15 +86,17 @@ async fn schedule(world: &World, seed: u64) {
     for _ in 0..nodes {
         slots.spawn(slot(world.clone(), Seed::new(seed.draw())));
     }
-    // One who looks at the row from outside.
-    if seed.below(3) == 0 {
-        let world = world.clone();
-        let when = Duration::from_millis(seed.below(10_000));
-        slots.spawn(async move {
-            world.pass(when).await;
-            world.cancel_outside();
-        });
-    }
+    // Somebody with SQL.
+    let (when, what) = (Duration::from_millis(seed.below(10_000)), seed.below(12));
+    let outside = world.clone();
+    slots.spawn(async move {
+        outside.pass(when).await;
+        match what {
+            0..4 => outside.cancel_outside(),
+            4 => outside.delete_rows(),
+            _ => {}
+        }
+    });
     // Then all goes well again, and whatever runs comes to its end.
     world.pass(Duration::from_secs(seed.below(200))).await;
     world.calm();
@@ -103,8 +105,9 @@ async fn schedule(world: &World, seed: u64) {
     for _ in 0..240 {
         world.pass(LEASE_TERM).await;
         let (_, orchestrator) = node(world);
-        orchestrator.recover().await.unwrap();
-        if orchestrator.orphans().await.unwrap().is_empty() {
+        orchestrator.recover().await.expect("nothing goes wrong any more");
+        let orphans = orchestrator.orphans().await.expect("nothing goes wrong any more");
+        if orphans.is_empty() {
             break;
         }
     }
@@ -210,6 +213,7 @@ impl Faults {
                 3 => Fault::EndLease,
                 4 | 5 => Fault::LoseAnswer,
                 6 if may_panic(strike.call) => Fault::Panic,
+                6 => Fault::SlowAnswer(Duration::from_millis(self.seed.below(2_000))),
                 7 => Fault::Slow(Duration::from_millis(self.seed.below(60_000))),
                 _ => self.failure(),
             };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metaferry_domain::event::Canceller;
 use metaferry_domain::migration::Phase;
-use metaferry_test_kit::fake::{Call, Change, Fault, World};
+use metaferry_test_kit::fake::{Call, Change, Fault, UploadStanding, World};
 use tokio::sync::Notify;
 
 use crate::node::{Node, Run, assert_kept, is_read_only_off, is_resumed, row_says, when};
@@ -103,7 +103,7 @@ async fn cancelled_by_request(world: &World, node: &Node, number: u64) -> Run {
         orchestrator
             .cancel(Canceller::Caller("test".into()))
             .await
-            .unwrap();
+            .expect("the app DB answers");
     });
     let run = node.migrate().await;
     canceller.abort();
@@ -200,6 +200,33 @@ async fn an_effect_that_waits_to_try_again_ends_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upload_that_is_just_being_begun_is_told_and_aborted() {
+    // Dropped where it stood, it would have been left open at the store, with an id that nobody knows.
+    let world = World::new(1);
+    let node = Node::new(&world);
+    let (somebody, mut seen) = (world.clone(), false);
+    world.strike(move |strike| match strike.call {
+        Call::CreateUpload => {
+            somebody.cancel_outside();
+            seen = true;
+            Fault::SlowAnswer(Duration::from_millis(900))
+        }
+        // The cancel is seen before the store answers.
+        Call::Append if seen => Fault::Slow(Duration::from_millis(20)),
+        _ => Fault::Nothing,
+    });
+    let run = node.migrate().await;
+    assert_eq!(run.settled().phase(), Phase::Cancelled);
+    assert_kept(&world, "cancelled while an upload is begun");
+    for object in world.durable().store.values() {
+        assert_eq!(object.uploads.len(), 1, "it was begun");
+        for upload in object.uploads.values() {
+            assert_eq!(upload.standing, UploadStanding::Aborted);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn recovery_can_be_cancelled_and_watched_too() {
     // It held the orchestrator's own lock once: cancelling waited for its end.
     let world = World::new(1);
@@ -252,7 +279,7 @@ async fn a_row_that_somebody_deletes_at_any_call_ends_it_like_a_cancel() {
         let theirs = world.clone();
         world.strike(move |strike| {
             if strike.number == number {
-                theirs.change(|durable| durable.rows.clear());
+                theirs.delete_rows();
             }
             Fault::Nothing
         });

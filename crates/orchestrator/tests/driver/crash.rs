@@ -12,7 +12,7 @@ use crate::node::{LEASE_TERM, Node, Run, assert_kept, recover, row_says};
 fn journaled(world: &World) -> Option<MigrationState> {
     let durable = world.durable();
     let journal = durable.journals.first()?;
-    Some(state_of(journal.entries.values()).unwrap())
+    Some(state_of(journal.entries.values()).expect("it is a journal"))
 }
 
 #[tokio::test(start_paused = true)]

@@ -111,7 +111,7 @@ pub(crate) fn recover(world: &World) -> impl Future<Output = Vec<Ended>> {
         world.calm();
         world.pass(LEASE_TERM).await;
         let node = Node::new(&world);
-        let ended = node.orchestrator.recover().await.unwrap();
+        let ended = node.orchestrator.recover().await.expect("the app DB answers");
         assert!(
             ended.iter().all(|ended| matches!(ended, Ended::Settled(_))),
             "{caller}: {ended:?}"

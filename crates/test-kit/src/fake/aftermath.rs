@@ -46,13 +46,17 @@ fn rows(durable: &Durable, broken: &mut Vec<String>) {
     let order = |phase| Phase::ALL.iter().position(|known| *known == phase);
     let mut last: BTreeMap<RowId, (Phase, u8)> = BTreeMap::new();
     for happening in &durable.history {
+        if happening.change == Change::RowsDeleted {
+            last.clear();
+        }
         let Change::Row { id, phase, progress } = happening.change else {
             continue;
         };
         let opens = phase == Phase::Init && progress == 0;
         if let Some((former, reached)) = last.get(&id) {
             let forward = order(*former) <= order(phase) && *reached <= progress && !former.is_terminal();
-            if !forward && !(opens && former.is_terminal()) {
+            let opened_again = opens && former.is_terminal();
+            if !forward && !opened_again {
                 broken.push(format!(
                     "row {} went from {former} {reached} to {phase} {progress}",
                     id.0

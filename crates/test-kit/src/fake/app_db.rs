@@ -179,7 +179,7 @@ impl MigrationRows for Process {
                 nanos: 0,
             };
             let inserted = MigrationRow {
-                id: RowId(i64::try_from(durable.rows.len()).unwrap_or(i64::MAX) + 1),
+                id: RowId(durable.newest_key + 1),
                 external_id: row.external_id.clone(),
                 upload_url: row.upload_url.clone(),
                 phase: Phase::Init,
@@ -187,6 +187,7 @@ impl MigrationRows for Process {
                 created_at: now,
                 updated_at: now,
             };
+            durable.newest_key += 1;
             durable.rows.push(inserted.clone());
             written(durable, moment, &inserted);
             Ok(inserted)

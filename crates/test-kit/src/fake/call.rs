@@ -105,6 +105,8 @@ pub enum Fault {
     Crash(When),
     /// It takes so long, then goes well.
     Slow(Duration),
+    /// It takes place at once, and its answer takes so long.
+    SlowAnswer(Duration),
     /// Somebody writes `cancelled` into every open row just before.
     CancelOutside,
     /// The lease ends just before, whoever holds it.

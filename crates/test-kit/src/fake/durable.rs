@@ -21,6 +21,8 @@ pub struct Durable {
     pub holder: (String, u64),
     /// `cloud_migration`, oldest first.
     pub rows: Vec<MigrationRow>,
+    /// The key of the newest row that ever was: keys are not given twice.
+    pub newest_key: i64,
     /// Journals, oldest first.
     pub journals: Vec<Journal>,
     /// The setting `read-only-mode`.
@@ -129,6 +131,8 @@ pub enum Change {
         /// Progress.
         progress: u8,
     },
+    /// Somebody deleted every row.
+    RowsDeleted,
     /// Read-only is this now.
     ReadOnly(Option<String>),
     /// So many jobs are paused now.
@@ -156,6 +160,7 @@ impl Default for Durable {
             lease: None,
             holder: (String::new(), 0),
             rows: Vec::new(),
+            newest_key: 0,
             journals: Vec::new(),
             read_only: Some("false".into()),
             // One was paused by a person, and must stay so.

@@ -85,6 +85,7 @@ impl Process {
             Fault::Nothing
             | Fault::Fail(_)
             | Fault::LoseAnswer
+            | Fault::SlowAnswer(_)
             | Fault::Crash(_)
             | Fault::CancelOutside
             | Fault::EndLease
@@ -101,7 +102,11 @@ impl Process {
             Fault::Panic => panic!("a bug in {call:?}"),
             Fault::CancelOutside => self.world.cancel_outside(),
             Fault::EndLease => self.world.end_lease(),
-            Fault::Nothing | Fault::LoseAnswer | Fault::Crash(When::After) | Fault::Slow(_) => {}
+            Fault::Nothing
+            | Fault::LoseAnswer
+            | Fault::SlowAnswer(_)
+            | Fault::Crash(When::After)
+            | Fault::Slow(_) => {}
         }
         let moment = Moment {
             now_ms: self.world.now_ms(),
@@ -111,6 +116,10 @@ impl Process {
         match fault {
             Fault::Crash(When::After) => {
                 self.crash();
+                self.alive().await;
+            }
+            Fault::SlowAnswer(duration) => {
+                tokio::time::sleep(duration).await;
                 self.alive().await;
             }
             Fault::LoseAnswer => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::call::{Fault, Strike};
-use super::durable::Durable;
+use super::durable::{Change, Durable, Happening};
 use super::process::Process;
 use crate::seed::Seed;
 
@@ -83,6 +83,18 @@ impl World {
     pub fn cancel_outside(&self) {
         let now_ms = self.now_ms();
         locked(&self.0.durable).cancel_rows(0, now_ms);
+    }
+
+    /// Somebody deletes every row.
+    pub fn delete_rows(&self) {
+        let deleted = Happening {
+            at_ms: self.now_ms(),
+            process: 0,
+            change: Change::RowsDeleted,
+        };
+        let mut durable = locked(&self.0.durable);
+        durable.rows.clear();
+        durable.history.push(deleted);
     }
 
     /// The lease ends, whoever holds it.
