@@ -193,7 +193,7 @@ fn contenders(
         contenders.push(Contender {
             name,
             command,
-            file: Some(file.with_extension("mv.db")),
+            file: Some(file),
         });
     }
     Ok(contenders)
