@@ -132,7 +132,19 @@ pub(crate) const SESSIONS: &[KnownSession] = &[
 
 /// An API key as its row has it: owner, the key, its bcrypt hash of cost 10.
 pub(crate) const API_KEYS: &[(u64, &str, &str)] = &[
-    (SUPERUSER_ID, SUPERUSER_API_KEY, "$2a$10$TZN8k9SEy77bQcykS.ytrOWBrzkn/CQisxLwzH.QLcwUPhSArXZmO"),
-    (ORDINARY_ID, ORDINARY_API_KEY, "$2a$10$FC/2fG3TqzfwXWK5uQte.OChbw6ayXD8mD9emsWZ6FH83TOb3B6YO"),
-    (INACTIVE_ID, INACTIVE_API_KEY, "$2a$10$Yk2iEz8mQR/PPMSxDP1bp.uuA5t6vh5GQov7Od84KvGCltPbNfl66"),
+    (
+        SUPERUSER_ID,
+        SUPERUSER_API_KEY,
+        "$2a$10$TZN8k9SEy77bQcykS.ytrOWBrzkn/CQisxLwzH.QLcwUPhSArXZmO",
+    ),
+    (
+        ORDINARY_ID,
+        ORDINARY_API_KEY,
+        "$2a$10$FC/2fG3TqzfwXWK5uQte.OChbw6ayXD8mD9emsWZ6FH83TOb3B6YO",
+    ),
+    (
+        INACTIVE_ID,
+        INACTIVE_API_KEY,
+        "$2a$10$Yk2iEz8mQR/PPMSxDP1bp.uuA5t6vh5GQov7Od84KvGCltPbNfl66",
+    ),
 ];

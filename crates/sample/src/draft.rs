@@ -1,8 +1,8 @@
 //! Writing tables down: a column a line, everything named as Postgres would name it.
 
 use metaferry_domain::schema::{
-    Check, Column, DataType, DecimalBounds, Dialect, ForeignKey, Index, IndexOrder, IndexPart, Key, Name, Nullability,
-    ReferentialAction, SqlText, Table, Uniqueness, ValueSource,
+    Check, Column, DataType, DecimalBounds, Dialect, ForeignKey, Index, IndexOrder, IndexPart, Key, Name,
+    Nullability, ReferentialAction, SqlText, Table, Uniqueness, ValueSource,
 };
 
 use crate::random::Random;
@@ -49,7 +49,10 @@ pub(crate) fn double() -> Type {
 }
 
 pub(crate) fn decimal(precision: u32, scale: u32) -> Type {
-    Type(DataType::Decimal(Some(DecimalBounds { precision, scale })), format!("numeric({precision},{scale})"))
+    Type(
+        DataType::Decimal(Some(DecimalBounds { precision, scale })),
+        format!("numeric({precision},{scale})"),
+    )
 }
 
 pub(crate) fn text() -> Type {
@@ -57,7 +60,10 @@ pub(crate) fn text() -> Type {
 }
 
 pub(crate) fn varchar(length: u32) -> Type {
-    Type(DataType::Varchar(Some(length)), format!("character varying({length})"))
+    Type(
+        DataType::Varchar(Some(length)),
+        format!("character varying({length})"),
+    )
 }
 
 pub(crate) fn char(length: u32) -> Type {
@@ -82,7 +88,10 @@ pub(crate) fn timestamp() -> Type {
 
 /// An expression in Postgres's SQL.
 pub(crate) fn sql(text: &str) -> SqlText {
-    SqlText { dialect: Dialect::Postgres, text: text.to_owned() }
+    SqlText {
+        dialect: Dialect::Postgres,
+        text: text.to_owned(),
+    }
 }
 
 fn names(names: &[&str]) -> Vec<Name> {
@@ -118,7 +127,12 @@ impl Draft {
     /// An identity column; the next insert gets `next`.
     pub(crate) fn identity(self, name: &str, next: u64) -> Self {
         let next = i64::try_from(next).ok();
-        self.column(name, integer(), Nullability::NotNull, ValueSource::Identity { next })
+        self.column(
+            name,
+            integer(),
+            Nullability::NotNull,
+            ValueSource::Identity { next },
+        )
     }
 
     fn column(mut self, name: &str, of: Type, nullability: Nullability, value_source: ValueSource) -> Self {
@@ -148,18 +162,29 @@ impl Draft {
     }
 
     pub(crate) fn generated(self, name: &str, of: Type, expression: &str) -> Self {
-        self.column(name, of, Nullability::Nullable, ValueSource::Generated(sql(expression)))
+        self.column(
+            name,
+            of,
+            Nullability::Nullable,
+            ValueSource::Generated(sql(expression)),
+        )
     }
 
     pub(crate) fn primary_key(mut self, columns: &[&str]) -> Self {
         let name = Name::new(format!("{}_pkey", self.0.name));
-        self.0.primary_key = Some(Key { name, columns: names(columns) });
+        self.0.primary_key = Some(Key {
+            name,
+            columns: names(columns),
+        });
         self
     }
 
     pub(crate) fn unique(mut self, columns: &[&str]) -> Self {
         let name = Name::new(format!("uniq_{}_{}", self.0.name, columns.join("_")));
-        self.0.uniques.push(Key { name, columns: names(columns) });
+        self.0.uniques.push(Key {
+            name,
+            columns: names(columns),
+        });
         self
     }
 
@@ -177,8 +202,16 @@ impl Draft {
 
     fn indexed(mut self, columns: &[&str], uniqueness: Uniqueness, order: IndexOrder) -> Self {
         let name = Name::new(format!("idx_{}_{}", self.0.name, columns.join("_")));
-        let parts = names(columns).into_iter().map(|name| IndexPart::Column { name, order }).collect();
-        self.0.indexes.push(Index { name, uniqueness, parts, predicate: None });
+        let parts = names(columns)
+            .into_iter()
+            .map(|name| IndexPart::Column { name, order })
+            .collect();
+        self.0.indexes.push(Index {
+            name,
+            uniqueness,
+            parts,
+            predicate: None,
+        });
         self
     }
 
@@ -206,7 +239,10 @@ impl Draft {
     }
 
     pub(crate) fn check(mut self, name: &str, condition: &str) -> Self {
-        self.0.checks.push(Check { name: Name::new(name), condition: sql(condition) });
+        self.0.checks.push(Check {
+            name: Name::new(name),
+            condition: sql(condition),
+        });
         self
     }
 
@@ -222,7 +258,11 @@ impl Draft {
         self.0.uniques.sort_by_key(|key| key.name.key());
         self.0.foreign_keys.sort_by_key(|key| key.name.key());
         self.0.indexes.sort_by_key(|index| index.name.key());
-        SampleTable { table: self.0, rows, maker }
+        SampleTable {
+            table: self.0,
+            rows,
+            maker,
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io;
 
 use metaferry_domain::schema::{
-    Column, ForeignKey, Index, IndexOrder, IndexPart, Name, Nullability, ReferentialAction, Table, Uniqueness,
-    ValueSource,
+    Column, ForeignKey, Index, IndexOrder, IndexPart, Name, Nullability, ReferentialAction, Table,
+    Uniqueness, ValueSource,
 };
 
 use crate::draft::SampleTable;
@@ -37,7 +37,13 @@ impl SampleSource {
             }
         }
         for view in &sample.catalogue.views {
-            writeln!(out, "CREATE VIEW {} ({}) AS {};", quoted(&view.name), list(&view.columns), view.query.text)?;
+            writeln!(
+                out,
+                "CREATE VIEW {} ({}) AS {};",
+                quoted(&view.name),
+                list(&view.columns),
+                view.query.text
+            )?;
         }
         writeln!(out, "COMMIT;")
     }
@@ -46,14 +52,24 @@ impl SampleSource {
     #[must_use]
     pub fn postgres_sql(&self) -> String {
         let mut script = Vec::new();
-        self.write_postgres_sql(&mut script).expect("memory takes everything");
+        self.write_postgres_sql(&mut script)
+            .expect("memory takes everything");
         String::from_utf8(script).expect("SQL is text")
     }
 
     fn write_rows(&self, table: &SampleTable, out: &mut dyn io::Write) -> io::Result<()> {
-        let stored: Vec<usize> = (0..table.table.columns.len()).filter(|at| !table.table.columns[*at].is_generated()).collect();
-        let columns: Vec<Name> = stored.iter().map(|at| table.table.columns[*at].name.clone()).collect();
-        let begin = format!("INSERT INTO {} ({}) VALUES\n", quoted(&table.table.name), list(&columns));
+        let stored: Vec<usize> = (0..table.table.columns.len())
+            .filter(|at| !table.table.columns[*at].is_generated())
+            .collect();
+        let columns: Vec<Name> = stored
+            .iter()
+            .map(|at| table.table.columns[*at].name.clone())
+            .collect();
+        let begin = format!(
+            "INSERT INTO {} ({}) VALUES\n",
+            quoted(&table.table.name),
+            list(&columns)
+        );
         let mut statement = String::new();
         let mut rows = 0;
         for number in 0..table.rows {
@@ -90,15 +106,31 @@ fn text(text: &str) -> String {
 fn create_table(table: &Table) -> String {
     let mut lines: Vec<String> = table.columns.iter().map(column).collect();
     if let Some(key) = &table.primary_key {
-        lines.push(format!("CONSTRAINT {} PRIMARY KEY ({})", quoted(&key.name), list(&key.columns)));
+        lines.push(format!(
+            "CONSTRAINT {} PRIMARY KEY ({})",
+            quoted(&key.name),
+            list(&key.columns)
+        ));
     }
     for key in &table.uniques {
-        lines.push(format!("CONSTRAINT {} UNIQUE ({})", quoted(&key.name), list(&key.columns)));
+        lines.push(format!(
+            "CONSTRAINT {} UNIQUE ({})",
+            quoted(&key.name),
+            list(&key.columns)
+        ));
     }
     for check in &table.checks {
-        lines.push(format!("CONSTRAINT {} CHECK ({})", quoted(&check.name), check.condition.text));
+        lines.push(format!(
+            "CONSTRAINT {} CHECK ({})",
+            quoted(&check.name),
+            check.condition.text
+        ));
     }
-    format!("CREATE TABLE {} (\n  {}\n);", quoted(&table.name), lines.join(",\n  "))
+    format!(
+        "CREATE TABLE {} (\n  {}\n);",
+        quoted(&table.name),
+        lines.join(",\n  ")
+    )
 }
 
 fn column(column: &Column) -> String {
@@ -121,7 +153,11 @@ fn column(column: &Column) -> String {
 fn after_rows(table: &Table) -> Vec<String> {
     let mut statements = Vec::new();
     if let Some(comment) = &table.comment {
-        statements.push(format!("COMMENT ON TABLE {} IS {};", quoted(&table.name), text(comment)));
+        statements.push(format!(
+            "COMMENT ON TABLE {} IS {};",
+            quoted(&table.name),
+            text(comment)
+        ));
     }
     for column in &table.columns {
         if let ValueSource::Identity { next: Some(next) } = column.value_source {
@@ -142,8 +178,14 @@ fn create_index(table: &Table, index: &Index) -> String {
         .parts
         .iter()
         .map(|part| match part {
-            IndexPart::Column { name, order: IndexOrder::Ascending } => quoted(name),
-            IndexPart::Column { name, order: IndexOrder::Descending } => format!("{} DESC", quoted(name)),
+            IndexPart::Column {
+                name,
+                order: IndexOrder::Ascending,
+            } => quoted(name),
+            IndexPart::Column {
+                name,
+                order: IndexOrder::Descending,
+            } => format!("{} DESC", quoted(name)),
             IndexPart::Expression(expression) => format!("({})", expression.text),
         })
         .collect();
@@ -151,8 +193,17 @@ fn create_index(table: &Table, index: &Index) -> String {
         Uniqueness::Unique => "UNIQUE ",
         Uniqueness::NonUnique => "",
     };
-    let only = index.predicate.as_ref().map(|predicate| format!(" WHERE {}", predicate.text)).unwrap_or_default();
-    format!("CREATE {unique}INDEX {} ON {} ({}){only};", quoted(&index.name), quoted(&table.name), parts.join(", "))
+    let only = index
+        .predicate
+        .as_ref()
+        .map(|predicate| format!(" WHERE {}", predicate.text))
+        .unwrap_or_default();
+    format!(
+        "CREATE {unique}INDEX {} ON {} ({}){only};",
+        quoted(&index.name),
+        quoted(&table.name),
+        parts.join(", ")
+    )
 }
 
 fn add_foreign_key(table: &Table, key: &ForeignKey) -> String {
@@ -215,7 +266,19 @@ fn wall_clock(micros: i64) -> String {
         year += 1;
     }
     let mut month = 1;
-    for length in [31, 28 + i64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+    for length in [
+        31,
+        28 + i64::from(is_leap(year)),
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+    ] {
         if days < length {
             break;
         }

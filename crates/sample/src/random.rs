@@ -9,20 +9,102 @@ const TOKEN_LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRS
 
 /// Words of many scripts, and everything that a format could trip over.
 const WORDS: &[&str] = &[
-    "orders", "revenue", "weekly", "churn", "by", "region", "of", "new", "customers", "margin", "forecast", "pipeline",
-    "Umsätze", "Größe", "année", "préféré", "niño", "São", "Łódź", "żółć", "İstanbul", "Αθήνα", "продажи", "отчёт",
-    "売上", "顧客", "매출", "销售额", "مبيعات", "דוחות", "विक्रय", "🚢", "📊", "👩‍🚀", "e\u{301}", "O'Brien", "say \"so\"",
-    "C:\\temp", "50%", "a_b", "tab\there", "line\nbreak", "carriage\r\nreturn", "\\N", "\\.", "{\"a\":[1,2]}", "--", ";",
-    "NULL", "''", "$1",
+    "orders",
+    "revenue",
+    "weekly",
+    "churn",
+    "by",
+    "region",
+    "of",
+    "new",
+    "customers",
+    "margin",
+    "forecast",
+    "pipeline",
+    "Umsätze",
+    "Größe",
+    "année",
+    "préféré",
+    "niño",
+    "São",
+    "Łódź",
+    "żółć",
+    "İstanbul",
+    "Αθήνα",
+    "продажи",
+    "отчёт",
+    "売上",
+    "顧客",
+    "매출",
+    "销售额",
+    "مبيعات",
+    "דוחות",
+    "विक्रय",
+    "🚢",
+    "📊",
+    "👩‍🚀",
+    "e\u{301}",
+    "O'Brien",
+    "say \"so\"",
+    "C:\\temp",
+    "50%",
+    "a_b",
+    "tab\there",
+    "line\nbreak",
+    "carriage\r\nreturn",
+    "\\N",
+    "\\.",
+    "{\"a\":[1,2]}",
+    "--",
+    ";",
+    "NULL",
+    "''",
+    "$1",
 ];
 
 const FIRST_NAMES: &[&str] = &[
-    "Ada", "Bjørn", "Chloé", "Dmitri", "Eşref", "Fátima", "Grete", "Hiroshi", "Ines", "João", "Katarzyna", "Li", "Mónica",
-    "Nguyễn", "Olu", "Πέτρος", "Quentin", "Ruth", "Søren", "Thandi",
+    "Ada",
+    "Bjørn",
+    "Chloé",
+    "Dmitri",
+    "Eşref",
+    "Fátima",
+    "Grete",
+    "Hiroshi",
+    "Ines",
+    "João",
+    "Katarzyna",
+    "Li",
+    "Mónica",
+    "Nguyễn",
+    "Olu",
+    "Πέτρος",
+    "Quentin",
+    "Ruth",
+    "Søren",
+    "Thandi",
 ];
 const LAST_NAMES: &[&str] = &[
-    "Adebayo", "Brontë", "Castañeda", "Dvořák", "Ekström", "Færøy", "García", "Häkkinen", "Ivanov", "Jørgensen", "Kowalczyk",
-    "Lindqvist", "Müller", "Ní Dhomhnaill", "O'Neill", "Pérez", "Quispe", "Rossi", "Şahin", "Tanaka",
+    "Adebayo",
+    "Brontë",
+    "Castañeda",
+    "Dvořák",
+    "Ekström",
+    "Færøy",
+    "García",
+    "Häkkinen",
+    "Ivanov",
+    "Jørgensen",
+    "Kowalczyk",
+    "Lindqvist",
+    "Müller",
+    "Ní Dhomhnaill",
+    "O'Neill",
+    "Pérez",
+    "Quispe",
+    "Rossi",
+    "Şahin",
+    "Tanaka",
 ];
 
 /// `SplitMix64` (Steele, Lea, Flood 2014): one addition and a mixing function per number.
@@ -101,7 +183,9 @@ impl Random {
 
     /// Letters, digits, `-` and `_`, as in an `entity_id`.
     pub(crate) fn token(&mut self, length: usize) -> String {
-        (0..length).map(|_| char::from(TOKEN_LETTERS[usize::from(self.byte() & 63)])).collect()
+        (0..length)
+            .map(|_| char::from(TOKEN_LETTERS[usize::from(self.byte() & 63)]))
+            .collect()
     }
 
     /// Lower-case hex digits.
@@ -117,7 +201,14 @@ impl Random {
     /// The shape of a random UUID.
     pub(crate) fn uuid(&mut self) -> String {
         let hex = self.hex(32);
-        format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+        format!(
+            "{}-{}-4{}-8{}-{}",
+            &hex[..8],
+            &hex[8..12],
+            &hex[13..16],
+            &hex[17..20],
+            &hex[20..]
+        )
     }
 
     pub(crate) fn byte(&mut self) -> u8 {
@@ -148,7 +239,14 @@ mod tests {
         // The first numbers of seed 1234567 as the algorithm's authors publish them.
         let mut random = Random(1_234_567);
         let numbers: Vec<u64> = (0..3).map(|_| random.next()).collect();
-        assert_eq!(numbers, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+        assert_eq!(
+            numbers,
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423
+            ]
+        );
     }
 
     #[test]

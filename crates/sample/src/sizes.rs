@@ -31,7 +31,11 @@ impl Sizes {
     /// Scale 1 is about ten thousand rows in all; the smallest scale still has a row of everything that matters.
     pub(crate) fn at(scale: f64) -> Self {
         let rows = |at_one: u32, least: u64| {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a small positive number"
+            )]
             let scaled = (f64::from(at_one) * scale.clamp(0.0, 100_000.0)).round() as u64;
             scaled.max(least)
         };

@@ -58,7 +58,14 @@ impl SampleSource {
             tables: tables.iter().map(|sample| sample.table.clone()).collect(),
             views: tables::views(),
         };
-        Self { sample: Arc::new(Sample { seed: options.seed, sizes, tables, catalogue }) }
+        Self {
+            sample: Arc::new(Sample {
+                seed: options.seed,
+                sizes,
+                tables,
+                catalogue,
+            }),
+        }
     }
 
     /// Tables, keys and views, in Postgres's words.
@@ -97,7 +104,9 @@ impl Sample {
     fn by_key(&self, table: &SampleTable) -> Option<Vec<u64>> {
         let key = table.table.primary_key.as_ref()?;
         // An `id` grows with the row's number. The tables with other keys are small.
-        if key.columns.iter().map(Name::as_str).eq(["id"]) && table.table.columns[0].data_type == DataType::Integer {
+        if key.columns.iter().map(Name::as_str).eq(["id"])
+            && table.table.columns[0].data_type == DataType::Integer
+        {
             return None;
         }
         let positions: Vec<usize> = key
@@ -108,7 +117,10 @@ impl Sample {
         let mut keyed: Vec<(Vec<SortKey>, u64)> = (0..table.rows)
             .map(|number| {
                 let row = self.row(table, number);
-                (positions.iter().map(|at| SortKey::of(&row[*at])).collect(), number)
+                (
+                    positions.iter().map(|at| SortKey::of(&row[*at])).collect(),
+                    number,
+                )
             })
             .collect();
         keyed.sort_unstable();
@@ -140,7 +152,9 @@ impl Source for SampleSource {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, PortError> {
-        Ok(Box::new(SampleSnapshot { sample: Arc::clone(&self.sample) }))
+        Ok(Box::new(SampleSnapshot {
+            sample: Arc::clone(&self.sample),
+        }))
     }
 }
 
@@ -157,7 +171,10 @@ impl Snapshot for SampleSnapshot {
 
     /// The sample has no clock: it is always the beginning of its own history.
     fn taken_at(&self) -> Instant {
-        Instant { micros: EPOCH_MICROS, nanos: 0 }
+        Instant {
+            micros: EPOCH_MICROS,
+            nanos: 0,
+        }
     }
 
     fn parallelism(&self) -> usize {
@@ -171,7 +188,11 @@ impl Snapshot for SampleSnapshot {
     async fn read(&self, read: &TableRead) -> Result<Box<dyn RowReader>, PortError> {
         let position = self.sample.position(&read.table)?;
         let table = &self.sample.tables[position];
-        if let Some(column) = read.columns.iter().find(|column| **column >= table.table.columns.len()) {
+        if let Some(column) = read
+            .columns
+            .iter()
+            .find(|column| **column >= table.table.columns.len())
+        {
             let what = format!("table {} of the sample has no column number {column}", read.table);
             return Err(PortError::new(ErrorKind::Precondition, what));
         }

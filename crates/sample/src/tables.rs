@@ -57,8 +57,15 @@ const LONG_TEXT_BYTES: u64 = 300_000;
 
 /// JSON as Metabase keeps it in text columns; now and then a few hundred kilobytes of it.
 fn json_text(random: &mut Random, row: u64) -> String {
-    let bytes = if row % 61 == 3 { 60_000 + random.below(LONG_TEXT_BYTES - 60_000) } else { random.below(600) };
+    let bytes = if row % 61 == 3 {
+        60_000 + random.below(LONG_TEXT_BYTES - 60_000)
+    } else {
+        random.below(600)
+    };
     let words = random.text_of(bytes).replace('\\', "\\\\").replace('"', "\\\"");
-    let words = words.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
+    let words = words
+        .replace('\n', "\\n")
+        .replace('\r', "\\r")
+        .replace('\t', "\\t");
     format!("{{\"n\":{},\"text\":\"{words}\"}}", random.below(1_000_000))
 }

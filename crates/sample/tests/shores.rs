@@ -30,7 +30,9 @@ fn sample(scale: f64) -> SampleSource {
 
 async fn scanned(source: &dyn Source) -> Scan {
     let snapshot = source.snapshot().await.unwrap();
-    scan(&*snapshot, &CopyPolicy::default(), &Cancellation::new()).await.unwrap()
+    scan(&*snapshot, &CopyPolicy::default(), &Cancellation::new())
+        .await
+        .unwrap()
 }
 
 /// What two catalogues of one database must agree in: everything but counts, sequences and views' wording.
@@ -63,9 +65,21 @@ async fn an_h2_file_of_the_sample_reads_back_equal() {
     let snapshot = sample.snapshot().await.unwrap();
     let mut target = Box::new(H2Target::new(&file));
     let policy = CopyPolicy::default();
-    let copied = copy(&*snapshot, &mut *target, &policy, Arc::new(Unheard), &Cancellation::new()).await.unwrap();
+    let copied = copy(
+        &*snapshot,
+        &mut *target,
+        &policy,
+        Arc::new(Unheard),
+        &Cancellation::new(),
+    )
+    .await
+    .unwrap();
     target.finish().await.unwrap();
-    let left_behind: Vec<&String> = copied.notes.iter().filter(|note| note.contains("left out")).collect();
+    let left_behind: Vec<&String> = copied
+        .notes
+        .iter()
+        .filter(|note| note.contains("left out"))
+        .collect();
     assert!(left_behind.is_empty(), "{left_behind:?}");
 
     let arrived = scanned(&H2Source::new(&file)).await;
@@ -73,7 +87,12 @@ async fn an_h2_file_of_the_sample_reads_back_equal() {
     let read = H2Source::new(&file).snapshot().await.unwrap();
     assert_eq!(view_names(read.catalogue()), view_names(sample.catalogue()));
     let helper = |catalogue: &Catalogue| {
-        catalogue.table("metabase_field").unwrap().column("unique_field_helper").unwrap().is_generated()
+        catalogue
+            .table("metabase_field")
+            .unwrap()
+            .column("unique_field_helper")
+            .unwrap()
+            .is_generated()
     };
     assert!(helper(read.catalogue()) && helper(sample.catalogue()));
 }
@@ -81,17 +100,23 @@ async fn an_h2_file_of_the_sample_reads_back_equal() {
 #[tokio::test]
 async fn a_postgres_that_ran_the_script_holds_the_sample() {
     let sample = sample(1.0);
-    let Some(database) = Database::with(&sample) else { return };
+    let Some(database) = Database::with(&sample) else {
+        return;
+    };
     let source = PostgresSource::new(PostgresServer::new(&database.address));
     let snapshot = source.snapshot().await.unwrap();
-    for (ours, theirs) in
-        comparable(sample.catalogue()).tables.iter().zip(&comparable(snapshot.catalogue()).tables)
+    for (ours, theirs) in comparable(sample.catalogue())
+        .tables
+        .iter()
+        .zip(&comparable(snapshot.catalogue()).tables)
     {
         assert_eq!(ours, theirs);
     }
     assert_eq!(sample.catalogue().tables.len(), snapshot.catalogue().tables.len());
     assert_eq!(view_names(sample.catalogue()), view_names(snapshot.catalogue()));
-    let found = scan(&*snapshot, &CopyPolicy::default(), &Cancellation::new()).await.unwrap();
+    let found = scan(&*snapshot, &CopyPolicy::default(), &Cancellation::new())
+        .await
+        .unwrap();
     assert_eq!(found, scanned(&sample).await);
     assert_eq!(found.dangling, Vec::<String>::new());
     snapshot.close().await.unwrap();
@@ -99,7 +124,9 @@ async fn a_postgres_that_ran_the_script_holds_the_sample() {
 
 #[tokio::test]
 async fn known_sessions_and_keys_open_what_they_are_said_to_open() {
-    let Some(database) = Database::with(&sample(0.01)) else { return };
+    let Some(database) = Database::with(&sample(0.01)) else {
+        return;
+    };
     let pool = PostgresServer::new(&database.address).pool(2).await.unwrap();
     let authenticator = PostgresAuthenticator::new(pool.clone(), MAX_SESSION_AGE_MINUTES, None);
     let session = |value: &str| Credentials::Session(value.to_owned());
@@ -119,7 +146,11 @@ async fn known_sessions_and_keys_open_what_they_are_said_to_open() {
         (key(credentials::INACTIVE_API_KEY), Caller::Unknown),
         (key("mb_c2FtcGxlLWtleS1vZi1ub2JvZHk="), Caller::Unknown),
     ] {
-        assert_eq!(authenticator.authenticate(&credentials).await.unwrap(), expected, "{credentials:?}");
+        assert_eq!(
+            authenticator.authenticate(&credentials).await.unwrap(),
+            expected,
+            "{credentials:?}"
+        );
     }
     pool.close().await;
 }
@@ -160,7 +191,12 @@ impl Database {
             eprintln!("SKIPPED: METAFERRY_TEST_POSTGRES_URL names no Postgres server");
             return None;
         };
-        if Command::new("psql").arg("--version").stdout(Stdio::null()).status().is_err() {
+        if Command::new("psql")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status()
+            .is_err()
+        {
             eprintln!("SKIPPED: there is no psql");
             return None;
         }
@@ -170,7 +206,13 @@ impl Database {
         let AppDbAddress::Postgres(mut address) = AppDbAddress::from_cli_url(&admin_url).unwrap() else {
             panic!("METAFERRY_TEST_POSTGRES_URL is no Postgres address");
         };
-        assert!(psql(&admin_url, &["-c", &format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")]));
+        assert!(psql(
+            &admin_url,
+            &[
+                "-c",
+                &format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+            ]
+        ));
         address.database.clone_from(&name);
         let database = Self { admin_url, address };
         let folder = tempfile::tempdir().unwrap();
@@ -182,18 +224,30 @@ impl Database {
 
     fn run(&self, script: &Path) -> bool {
         let (server, _) = self.admin_url.rsplit_once('/').unwrap();
-        psql(&format!("{server}/{}", self.address.database), &["-f", script.to_str().unwrap()])
+        psql(
+            &format!("{server}/{}", self.address.database),
+            &["-f", script.to_str().unwrap()],
+        )
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        psql(&self.admin_url, &["-c", &format!("DROP DATABASE {} WITH (FORCE)", self.address.database)]);
+        psql(
+            &self.admin_url,
+            &[
+                "-c",
+                &format!("DROP DATABASE {} WITH (FORCE)", self.address.database),
+            ],
+        );
     }
 }
 
 fn psql(url: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new("psql");
-    command.args(["-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", url]).args(arguments).stdout(Stdio::null());
+    command
+        .args(["-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", url])
+        .args(arguments)
+        .stdout(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

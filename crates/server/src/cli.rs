@@ -12,7 +12,12 @@ use metaferry_domain::migration::ReadOnlyStrength;
 /// given: postgres://…, h2:PATH. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused before anything was touched,
 /// 4 verification found a difference, 130 cancelled.
 #[derive(Debug, Parser)]
-#[command(name = "metaferry", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "metaferry",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Cli {
     /// One JSON object on standard output when the command ends; text and logs go to standard error.
     #[arg(long, global = true)]
@@ -26,7 +31,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// A sample app DB through a whole migration, on embedded parts: no server needed.
     Demo(DemoArgs),
-    /// Every reason why a migration would fail, before it starts. Touches nothing.
+    /// Every reason why a migration would fail, before it starts. Writes nothing but Metaferry's own tables.
     Check(SourceArgs),
     /// Migrate the app DB: read-only, snapshot, verified dump, upload. Interrupting it undoes everything.
     Migrate(MigrateArgs),

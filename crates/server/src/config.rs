@@ -45,18 +45,25 @@ pub(crate) struct S3Environment {
 
 impl std::fmt::Debug for S3Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("S3Environment").field("region", &self.region).field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("S3Environment")
+            .field("region", &self.region)
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }
 
 impl Config {
     /// Reads the environment, and the file that `METAFERRY_CONFIG` names; a variable wins over the file.
     pub(crate) fn read() -> Result<Self, CommandError> {
-        Self::from_pairs(std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))))
+        Self::from_pairs(
+            std::env::vars_os()
+                .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))),
+        )
     }
 
     fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, CommandError> {
-        let pairs: BTreeMap<String, String> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let pairs: BTreeMap<String, String> =
+            pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let mut problems = Vec::new();
         let metabase = MetabaseEnv::from_pairs(pairs.clone(), |path| std::fs::read_to_string(path))
             .map_err(|errors| problems.push(errors.to_string()))
@@ -68,18 +75,28 @@ impl Config {
             }),
             None => BTreeMap::new(),
         };
-        own.extend(pairs.iter().filter_map(|(key, value)| {
-            Some((key.strip_prefix(PREFIX)?.to_lowercase(), value.clone()))
-        }));
+        own.extend(
+            pairs
+                .iter()
+                .filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?.to_lowercase(), value.clone()))),
+        );
         let mut keys = Keys { own, problems };
         let config = Self {
-            data_dir: keys.take("data_dir").map_or_else(|| std::env::temp_dir().join("metaferry"), PathBuf::from),
+            data_dir: keys
+                .take("data_dir")
+                .map_or_else(|| std::env::temp_dir().join("metaferry"), PathBuf::from),
             node: keys.take("node").unwrap_or_else(node_name),
-            lease_term: keys.seconds("lease_seconds", 5..=3600).unwrap_or(Duration::from_secs(30)),
+            lease_term: keys
+                .seconds("lease_seconds", 5..=3600)
+                .unwrap_or(Duration::from_secs(30)),
             propagation: keys.seconds("propagation_seconds", 0..=3600),
-            jobs_wait_max: keys.seconds("jobs_wait_seconds", 0..=86_400).unwrap_or(Duration::from_secs(600)),
+            jobs_wait_max: keys
+                .seconds("jobs_wait_seconds", 0..=86_400)
+                .unwrap_or(Duration::from_secs(600)),
             part_size_bytes: keys.number("part_size_bytes", 1..=u64::MAX),
-            upload_concurrency: keys.number("upload_concurrency", 1..=64).and_then(|n| usize::try_from(n).ok()),
+            upload_concurrency: keys
+                .number("upload_concurrency", 1..=64)
+                .and_then(|n| usize::try_from(n).ok()),
             metabase_version: keys.take("metabase_version"),
             hosting: match keys.take("hosted").as_deref() {
                 None | Some("false") => metaferry_api::Hosting::SelfHosted,
@@ -95,8 +112,14 @@ impl Config {
                 access_key_id: pairs.get("AWS_ACCESS_KEY_ID").cloned(),
                 secret_access_key: pairs.get("AWS_SECRET_ACCESS_KEY").cloned(),
                 session_token: pairs.get("AWS_SESSION_TOKEN").cloned(),
-                region: pairs.get("AWS_REGION").or_else(|| pairs.get("AWS_DEFAULT_REGION")).cloned(),
-                endpoint: pairs.get("AWS_ENDPOINT_URL_S3").or_else(|| pairs.get("AWS_ENDPOINT_URL")).cloned(),
+                region: pairs
+                    .get("AWS_REGION")
+                    .or_else(|| pairs.get("AWS_DEFAULT_REGION"))
+                    .cloned(),
+                endpoint: pairs
+                    .get("AWS_ENDPOINT_URL_S3")
+                    .or_else(|| pairs.get("AWS_ENDPOINT_URL"))
+                    .cloned(),
             },
             metabase: match metabase {
                 Some(metabase) => metabase,
@@ -104,7 +127,11 @@ impl Config {
             },
         };
         keys.refuse_unknown();
-        if keys.problems.is_empty() { Ok(config) } else { Err(keys.refuse()) }
+        if keys.problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(keys.refuse())
+        }
     }
 
     /// The app DB that a command is about: what the flag says, else Metabase's own environment.
@@ -132,7 +159,8 @@ impl Keys {
     }
 
     fn problem(&mut self, key: &str, problem: &str) {
-        self.problems.push(format!("{PREFIX}{}: {problem}", key.to_uppercase()));
+        self.problems
+            .push(format!("{PREFIX}{}: {problem}", key.to_uppercase()));
     }
 
     fn number(&mut self, key: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
@@ -140,7 +168,14 @@ impl Keys {
         match text.parse() {
             Ok(number) if range.contains(&number) => Some(number),
             _ => {
-                self.problem(key, &format!("{text:?} is no whole number from {} to {}", range.start(), range.end()));
+                self.problem(
+                    key,
+                    &format!(
+                        "{text:?} is no whole number from {} to {}",
+                        range.start(),
+                        range.end()
+                    ),
+                );
                 None
             }
         }
@@ -168,17 +203,24 @@ impl Keys {
 }
 
 fn from_file(path: &Path) -> Result<BTreeMap<String, String>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("METAFERRY_CONFIG: {}: {error}", path.display()))?;
-    let table: toml::Table = text.parse().map_err(|error| format!("METAFERRY_CONFIG: {}: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("METAFERRY_CONFIG: {}: {error}", path.display()))?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error| format!("METAFERRY_CONFIG: {}: {error}", path.display()))?;
     table
         .into_iter()
         .map(|(key, value)| match value {
             toml::Value::String(text) => Ok((key, text)),
             toml::Value::Integer(number) => Ok((key, number.to_string())),
             toml::Value::Boolean(value) => Ok((key, value.to_string())),
-            toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => {
-                Err(format!("{}: {key} must be a text, a whole number, true or false", path.display()))
-            }
+            toml::Value::Float(_)
+            | toml::Value::Datetime(_)
+            | toml::Value::Array(_)
+            | toml::Value::Table(_) => Err(format!(
+                "{}: {key} must be a text, a whole number, true or false",
+                path.display()
+            )),
         })
         .collect()
 }
@@ -194,7 +236,11 @@ mod tests {
     use crate::exit::Ending;
 
     fn config(pairs: &[(&str, &str)]) -> Result<Config, crate::exit::CommandError> {
-        Config::from_pairs(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())))
+        Config::from_pairs(
+            pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
+        )
     }
 
     #[test]
@@ -217,8 +263,15 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("metaferry.toml");
         std::fs::write(&file, "node = \"from the file\"\njobs_wait_seconds = 7\n").unwrap();
-        let read = config(&[("METAFERRY_CONFIG", file.to_str().unwrap()), ("METAFERRY_NODE", "from the environment")]).unwrap();
+        let read = config(&[
+            ("METAFERRY_CONFIG", file.to_str().unwrap()),
+            ("METAFERRY_NODE", "from the environment"),
+        ])
+        .unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!((read.node.as_str(), read.jobs_wait_max.as_secs()), ("from the environment", 7));
+        assert_eq!(
+            (read.node.as_str(), read.jobs_wait_max.as_secs()),
+            ("from the environment", 7)
+        );
     }
 }

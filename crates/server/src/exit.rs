@@ -45,7 +45,11 @@ pub(crate) struct CommandError {
 
 impl CommandError {
     pub(crate) fn new(ending: Ending, message: impl Into<String>) -> Self {
-        Self { ending, message: message.into(), remedy: None }
+        Self {
+            ending,
+            message: message.into(),
+            remedy: None,
+        }
     }
 
     /// The words of the command line or environment do not make sense.
@@ -67,7 +71,11 @@ impl From<PortError> for CommandError {
             ErrorKind::Unavailable | ErrorKind::Corrupt | ErrorKind::Exhausted => Ending::Failed,
             ErrorKind::Cancelled => Ending::Cancelled,
         };
-        Self { ending, message: error.chain(), remedy: error.kind.class().map(|class| class.remedy()) }
+        Self {
+            ending,
+            message: error.chain(),
+            remedy: error.kind.class().map(|class| class.remedy()),
+        }
     }
 }
 
@@ -79,14 +87,25 @@ mod tests {
 
     #[test]
     fn codes_are_those_of_the_contract() {
-        let codes = [Ending::Done, Ending::Failed, Ending::Usage, Ending::Refused, Ending::Different, Ending::Cancelled];
+        let codes = [
+            Ending::Done,
+            Ending::Failed,
+            Ending::Usage,
+            Ending::Refused,
+            Ending::Different,
+            Ending::Cancelled,
+        ];
         assert_eq!(codes.map(Ending::code), [0, 1, 2, 3, 4, 130]);
     }
 
     #[test]
     fn an_error_shows_its_whole_chain() {
-        let error = PortError::new(ErrorKind::Denied, "open the app DB").because(std::io::Error::other("no password"));
+        let error = PortError::new(ErrorKind::Denied, "open the app DB")
+            .because(std::io::Error::other("no password"));
         let shown = CommandError::from(error);
-        assert_eq!((shown.ending, shown.message.as_str()), (Ending::Refused, "open the app DB: no password"));
+        assert_eq!(
+            (shown.ending, shown.message.as_str()),
+            (Ending::Refused, "open the app DB: no password")
+        );
     }
 }

@@ -41,12 +41,24 @@ impl DumpInspector for H2Inspector {
     async fn inspect(&self, file: &Path) -> Result<DumpFacts, PortError> {
         let snapshot = H2Source::new(file).snapshot().await?;
         let found = scan(&*snapshot, &CopyPolicy::default(), &Cancellation::new()).await?;
-        let users = found.tables.iter().find(|table| table.name == "core_user").map_or(0, |table| table.rows);
+        let users = found
+            .tables
+            .iter()
+            .find(|table| table.name == "core_user")
+            .map_or(0, |table| table.rows);
         let tables = found
             .tables
             .into_iter()
-            .map(|table| TableFacts { name: table.name, rows: table.rows, digest: table.digest })
+            .map(|table| TableFacts {
+                name: table.name,
+                rows: table.rows,
+                digest: table.digest,
+            })
             .collect();
-        Ok(DumpFacts { tables, users, dangling: found.dangling })
+        Ok(DumpFacts {
+            tables,
+            users,
+            dangling: found.dangling,
+        })
     }
 }

@@ -28,9 +28,12 @@ fn main() -> ExitCode {
         telemetry::begin(config.log.as_deref(), config.log_format.as_deref());
         // Both of rustls's providers may end up in the tree; one must be chosen before the first connection.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
-            exit::CommandError::new(exit::Ending::Failed, format!("cannot start: {error}"))
-        })?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                exit::CommandError::new(exit::Ending::Failed, format!("cannot start: {error}"))
+            })?;
         runtime.block_on(commands::run(cli, &config))
     });
     match ended {
@@ -41,7 +44,10 @@ fn main() -> ExitCode {
                 output.say(&format!("what to do: {remedy}"));
             }
             if output.json {
-                output.result("", &serde_json::json!({"error": error.message, "exit": error.ending.code()}));
+                output.result(
+                    "",
+                    &serde_json::json!({"error": error.message, "exit": error.ending.code()}),
+                );
             }
             error.ending.into()
         }

@@ -1,5 +1,9 @@
 //! What a command says: text for people on standard error, one JSON object on standard output when asked for.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the one place that prints"
+)]
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -44,7 +48,12 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(what: &'static str) -> Self {
-        Self { what, began: Instant::now(), told: Mutex::new(None), terminal: std::io::stderr().is_terminal() }
+        Self {
+            what,
+            began: Instant::now(),
+            told: Mutex::new(None),
+            terminal: std::io::stderr().is_terminal(),
+        }
     }
 
     fn tell(&self, line: impl FnOnce(f64) -> String) {
@@ -86,7 +95,10 @@ impl UploadObserver for Progress {
         self.tell(|seconds| {
             #[expect(clippy::cast_precision_loss, reason = "shown to a few digits")]
             let (sent, of, rate) = (bytes as f64 / 1e6, of as f64 / 1e6, bytes as f64 / 1e6 / seconds);
-            format!("{sent:.1} of {of:.1} MB, {rate:.1} MB/s, {:.0} s left", (of - sent).max(0.0) / rate.max(1e-9))
+            format!(
+                "{sent:.1} of {of:.1} MB, {rate:.1} MB/s, {:.0} s left",
+                (of - sent).max(0.0) / rate.max(1e-9)
+            )
         });
     }
 }

@@ -21,12 +21,22 @@ pub(crate) struct MetabasePolicy {
 
 impl MetabasePolicy {
     pub(crate) fn new(tables: &TableArgs, logs: Logs) -> Self {
-        Self { include: tables.include.clone(), exclude: tables.exclude.clone(), logs, plaintext: Plaintext::Keep }
+        Self {
+            include: tables.include.clone(),
+            exclude: tables.exclude.clone(),
+            logs,
+            plaintext: Plaintext::Keep,
+        }
     }
 
     /// Nothing included, nothing excluded.
     pub(crate) fn usual() -> Self {
-        Self { include: Vec::new(), exclude: Vec::new(), logs: Logs::LeaveOut, plaintext: Plaintext::Keep }
+        Self {
+            include: Vec::new(),
+            exclude: Vec::new(),
+            logs: Logs::LeaveOut,
+            plaintext: Plaintext::Keep,
+        }
     }
 }
 
@@ -40,7 +50,10 @@ impl PolicyMaker for MetabasePolicy {
         let decision = decide(snapshot.catalogue(), &options).map_err(|errors| {
             PortError::new(ErrorKind::Unsupported, "the tables cannot be copied as asked").because(errors)
         })?;
-        Ok(DecidedPolicy { policy: decision.policy, notes: decision.notes })
+        Ok(DecidedPolicy {
+            policy: decision.policy,
+            notes: decision.notes,
+        })
     }
 }
 
@@ -56,8 +69,14 @@ async fn texts(snapshot: &dyn Snapshot, table: &str, column: &str) -> Result<Vec
         .catalogue()
         .table(table)
         .and_then(|table| table.columns.iter().position(|there| there.name.key() == column));
-    let Some(position) = position else { return Ok(Vec::new()) };
-    let read = TableRead { table: table.to_owned(), columns: vec![position], order: RowOrder::Any };
+    let Some(position) = position else {
+        return Ok(Vec::new());
+    };
+    let read = TableRead {
+        table: table.to_owned(),
+        columns: vec![position],
+        order: RowOrder::Any,
+    };
     let mut reader = snapshot.read(&read).await?;
     let mut batch = RowBatch::new(1);
     let mut texts = Vec::new();

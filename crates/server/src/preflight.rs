@@ -34,7 +34,10 @@ impl Preflight for MigrationPreflight {
                     Ok(decided) => {
                         for table in &snapshot.catalogue().tables {
                             let key = table.name.key();
-                            if let TablePolicy::Carry { origin: Origin::Unknown, .. } = decided.policy.table(&key)
+                            if let TablePolicy::Carry {
+                                origin: Origin::Unknown,
+                                ..
+                            } = decided.policy.table(&key)
                                 && !self.policy.include.contains(&key)
                             {
                                 findings.push(finding(
@@ -48,7 +51,12 @@ impl Preflight for MigrationPreflight {
                                 ));
                             }
                         }
-                        findings.extend(decided.notes.into_iter().map(|note| finding(Severity::Note, "policy", note)));
+                        findings.extend(
+                            decided
+                                .notes
+                                .into_iter()
+                                .map(|note| finding(Severity::Note, "policy", note)),
+                        );
                         if snapshot.catalogue().table("core_user").is_none() {
                             findings.push(finding(
                                 Severity::Blocker,
@@ -92,7 +100,8 @@ impl MigrationPreflight {
             findings.push(finding(
                 Severity::Warning,
                 "read_only_overridden",
-                "MB_READ_ONLY_MODE is set: nodes with it do not look at the setting that we switch".to_owned(),
+                "MB_READ_ONLY_MODE is set: nodes with it do not look at the setting that we switch"
+                    .to_owned(),
             ));
         }
         if self.strength == ReadOnlyStrength::Enforced {
@@ -108,7 +117,10 @@ impl MigrationPreflight {
             Err(error) => findings.push(finding(
                 Severity::Blocker,
                 "data_dir",
-                format!("the folder {} cannot be written: {error}; set METAFERRY_DATA_DIR to one that can", self.data_dir.display()),
+                format!(
+                    "the folder {} cannot be written: {error}; set METAFERRY_DATA_DIR to one that can",
+                    self.data_dir.display()
+                ),
             )),
         }
         findings
@@ -116,5 +128,9 @@ impl MigrationPreflight {
 }
 
 fn finding(severity: Severity, code: &str, message: String) -> Finding {
-    Finding { severity, code: code.to_owned(), message }
+    Finding {
+        severity,
+        code: code.to_owned(),
+        message,
+    }
 }

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{
-    Authenticator, Caller, Credentials, PausedBefore, ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof, Scheduler, UndoScript,
+    Authenticator, Caller, Credentials, PausedBefore, ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof,
+    Scheduler, UndoScript,
 };
 use metaferry_domain::{ErrorKind, PortError};
 
@@ -17,15 +18,24 @@ pub(crate) struct Unguarded;
 #[async_trait]
 impl ReadOnlyGuard for Unguarded {
     async fn before(&self) -> Result<ReadOnlyBefore, PortError> {
-        Ok(ReadOnlyBefore { value: None, ours: String::new() })
+        Ok(ReadOnlyBefore {
+            value: None,
+            ours: String::new(),
+        })
     }
 
-    async fn engage(&self, _: FencingToken, strength: ReadOnlyStrength, _: &ReadOnlyBefore) -> Result<(), PortError> {
+    async fn engage(
+        &self,
+        _: FencingToken,
+        strength: ReadOnlyStrength,
+        _: &ReadOnlyBefore,
+    ) -> Result<(), PortError> {
         match strength {
             ReadOnlyStrength::None => Ok(()),
-            ReadOnlyStrength::Flag | ReadOnlyStrength::Enforced => {
-                Err(PortError::new(ErrorKind::Unsupported, "an H2 app DB cannot be made read-only from outside"))
-            }
+            ReadOnlyStrength::Flag | ReadOnlyStrength::Enforced => Err(PortError::new(
+                ErrorKind::Unsupported,
+                "an H2 app DB cannot be made read-only from outside",
+            )),
         }
     }
 

@@ -12,8 +12,8 @@ use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::part_plan::PartRules;
 use metaferry_domain::plan::{DumpRetention, MigrationPlan, SchedulerPlan, Strictness};
 use metaferry_domain::ports::{
-    Authenticator, Clock, JournalStore, LeaseStore, MigrationRows, Plaintext, ReadOnlyGuard, Scheduler, Source,
-    UndoScript, Uploader,
+    Authenticator, Clock, JournalStore, LeaseStore, MigrationRows, Plaintext, ReadOnlyGuard, Scheduler,
+    Source, UndoScript, Uploader,
 };
 use metaferry_domain::retry::RetryPolicy;
 use metaferry_domain::{ErrorKind, PortError};
@@ -23,8 +23,8 @@ use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_orchestrator::{Orchestrator, OtherShore, Ports, Settings, Warnings};
 use metaferry_transfer::dump::{Existing, FileDumper, Reread};
 use metaferry_uploader::{
-    ContentMd5, HttpClient, HttpConfig, PatientStoreClient, Proxies, S3Client, S3Config, S3Encryption, StoreApiClient, Stores,
-    UploadConfig, UploadEngine,
+    ContentMd5, HttpClient, HttpConfig, PatientStoreClient, Proxies, S3Client, S3Config, S3Encryption,
+    StoreApiClient, Stores, UploadConfig, UploadEngine,
 };
 
 use crate::cli::TableArgs;
@@ -49,7 +49,10 @@ pub(crate) fn source(address: &AppDbAddress) -> Result<Arc<dyn Source>, PortErro
 }
 
 fn no_mysql() -> PortError {
-    PortError::new(ErrorKind::Unsupported, "MySQL and MariaDB are not built yet; Postgres and H2 are")
+    PortError::new(
+        ErrorKind::Unsupported,
+        "MySQL and MariaDB are not built yet; Postgres and H2 are",
+    )
 }
 
 /// What a migration is to be like.
@@ -85,20 +88,38 @@ struct AppDbPorts {
 }
 
 /// Wires a migration of `address`.
-pub(crate) async fn shores(config: &Config, address: &AppDbAddress, choices: Choices) -> Result<Shores, CommandError> {
+pub(crate) async fn shores(
+    config: &Config,
+    address: &AppDbAddress,
+    choices: Choices,
+) -> Result<Shores, CommandError> {
     make_folder(&config.data_dir)?;
     let app_db = app_db(config, address).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let proxies = proxies_towards(&config.metabase.store_api_url);
-    let http = HttpClient::new(HttpConfig { proxies, ..HttpConfig::default() })?;
+    let http = HttpClient::new(HttpConfig {
+        proxies,
+        ..HttpConfig::default()
+    })?;
     let store_api = StoreApiClient::new(http.clone(), &config.metabase.store_api_url)?;
-    let version = config.metabase.migration_dump_version.clone().or_else(|| config.metabase_version.clone());
+    let version = config
+        .metabase
+        .migration_dump_version
+        .clone()
+        .or_else(|| config.metabase_version.clone());
     let shore = match choices.to.strip_prefix("s3://") {
         Some(rest) => {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
             let prefix = prefix.trim_end_matches('/');
-            let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-            OtherShore::Bucket { bucket: bucket.to_owned(), prefix }
+            let prefix = if prefix.is_empty() {
+                String::new()
+            } else {
+                format!("{prefix}/")
+            };
+            OtherShore::Bucket {
+                bucket: bucket.to_owned(),
+                prefix,
+            }
         }
         None if choices.to == "store" => OtherShore::Store {
             client: Arc::new(PatientStoreClient {
@@ -109,7 +130,12 @@ pub(crate) async fn shores(config: &Config, address: &AppDbAddress, choices: Cho
             }),
             version: version.clone().unwrap_or_default(),
         },
-        None => return Err(CommandError::usage(format!("--to: {:?} is neither `store` nor s3://BUCKET/PREFIX", choices.to))),
+        None => {
+            return Err(CommandError::usage(format!(
+                "--to: {:?} is neither `store` nor s3://BUCKET/PREFIX",
+                choices.to
+            )));
+        }
     };
     let policy = Arc::new(MetabasePolicy::new(&choices.tables, Logs::LeaveOut));
     let preflight = Arc::new(MigrationPreflight {
@@ -121,7 +147,12 @@ pub(crate) async fn shores(config: &Config, address: &AppDbAddress, choices: Cho
         read_only_overridden: config.metabase.read_only_mode,
         strength: choices.strength,
     });
-    let stores = Stores { http, store_api: Some(store_api), content_md5: ContentMd5::Sent, s3: s3(config)? };
+    let stores = Stores {
+        http,
+        store_api: Some(store_api),
+        content_md5: ContentMd5::Sent,
+        s3: s3(config)?,
+    };
     let uploader: Arc<dyn Uploader> = Arc::new(UploadEngine::new(
         Arc::new(stores),
         Arc::clone(&clock),
@@ -155,7 +186,12 @@ pub(crate) async fn shores(config: &Config, address: &AppDbAddress, choices: Cho
         (ReadOnlyStrength::None, SchedulerPlan::LeaveAlone)
     };
     let settings = Settings {
-        plan: MigrationPlan { strength, scheduler, retention: choices.retention, strictness: choices.strictness },
+        plan: MigrationPlan {
+            strength,
+            scheduler,
+            retention: choices.retention,
+            strictness: choices.strictness,
+        },
         node: config.node.clone(),
         lease_term: config.lease_term,
         watch_every: std::time::Duration::from_millis(500),
@@ -166,7 +202,11 @@ pub(crate) async fn shores(config: &Config, address: &AppDbAddress, choices: Cho
         plaintext: Plaintext::Keep,
         warnings: choices.warnings,
     };
-    Ok(Shores { orchestrator: Orchestrator::new(ports, settings), authenticator: app_db.authenticator, preflight })
+    Ok(Shores {
+        orchestrator: Orchestrator::new(ports, settings),
+        authenticator: app_db.authenticator,
+        preflight,
+    })
 }
 
 /// No proxy reaches a store on this machine.
@@ -177,11 +217,18 @@ fn proxies_towards(store: &str) -> Proxies {
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     });
-    if loopback { Proxies::None } else { Proxies::OfEnvironment }
+    if loopback {
+        Proxies::None
+    } else {
+        Proxies::OfEnvironment
+    }
 }
 
 /// The rows of `cloud_migration` of an app DB, for commands that only look or cancel.
-pub(crate) async fn rows(config: &Config, address: &AppDbAddress) -> Result<Arc<dyn MigrationRows>, CommandError> {
+pub(crate) async fn rows(
+    config: &Config,
+    address: &AppDbAddress,
+) -> Result<Arc<dyn MigrationRows>, CommandError> {
     Ok(app_db(config, address).await?.rows)
 }
 
@@ -192,10 +239,13 @@ async fn app_db(config: &Config, address: &AppDbAddress) -> Result<AppDbPorts, C
             let pool = PostgresServer::new(server).pool(CONNECTIONS_MAX).await?;
             let app_db = PostgresAppDb::open(pool.clone()).await?;
             let session_key = match &config.metabase.session_secret {
-                Some(secret) => Some(DerivedKey::derive(secret).map_err(|error| CommandError::usage(error.to_string()))?),
+                Some(secret) => {
+                    Some(DerivedKey::derive(secret).map_err(|error| CommandError::usage(error.to_string()))?)
+                }
                 None => None,
             };
-            let authenticator = PostgresAuthenticator::new(pool, config.metabase.max_session_age_minutes, session_key);
+            let authenticator =
+                PostgresAuthenticator::new(pool, config.metabase.max_session_age_minutes, session_key);
             Ok(AppDbPorts {
                 source,
                 scheduler: Arc::new(PostgresQuartz::new(app_db.clone())),
@@ -229,15 +279,28 @@ async fn app_db(config: &Config, address: &AppDbAddress) -> Result<AppDbPorts, C
 
 /// Where the rows, journal and lease of an H2 source live: nothing can be written into a file that Metabase has open.
 fn state_file(config: &Config, h2: &std::path::Path) -> PathBuf {
-    let name = h2.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = h2
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     config.data_dir.join(format!("{name}.metaferry.sqlite"))
 }
 
 fn make_folder(folder: &std::path::Path) -> Result<(), CommandError> {
-    std::fs::create_dir_all(folder).map_err(|error| {
-        let kind = ErrorKind::Denied;
-        PortError::new(kind, format!("make the folder {} (METAFERRY_DATA_DIR)", folder.display())).because(error).into()
-    })
+    // Dumps hold everything that the app DB holds, and by default lie in a folder that everybody can list.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| {
+            let kind = ErrorKind::Denied;
+            PortError::new(
+                kind,
+                format!("make the folder {} (METAFERRY_DATA_DIR)", folder.display()),
+            )
+            .because(error)
+            .into()
+        })
 }
 
 fn s3(config: &Config) -> Result<Option<S3Client>, PortError> {

@@ -280,21 +280,27 @@ fn replacement(file: &Path) -> PathBuf {
 }
 
 fn replace(working: &Path, file: &Path) -> Result<(), TransferError> {
-    let at_file = |source| TransferError::File { what: format!("replace {}", file.display()), source };
+    let at_file = |source| TransferError::File {
+        what: format!("replace {}", file.display()),
+        source,
+    };
     std::fs::rename(working, file).map_err(at_file)?;
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
     };
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(at_file)
+    std::fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(at_file)
 }
 
 /// Removes a file if it is there.
 async fn remove(path: &Path) -> Result<(), TransferError> {
     match tokio::fs::remove_file(path).await {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(TransferError::File { what: format!("remove {}", path.display()), source })
-        }
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(TransferError::File {
+            what: format!("remove {}", path.display()),
+            source,
+        }),
         Ok(()) | Err(_) => Ok(()),
     }
 }

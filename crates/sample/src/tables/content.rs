@@ -8,7 +8,12 @@ use crate::sizes::Sizes;
 use crate::value::row;
 
 pub(super) fn tables(sizes: &Sizes) -> Vec<SampleTable> {
-    vec![collections(sizes), cards(sizes), dashboards(sizes), dashboard_cards(sizes)]
+    vec![
+        collections(sizes),
+        cards(sizes),
+        dashboards(sizes),
+        dashboard_cards(sizes),
+    ]
 }
 
 fn collections(sizes: &Sizes) -> SampleTable {
@@ -33,10 +38,22 @@ fn collections(sizes: &Sizes) -> SampleTable {
             // One of three is somebody's own; of the others some lie within an earlier one.
             let owner = (number % 3 == 0 && number / 3 < sizes.users).then_some(number / 3 + 1);
             let inside = owner.is_none() && number > 0 && random.once_in(2);
-            let location = if inside { format!("/{}/", 1 + random.below(number)) } else { "/".to_owned() };
+            let location = if inside {
+                format!("/{}/", 1 + random.below(number))
+            } else {
+                "/".to_owned()
+            };
             row![
-                id, random.words(5), random.once_in(3).then(|| random.words(40)), random.once_in(12), location, owner,
-                format!("slug_{id}"), random.token(21), moment(random), random.once_in(20).then_some("trash"),
+                id,
+                random.words(5),
+                random.once_in(3).then(|| random.words(40)),
+                random.once_in(12),
+                location,
+                owner,
+                format!("slug_{id}"),
+                random.token(21),
+                moment(random),
+                random.once_in(20).then_some("trash"),
             ]
         })
 }
@@ -76,14 +93,27 @@ fn cards(sizes: &Sizes) -> SampleTable {
         .rows(sizes.cards, |sizes, random, number| {
             let public = random.once_in(10);
             row![
-                number + 1, moment(random), moment(random), random.words(6), random.once_in(2).then(|| random.words(50)),
-                random.pick(&["table", "bar", "line", "scalar"]), json_text(random, number), "{}",
-                any_user(sizes, random), 1 + random.below(sizes.databases),
-                random.once_in(2).then(|| 1 + random.below(sizes.tables)), random.pick(&["query", "native"]),
-                random.once_in(8), (!random.once_in(5)).then(|| 1 + random.below(sizes.collections)),
-                public.then(|| random.uuid()), public.then(|| any_user(sizes, random)),
-                (!random.once_in(3)).then(|| json_text(random, number + 1)), random.pick(&["question", "model", "metric"]),
-                random.below(100_000), moment(random), random.token(21),
+                number + 1,
+                moment(random),
+                moment(random),
+                random.words(6),
+                random.once_in(2).then(|| random.words(50)),
+                random.pick(&["table", "bar", "line", "scalar"]),
+                json_text(random, number),
+                "{}",
+                any_user(sizes, random),
+                1 + random.below(sizes.databases),
+                random.once_in(2).then(|| 1 + random.below(sizes.tables)),
+                random.pick(&["query", "native"]),
+                random.once_in(8),
+                (!random.once_in(5)).then(|| 1 + random.below(sizes.collections)),
+                public.then(|| random.uuid()),
+                public.then(|| any_user(sizes, random)),
+                (!random.once_in(3)).then(|| json_text(random, number + 1)),
+                random.pick(&["question", "model", "metric"]),
+                random.below(100_000),
+                moment(random),
+                random.token(21),
             ]
         })
 }
@@ -106,9 +136,17 @@ fn dashboards(sizes: &Sizes) -> SampleTable {
         .refers("collection_id", "collection", SetNull)
         .rows(sizes.dashboards, |sizes, random, number| {
             row![
-                number + 1, moment(random), moment(random), random.words(6), random.once_in(2).then(|| random.words(60)),
-                any_user(sizes, random), "[]", random.once_in(5).then_some(""), random.once_in(9),
-                (!random.once_in(5)).then(|| 1 + random.below(sizes.collections)), random.token(21),
+                number + 1,
+                moment(random),
+                moment(random),
+                random.words(6),
+                random.once_in(2).then(|| random.words(60)),
+                any_user(sizes, random),
+                "[]",
+                random.once_in(5).then_some(""),
+                random.once_in(9),
+                (!random.once_in(5)).then(|| 1 + random.below(sizes.collections)),
+                random.token(21),
             ]
         })
 }
@@ -133,9 +171,17 @@ fn dashboard_cards(sizes: &Sizes) -> SampleTable {
         .rows(sizes.dashboard_cards, |sizes, random, number| {
             let settings = json_text(random, number + 2);
             row![
-                number + 1, moment(random), moment(random), 1 + random.below(24), 1 + random.below(12), random.below(40),
-                random.below(24), (!random.once_in(6)).then(|| 1 + random.below(sizes.cards)),
-                1 + random.below(sizes.dashboards), "[]", settings,
+                number + 1,
+                moment(random),
+                moment(random),
+                1 + random.below(24),
+                1 + random.below(12),
+                random.below(40),
+                random.below(24),
+                (!random.once_in(6)).then(|| 1 + random.below(sizes.cards)),
+                1 + random.below(sizes.dashboards),
+                "[]",
+                settings,
             ]
         })
 }

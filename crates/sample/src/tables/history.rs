@@ -36,9 +36,17 @@ fn revisions(sizes: &Sizes) -> SampleTable {
         .index(&["model", "model_id"])
         .rows(sizes.revisions, |sizes, random, number| {
             row![
-                number + 1, random.pick(&["Card", "Dashboard"]), 1 + random.below(sizes.cards), any_user(sizes, random),
-                moment(random), json_text(random, number), random.once_in(20), random.once_in(4),
-                random.once_in(5).then(|| random.words(12)), random.once_in(3), "v0.55.0",
+                number + 1,
+                random.pick(&["Card", "Dashboard"]),
+                1 + random.below(sizes.cards),
+                any_user(sizes, random),
+                moment(random),
+                json_text(random, number),
+                random.once_in(20),
+                random.once_in(4),
+                random.once_in(5).then(|| random.words(12)),
+                random.once_in(3),
+                "v0.55.0",
             ]
         })
 }
@@ -57,9 +65,13 @@ fn views(sizes: &Sizes) -> SampleTable {
         .index(&["timestamp"])
         .rows(sizes.views, |sizes, random, number| {
             row![
-                number + 1, (!random.once_in(7)).then(|| any_user(sizes, random)),
-                random.pick(&["card", "dashboard", "table"]), 1 + random.below(sizes.cards), moment(random),
-                random.once_in(10).then(|| random.words(8)), (!random.once_in(5)).then(|| !random.once_in(9)),
+                number + 1,
+                (!random.once_in(7)).then(|| any_user(sizes, random)),
+                random.pick(&["card", "dashboard", "table"]),
+                1 + random.below(sizes.cards),
+                moment(random),
+                random.once_in(10).then(|| random.words(8)),
+                (!random.once_in(5)).then(|| !random.once_in(9)),
                 random.once_in(2).then_some("question"),
             ]
         })
@@ -77,10 +89,19 @@ fn audits(sizes: &Sizes) -> SampleTable {
         .not_null("details", text())
         .rows(sizes.audits, |sizes, random, number| {
             row![
-                number + 1, random.pick(&["card-create", "user-joined", "setting-update", "dashboard-add-cards"]),
-                moment(random), random.once_in(6).then(|| moment(random)),
-                (!random.once_in(8)).then(|| any_user(sizes, random)), random.once_in(2).then_some("Card"),
-                random.once_in(2).then(|| random.below(10_000)), format!("{{\"name\":\"{}\"}}", random.token(30)),
+                number + 1,
+                random.pick(&[
+                    "card-create",
+                    "user-joined",
+                    "setting-update",
+                    "dashboard-add-cards"
+                ]),
+                moment(random),
+                random.once_in(6).then(|| moment(random)),
+                (!random.once_in(8)).then(|| any_user(sizes, random)),
+                random.once_in(2).then_some("Card"),
+                random.once_in(2).then(|| random.below(10_000)),
+                format!("{{\"name\":\"{}\"}}", random.token(30)),
             ]
         })
 }
@@ -101,10 +122,17 @@ fn executions(sizes: &Sizes) -> SampleTable {
         .index(&["started_at"])
         .rows(sizes.executions, |sizes, random, number| {
             row![
-                number + 1, Value::Bytes(random.bytes(32)), moment(random), random.below(90_000), random.below(2_000),
-                random.once_in(3), random.pick(&["question", "ad-hoc", "dashboard"]),
-                random.once_in(15).then(|| random.words(30)), any_user(sizes, random),
-                random.once_in(2).then(|| 1 + random.below(sizes.cards)), 1 + random.below(sizes.databases),
+                number + 1,
+                Value::Bytes(random.bytes(32)),
+                moment(random),
+                random.below(90_000),
+                random.below(2_000),
+                random.once_in(3),
+                random.pick(&["question", "ad-hoc", "dashboard"]),
+                random.once_in(15).then(|| random.words(30)),
+                any_user(sizes, random),
+                random.once_in(2).then(|| 1 + random.below(sizes.cards)),
+                1 + random.below(sizes.databases),
             ]
         })
 }
@@ -122,9 +150,13 @@ fn tasks(sizes: &Sizes) -> SampleTable {
         .refers("db_id", "metabase_database", SetNull)
         .rows(sizes.tasks, |sizes, random, number| {
             row![
-                number + 1, random.pick(&["sync", "field values scanning", "send-pulses"]),
-                (!random.once_in(3)).then(|| 1 + random.below(sizes.databases)), moment(random), moment(random),
-                random.below(600_000), random.once_in(3).then(|| random.words(15)),
+                number + 1,
+                random.pick(&["sync", "field values scanning", "send-pulses"]),
+                (!random.once_in(3)).then(|| 1 + random.below(sizes.databases)),
+                moment(random),
+                moment(random),
+                random.below(600_000),
+                random.once_in(3).then(|| random.words(15)),
                 random.pick(&["success", "failed", "started"]),
             ]
         })
@@ -144,10 +176,19 @@ fn cloud_migrations() -> SampleTable {
         .rows(ENDED.len() as u64, |_, random, number| {
             let (state, progress) = ENDED[usize::try_from(number).expect("two rows")];
             let id = random.uuid();
-            let url = format!("https://store.example.com/{id}?X-Amz-Signature={}", random.hex(64));
+            let url = format!(
+                "https://store.example.com/{id}?X-Amz-Signature={}",
+                random.hex(64)
+            );
             let begun = EPOCH_MICROS + i64::try_from(number).expect("two rows") * 86_400_000_000;
             row![
-                number + 1, id, url, state, progress, Value::Instant(begun), Value::Instant(begun + 754_130_546),
+                number + 1,
+                id,
+                url,
+                state,
+                progress,
+                Value::Instant(begun),
+                Value::Instant(begun + 754_130_546),
             ]
         })
 }

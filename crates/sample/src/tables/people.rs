@@ -4,7 +4,8 @@ use metaferry_domain::schema::ReferentialAction::{Cascade, SetNull};
 
 use super::{any_user, moment};
 use crate::credentials::{
-    API_KEYS, INACTIVE_ID, INTERNAL_USER_ID, Life, ORDINARY_ID, PASSWORD_HASH, PASSWORD_SALT, SESSIONS, SUPERUSER_ID,
+    API_KEYS, INACTIVE_ID, INTERNAL_USER_ID, Life, ORDINARY_ID, PASSWORD_HASH, PASSWORD_SALT, SESSIONS,
+    SUPERUSER_ID,
 };
 use crate::draft::{Draft, SampleTable, bigint, boolean, char, citext, integer, text, timestamptz, varchar};
 use crate::value::{Value, row};
@@ -43,9 +44,23 @@ fn users(sizes: &crate::sizes::Sizes) -> SampleTable {
         .rows(sizes.users + 1, |sizes, random, number| {
             if number == sizes.users {
                 return row![
-                    INTERNAL_USER_ID, "internal@metabase.com", "Metabase", "Internal", Value::Null, Value::Null,
-                    moment(random), Value::Null, false, false, Value::Null, Value::Null, Value::Null, Value::Null,
-                    Value::Null, "internal", Value::Null,
+                    INTERNAL_USER_ID,
+                    "internal@metabase.com",
+                    "Metabase",
+                    "Internal",
+                    Value::Null,
+                    Value::Null,
+                    moment(random),
+                    Value::Null,
+                    false,
+                    false,
+                    Value::Null,
+                    Value::Null,
+                    Value::Null,
+                    Value::Null,
+                    Value::Null,
+                    "internal",
+                    Value::Null,
                 ];
             }
             let id = number + 1;
@@ -54,16 +69,35 @@ fn users(sizes: &crate::sizes::Sizes) -> SampleTable {
                 SUPERUSER_ID => "superuser@example.com".to_owned(),
                 ORDINARY_ID => "ordinary@example.com".to_owned(),
                 INACTIVE_ID => "inactive@example.com".to_owned(),
-                _ => format!("{}.{}.{id}@example.com", first.to_lowercase(), last.replace([' ', '\''], "")),
+                _ => format!(
+                    "{}.{}.{id}@example.com",
+                    first.to_lowercase(),
+                    last.replace([' ', '\''], "")
+                ),
             };
             let superuser = id == SUPERUSER_ID || id == INACTIVE_ID;
             row![
-                id, email, first, (!random.once_in(9)).then_some(last), PASSWORD_HASH, PASSWORD_SALT, moment(random),
-                (!random.once_in(4)).then(|| moment(random)), superuser,
+                id,
+                email,
+                first,
+                (!random.once_in(9)).then_some(last),
+                PASSWORD_HASH,
+                PASSWORD_SALT,
+                moment(random),
+                (!random.once_in(4)).then(|| moment(random)),
+                superuser,
                 id != INACTIVE_ID && (id <= INACTIVE_ID || !random.once_in(12)),
-                random.once_in(30).then(|| random.below(1_800_000_000_000)), moment(random),
-                random.once_in(5).then_some("saml"), random.once_in(4).then(|| random.pick(&["de", "pt_BR", "zh_CN", "ar"])),
-                random.once_in(3).then_some("{\"last-acknowledged-version\":\"v0.55.1\"}"), "personal", random.token(21),
+                random.once_in(30).then(|| random.below(1_800_000_000_000)),
+                moment(random),
+                random.once_in(5).then_some("saml"),
+                random
+                    .once_in(4)
+                    .then(|| random.pick(&["de", "pt_BR", "zh_CN", "ar"])),
+                random
+                    .once_in(3)
+                    .then_some("{\"last-acknowledged-version\":\"v0.55.1\"}"),
+                "personal",
+                random.token(21),
             ]
         })
 }
@@ -80,7 +114,9 @@ fn sessions(sizes: &crate::sizes::Sizes) -> SampleTable {
         .refers("user_id", "core_user", Cascade)
         .unique_index(&["key_hashed"])
         .rows(SESSIONS.len() as u64 + sizes.sessions, |sizes, random, number| {
-            let known = usize::try_from(number).ok().and_then(|number| SESSIONS.get(number));
+            let known = usize::try_from(number)
+                .ok()
+                .and_then(|number| SESSIONS.get(number));
             match known {
                 Some(known) => {
                     let (created, ends) = match known.life {
@@ -89,13 +125,21 @@ fn sessions(sizes: &crate::sizes::Sizes) -> SampleTable {
                         Life::Ended => (YOUNG_MICROS, Some(ENDED_MICROS)),
                     };
                     row![
-                        known.id, known.user, Value::Instant(created), known.anti_csrf_token, known.key_hashed,
+                        known.id,
+                        known.user,
+                        Value::Instant(created),
+                        known.anti_csrf_token,
+                        known.key_hashed,
                         ends.map(Value::Instant),
                     ]
                 }
                 None => row![
-                    format!("{}{number:04}", random.token(8)), any_user(sizes, random), moment(random), Value::Null,
-                    random.hex(128), Value::Null,
+                    format!("{}{number:04}", random.token(8)),
+                    any_user(sizes, random),
+                    moment(random),
+                    Value::Null,
+                    random.hex(128),
+                    Value::Null,
                 ],
             }
         })
@@ -122,8 +166,15 @@ fn api_keys() -> SampleTable {
             let at = usize::try_from(number).expect("as many rows as keys");
             let (user, key, hash) = API_KEYS[at];
             row![
-                number + 1, user, hash, &key[..7], SUPERUSER_ID, format!("key of user {user}"), moment(random),
-                moment(random), SUPERUSER_ID,
+                number + 1,
+                user,
+                hash,
+                &key[..7],
+                SUPERUSER_ID,
+                format!("key of user {user}"),
+                moment(random),
+                moment(random),
+                SUPERUSER_ID,
             ]
         })
 }
@@ -144,9 +195,18 @@ fn logins(sizes: &crate::sizes::Sizes) -> SampleTable {
             let sessions: Vec<&str> = SESSIONS.iter().map(|session| session.id).collect();
             let session = random.once_in(8).then(|| random.pick(&sessions).to_owned());
             row![
-                number + 1, moment(random), any_user(sizes, random), session, random.uuid(),
+                number + 1,
+                moment(random),
+                any_user(sizes, random),
+                session,
+                random.uuid(),
                 random.pick(&["Mozilla/5.0 (X11; Linux x86_64)", "Safari/17.4", "embedding-sdk"]),
-                format!("10.{}.{}.{}", random.below(256), random.below(256), random.below(256)),
+                format!(
+                    "10.{}.{}.{}",
+                    random.below(256),
+                    random.below(256),
+                    random.below(256)
+                ),
             ]
         })
 }

@@ -15,7 +15,13 @@ const ADMINISTRATORS: u64 = 2;
 const SUPERUSERS: [u64; 2] = [SUPERUSER_ID, INACTIVE_ID];
 
 pub(super) fn tables(sizes: &Sizes) -> Vec<SampleTable> {
-    vec![groups(sizes), memberships(sizes), permissions(sizes), limits(sizes), privileges(sizes)]
+    vec![
+        groups(sizes),
+        memberships(sizes),
+        permissions(sizes),
+        limits(sizes),
+        privileges(sizes),
+    ]
 }
 
 fn groups(sizes: &Sizes) -> SampleTable {
@@ -83,8 +89,12 @@ fn permissions(sizes: &Sizes) -> SampleTable {
             let kind = random.pick(&["read", "read-and-write"]);
             let path = if kind == "read" { "read/" } else { "" };
             row![
-                id, format!("/collection/{collection}/{path}{id}/"), 1 + random.below(sizes.groups), kind,
-                "perms/collection-access", collection,
+                id,
+                format!("/collection/{collection}/{path}{id}/"),
+                1 + random.below(sizes.groups),
+                kind,
+                "perms/collection-access",
+                collection,
             ]
         })
 }
@@ -113,9 +123,11 @@ fn limits(sizes: &Sizes) -> SampleTable {
                 _ => 0.0,
             };
             row![
-                number + 1, 1 + random.below(sizes.groups),
+                number + 1,
+                1 + random.below(sizes.groups),
                 (!random.once_in(6)).then_some(crate::value::Value::Decimal(usage)),
-                (!random.once_in(6)).then_some(crate::value::Value::Double(share)), moment(random),
+                (!random.once_in(6)).then_some(crate::value::Value::Double(share)),
+                moment(random),
             ]
         })
 }
@@ -132,8 +144,14 @@ fn privileges(sizes: &Sizes) -> SampleTable {
         .index(&["role"])
         .rows(sizes.privileges, |sizes, random, _| {
             row![
-                1 + random.below(sizes.tables), random.once_in(2).then(|| random.pick(&["analyst", "etl", "lecteur"])),
-                random.once_in(2), random.once_in(4), random.once_in(4), random.once_in(8),
+                1 + random.below(sizes.tables),
+                random
+                    .once_in(2)
+                    .then(|| random.pick(&["analyst", "etl", "lecteur"])),
+                random.once_in(2),
+                random.once_in(4),
+                random.once_in(4),
+                random.once_in(8),
             ]
         })
 }

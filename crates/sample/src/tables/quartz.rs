@@ -27,12 +27,42 @@ enum When {
 }
 
 const JOBS: &[Job] = &[
-    Job { name: "sync-and-analyze.job", group: "DEFAULT", when: When::Cron("0 41 * * * ? *"), state: "WAITING" },
-    Job { name: "update-field-values.job", group: "DEFAULT", when: When::Cron("0 0 3 * * ? *"), state: "WAITING" },
-    Job { name: "send-pulses.job", group: "pulses", when: When::Cron("0 0 * * * ? *"), state: "WAITING" },
-    Job { name: "abandonment-emails.job", group: PAUSED_GROUP, when: When::Cron("0 0 12 * * ? *"), state: "PAUSED" },
-    Job { name: "refresh-cache.job", group: "cache", when: When::EveryMillis(60_000), state: "WAITING" },
-    Job { name: "truncate-audit-tables.job", group: "DEFAULT", when: When::EveryMillis(43_200_000), state: "ERROR" },
+    Job {
+        name: "sync-and-analyze.job",
+        group: "DEFAULT",
+        when: When::Cron("0 41 * * * ? *"),
+        state: "WAITING",
+    },
+    Job {
+        name: "update-field-values.job",
+        group: "DEFAULT",
+        when: When::Cron("0 0 3 * * ? *"),
+        state: "WAITING",
+    },
+    Job {
+        name: "send-pulses.job",
+        group: "pulses",
+        when: When::Cron("0 0 * * * ? *"),
+        state: "WAITING",
+    },
+    Job {
+        name: "abandonment-emails.job",
+        group: PAUSED_GROUP,
+        when: When::Cron("0 0 12 * * ? *"),
+        state: "PAUSED",
+    },
+    Job {
+        name: "refresh-cache.job",
+        group: "cache",
+        when: When::EveryMillis(60_000),
+        state: "WAITING",
+    },
+    Job {
+        name: "truncate-audit-tables.job",
+        group: "DEFAULT",
+        when: When::EveryMillis(43_200_000),
+        state: "ERROR",
+    },
 ];
 
 fn job(number: u64) -> &'static Job {
@@ -87,8 +117,15 @@ fn job_details(rows: u64) -> SampleTable {
         .rows(rows, |_, random, number| {
             let job = job(number);
             row![
-                SCHEDULER, job.name, "DEFAULT", random.once_in(2).then_some("of the sample"),
-                format!("sample.task.{}", job.name), true, number % 2 == 0, false, false,
+                SCHEDULER,
+                job.name,
+                "DEFAULT",
+                random.once_in(2).then_some("of the sample"),
+                format!("sample.task.{}", job.name),
+                true,
+                number % 2 == 0,
+                false,
+                false,
                 Value::Bytes(random.bytes(40)),
             ]
         })
@@ -124,9 +161,22 @@ fn triggers(rows: u64) -> SampleTable {
             let job = job(number);
             let kind = if is_cron(&job.when) { "CRON" } else { "SIMPLE" };
             row![
-                SCHEDULER, trigger_name(job), job.group, job.name, "DEFAULT", Value::Null,
-                MILLIS + i64::try_from(random.below(86_400_000)).expect("a day"), -1_i64, 5_u64, job.state, kind, MILLIS,
-                0_u64, Value::Null, 2_u64, Value::Bytes(Vec::new()),
+                SCHEDULER,
+                trigger_name(job),
+                job.group,
+                job.name,
+                "DEFAULT",
+                Value::Null,
+                MILLIS + i64::try_from(random.below(86_400_000)).expect("a day"),
+                -1_i64,
+                5_u64,
+                job.state,
+                kind,
+                MILLIS,
+                0_u64,
+                Value::Null,
+                2_u64,
+                Value::Bytes(Vec::new()),
             ]
         })
 }
@@ -166,7 +216,14 @@ fn simple_triggers(rows: u64) -> SampleTable {
                 When::Cron(_) => 0,
                 When::EveryMillis(interval) => interval,
             };
-            row![SCHEDULER, trigger_name(job), job.group, -1_i64, interval, random.below(100_000)]
+            row![
+                SCHEDULER,
+                trigger_name(job),
+                job.group,
+                -1_i64,
+                interval,
+                random.below(100_000)
+            ]
         })
 }
 
@@ -205,7 +262,9 @@ fn scheduler_state() -> SampleTable {
         .not_null("last_checkin_time", bigint())
         .not_null("checkin_interval", bigint())
         .primary_key(&["sched_name", "instance_name"])
-        .rows(1, |_, _, _| row![SCHEDULER, "gone-node1735689600000", MILLIS, 7_500_u64])
+        .rows(1, |_, _, _| {
+            row![SCHEDULER, "gone-node1735689600000", MILLIS, 7_500_u64]
+        })
 }
 
 fn locks() -> SampleTable {
@@ -213,5 +272,14 @@ fn locks() -> SampleTable {
         .not_null("sched_name", varchar(120))
         .not_null("lock_name", varchar(40))
         .primary_key(&["sched_name", "lock_name"])
-        .rows(2, |_, _, number| row![SCHEDULER, if number == 0 { "STATE_ACCESS" } else { "TRIGGER_ACCESS" }])
+        .rows(2, |_, _, number| {
+            row![
+                SCHEDULER,
+                if number == 0 {
+                    "STATE_ACCESS"
+                } else {
+                    "TRIGGER_ACCESS"
+                }
+            ]
+        })
 }

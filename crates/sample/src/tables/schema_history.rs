@@ -36,14 +36,29 @@ fn changes() -> SampleTable {
             let major = 50 + number * (SCHEMA_MAJOR - 49) / CHANGES;
             let id = match usize::try_from(number).ok().and_then(|at| KNOWN.get(at)) {
                 Some(id) => (*id).to_owned(),
-                None => format!("v{major}.2025-{:02}-{:02}T00:00:{:02}", 1 + number % 12, 1 + number % 28, number % 60),
+                None => format!(
+                    "v{major}.2025-{:02}-{:02}T00:00:{:02}",
+                    1 + number % 12,
+                    1 + number % 28,
+                    number % 60
+                ),
             };
             let executed = EPOCH_MICROS + i64::try_from(number).expect("few") * 11_017;
             row![
-                id, random.pick(&["author-a", "author-b"]), format!("migrations/{major:03}_update_migrations.yaml"),
-                Value::Wall(executed), number + 1, "EXECUTED", format!("9:{}", random.hex(32)),
-                random.pick(&["createTable", "addColumn", "sql"]), random.once_in(2).then(|| random.words(6)),
-                Value::Null, "4.26.0", Value::Null, Value::Null, "5689600123",
+                id,
+                random.pick(&["author-a", "author-b"]),
+                format!("migrations/{major:03}_update_migrations.yaml"),
+                Value::Wall(executed),
+                number + 1,
+                "EXECUTED",
+                format!("9:{}", random.hex(32)),
+                random.pick(&["createTable", "addColumn", "sql"]),
+                random.once_in(2).then(|| random.words(6)),
+                Value::Null,
+                "4.26.0",
+                Value::Null,
+                Value::Null,
+                "5689600123",
             ]
         })
 }

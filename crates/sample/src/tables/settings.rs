@@ -25,11 +25,12 @@ pub(super) fn tables(sizes: &Sizes) -> Vec<SampleTable> {
         .not_null("key", varchar(254))
         .not_null("value", text())
         .primary_key(&["key"])
-        .rows(KNOWN.len() as u64 + sizes.settings, |_, random, number| {
-            match usize::try_from(number).ok().and_then(|at| KNOWN.get(at)) {
+        .rows(
+            KNOWN.len() as u64 + sizes.settings,
+            |_, random, number| match usize::try_from(number).ok().and_then(|at| KNOWN.get(at)) {
                 Some((key, value)) => row![*key, *value],
                 None => row![format!("sample-setting-{number}"), random.words(30)],
-            }
-        });
+            },
+        );
     vec![settings]
 }

@@ -20,7 +20,13 @@ const UNIQUE_FIELD_HELPER: &str = "CASE
 END";
 
 pub(super) fn tables(sizes: &Sizes) -> Vec<SampleTable> {
-    vec![databases(sizes), metabase_tables(sizes), fields(sizes), field_values(sizes), secrets(sizes)]
+    vec![
+        databases(sizes),
+        metabase_tables(sizes),
+        fields(sizes),
+        field_values(sizes),
+        secrets(sizes),
+    ]
 }
 
 fn databases(sizes: &Sizes) -> SampleTable {
@@ -48,12 +54,27 @@ fn databases(sizes: &Sizes) -> SampleTable {
                 format!("{{\"host\":\"db-{number}.example.com\",\"port\":5432,\"ssl\":true}}")
             };
             row![
-                number + 1, moment(random), moment(random),
-                if sample { "Sample Database".to_owned() } else { random.words(4) },
-                random.once_in(2).then(|| random.words(20)), details,
-                if sample { "h2" } else { random.pick(&["postgres", "mysql", "snowflake"]) }, sample, !random.once_in(5),
-                false, random.pick(&["UTC", "Europe/Paris", "Asia/Kathmandu"]),
-                (!sample).then(|| any_user(sizes, random)), "{\"flavor\":\"any\",\"semantic-version\":[15,4]}",
+                number + 1,
+                moment(random),
+                moment(random),
+                if sample {
+                    "Sample Database".to_owned()
+                } else {
+                    random.words(4)
+                },
+                random.once_in(2).then(|| random.words(20)),
+                details,
+                if sample {
+                    "h2"
+                } else {
+                    random.pick(&["postgres", "mysql", "snowflake"])
+                },
+                sample,
+                !random.once_in(5),
+                false,
+                random.pick(&["UTC", "Europe/Paris", "Asia/Kathmandu"]),
+                (!sample).then(|| any_user(sizes, random)),
+                "{\"flavor\":\"any\",\"semantic-version\":[15,4]}",
             ]
         })
 }
@@ -77,11 +98,18 @@ fn metabase_tables(sizes: &Sizes) -> SampleTable {
         .unique(&["db_id", "schema", "name"])
         .rows(sizes.tables, |sizes, random, number| {
             row![
-                number + 1, moment(random), moment(random), format!("table_{}_{number}", random.token(5)),
+                number + 1,
+                moment(random),
+                moment(random),
+                format!("table_{}_{number}", random.token(5)),
                 random.once_in(3).then(|| random.words(30)),
-                random.once_in(2).then_some("entity/GenericTable"), !random.once_in(15), number % sizes.databases + 1,
-                random.words(3), random.once_in(10).then_some("hidden"),
-                (!random.once_in(4)).then(|| random.pick(&["public", "Größen", "sales"])), random.below(5_000),
+                random.once_in(2).then_some("entity/GenericTable"),
+                !random.once_in(15),
+                number % sizes.databases + 1,
+                random.words(3),
+                random.once_in(10).then_some("hidden"),
+                (!random.once_in(4)).then(|| random.pick(&["public", "Größen", "sales"])),
+                random.below(5_000),
                 random.once_in(3).then(|| random.below(40_000_000_000)),
             ]
         })
@@ -117,12 +145,23 @@ fn fields(sizes: &Sizes) -> SampleTable {
             let defective = random.once_in(40);
             let helper = (!defective).then(|| parent.unwrap_or(0));
             row![
-                number + 1, moment(random), moment(random), format!("{}_{number}", random.pick(&["id", "naïve", "total", "créé"])),
+                number + 1,
+                moment(random),
+                moment(random),
+                format!("{}_{number}", random.pick(&["id", "naïve", "total", "créé"])),
                 random.pick(&["type/Integer", "type/Text", "type/DateTimeWithLocalTZ"]),
-                random.once_in(3).then_some("type/FK"), !random.once_in(30), random.once_in(4).then(|| random.words(25)),
-                number / sizes.tables, number % sizes.tables + 1, parent,
-                random.once_in(9).then(|| 1 + random.below(sizes.fields)), random.once_in(20).then_some(""),
-                random.once_in(3).then(|| json_text(random, number)), 5_u64, defective, helper,
+                random.once_in(3).then_some("type/FK"),
+                !random.once_in(30),
+                random.once_in(4).then(|| random.words(25)),
+                number / sizes.tables,
+                number % sizes.tables + 1,
+                parent,
+                random.once_in(9).then(|| 1 + random.below(sizes.fields)),
+                random.once_in(20).then_some(""),
+                random.once_in(3).then(|| json_text(random, number)),
+                5_u64,
+                defective,
+                helper,
             ]
         })
 }
@@ -142,8 +181,14 @@ fn field_values(sizes: &Sizes) -> SampleTable {
         .index(&["field_id"])
         .rows(sizes.field_values, |sizes, random, number| {
             row![
-                number + 1, moment(random), moment(random), json_text(random, number),
-                random.once_in(4).then(|| random.words(9)), 1 + random.below(sizes.fields), random.once_in(3), "full",
+                number + 1,
+                moment(random),
+                moment(random),
+                json_text(random, number),
+                random.once_in(4).then(|| random.words(9)),
+                1 + random.below(sizes.fields),
+                random.once_in(3),
+                "full",
                 random.once_in(5).then(|| random.hex(64)),
             ]
         })
@@ -175,8 +220,15 @@ fn secrets(sizes: &Sizes) -> SampleTable {
                 _ => Value::Bytes(random.bytes(700)),
             };
             row![
-                number / 2 + 1, number % 2 + 1, any_user(sizes, random), moment(random), moment(random), random.words(3),
-                random.pick(&["keystore", "pem-cert", "password"]), random.once_in(2).then_some("uploaded"), value,
+                number / 2 + 1,
+                number % 2 + 1,
+                any_user(sizes, random),
+                moment(random),
+                moment(random),
+                random.words(3),
+                random.pick(&["keystore", "pem-cert", "password"]),
+                random.once_in(2).then_some("uploaded"),
+                value,
                 random.once_in(2).then(|| random.token(21)),
             ]
         })

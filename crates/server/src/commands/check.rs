@@ -19,12 +19,25 @@ pub(super) async fn run(args: SourceArgs, config: &Config, output: Output) -> Re
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: Warnings::Refuse,
-        tables: TableArgs { include: Vec::new(), exclude: Vec::new() },
+        tables: TableArgs {
+            include: Vec::new(),
+            exclude: Vec::new(),
+        },
     };
-    let findings = wiring::shores(config, &address, choices).await?.preflight.check().await?;
-    let blocked = findings.iter().any(|finding| finding.severity == Severity::Blocker);
+    let findings = wiring::shores(config, &address, choices)
+        .await?
+        .preflight
+        .check()
+        .await?;
+    let blocked = findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Blocker);
     let lines: Vec<String> = findings.iter().map(line).collect();
-    let text = if lines.is_empty() { "nothing stands against a migration".to_owned() } else { lines.join("\n") };
+    let text = if lines.is_empty() {
+        "nothing stands against a migration".to_owned()
+    } else {
+        lines.join("\n")
+    };
     output.result(&text, &serde_json::json!({"findings": findings}));
     Ok(if blocked { Ending::Refused } else { Ending::Done })
 }

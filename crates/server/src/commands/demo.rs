@@ -50,7 +50,11 @@ pub(super) async fn run(args: DemoArgs, config: &Config, output: Output) -> Resu
         output.say(&format!("everything is in {}", kept.display()));
     }
     output.result(&crossing.text(), &crossing.json(began.elapsed().as_secs_f64()));
-    Ok(if crossing.is_equal() { Ending::Done } else { Ending::Different })
+    Ok(if crossing.is_equal() {
+        Ending::Done
+    } else {
+        Ending::Different
+    })
 }
 
 /// Every step of the way, in a folder of its own.
@@ -61,7 +65,9 @@ async fn cross(
     output: Output,
     interrupt: &Interrupt,
 ) -> Result<Crossing, CommandError> {
-    let address = AppDbAddress::H2 { path: folder.join("metabase.db").to_string_lossy().into_owned() };
+    let address = AppDbAddress::H2 {
+        path: folder.join("metabase.db").to_string_lossy().into_owned(),
+    };
     let file = file_of(&folder.join("metabase.db").to_string_lossy());
     let sample = SampleSource::new(SampleOptions { seed: SEED, scale });
     output.say(&format!(
@@ -87,7 +93,12 @@ async fn cross(
             ..config.metabase.clone()
         },
         data_dir: folder.join("data"),
-        metabase_version: Some(config.metabase_version.clone().unwrap_or_else(|| VERSION.to_owned())),
+        metabase_version: Some(
+            config
+                .metabase_version
+                .clone()
+                .unwrap_or_else(|| VERSION.to_owned()),
+        ),
         ..config.clone()
     };
     let arrived = migrate(&here, &address, output, interrupt).await?;
@@ -106,7 +117,9 @@ async fn cross(
     output.say("5. both shores are read and compared");
     let source = H2Source::new(&file).snapshot().await?;
     let policy = MetabasePolicy::usual().decide(&*source).await?.policy;
-    let left = scan(&*source, &policy, &interrupt.cancel).await.map_err(PortError::from)?;
+    let left = scan(&*source, &policy, &interrupt.cancel)
+        .await
+        .map_err(PortError::from)?;
     source.close().await?;
     let right = read_all(&restored, &interrupt.cancel).await?;
     Ok(Crossing::new(left, received, right, arrived))
@@ -125,11 +138,20 @@ async fn migrate(
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: Warnings::Refuse,
-        tables: TableArgs { include: Vec::new(), exclude: Vec::new() },
+        tables: TableArgs {
+            include: Vec::new(),
+            exclude: Vec::new(),
+        },
     };
     let orchestrator = wiring::shores(config, address, choices).await?.orchestrator;
-    let row = orchestrator.start().await.map_err(|NotBegun { error, .. }| error)?;
-    output.say(&format!("3. migration {} has begun: snapshot, dump, upload", row.external_id));
+    let row = orchestrator
+        .start()
+        .await
+        .map_err(|NotBegun { error, .. }| error)?;
+    output.say(&format!(
+        "3. migration {} has begun: snapshot, dump, upload",
+        row.external_id
+    ));
     let ended = orchestrator.ended();
     tokio::pin!(ended);
     let ended = tokio::select! {
@@ -149,8 +171,13 @@ async fn migrate(
             | MigrationState::Upload { .. }
             | MigrationState::RollingBack { .. }
             | MigrationState::Error { .. }) => {
-                let why = state.failure().map_or_else(|| "it did not end".to_owned(), |failure| failure.message.clone());
-                Err(CommandError::new(Ending::Failed, format!("the migration failed: {why}")))
+                let why = state
+                    .failure()
+                    .map_or_else(|| "it did not end".to_owned(), |failure| failure.message.clone());
+                Err(CommandError::new(
+                    Ending::Failed,
+                    format!("the migration failed: {why}"),
+                ))
             }
         },
         Some(Ended::LeaseLost) | None => Err(CommandError::new(Ending::Failed, "the migration was lost")),
@@ -162,7 +189,14 @@ async fn copy_all(source: &dyn Source, file: &Path, cancel: &Cancellation) -> Re
     let snapshot = source.snapshot().await?;
     let mut target: Box<dyn Target> = Box::new(H2Target::new(file));
     let progress = Arc::new(Progress::new("copy"));
-    let copied = copy(&*snapshot, &mut *target, &CopyPolicy::default(), progress.clone(), cancel).await?;
+    let copied = copy(
+        &*snapshot,
+        &mut *target,
+        &CopyPolicy::default(),
+        progress.clone(),
+        cancel,
+    )
+    .await?;
     target.finish().await?;
     progress.end();
     snapshot.close().await?;

@@ -1,7 +1,7 @@
 //! `dump`: one consistent snapshot into an H2 file, read again and compared.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metaferry_app_db::h2::file_of;
 use metaferry_domain::migration::Attempt;
@@ -18,15 +18,30 @@ use crate::output::{Output, Progress};
 use crate::policy::MetabasePolicy;
 use crate::{shutdown, wiring};
 
+/// How long an interrupted dump may take to remove what it made.
+const INTERRUPTED_MAX: Duration = Duration::from_secs(30);
+
 pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let address = config.app_db(args.source.from.as_deref())?;
-    let logs = if args.include_logs { Logs::Carry } else { Logs::LeaveOut };
+    let logs = if args.include_logs {
+        Logs::Carry
+    } else {
+        Logs::LeaveOut
+    };
     let dumper = FileDumper::new(
         wiring::source(&address)?,
         Arc::new(H2Format),
         Arc::new(MetabasePolicy::new(&args.tables, logs)),
-        if args.force { Existing::Replace } else { Existing::Refuse },
-        if args.no_verify { Reread::Skip } else { Reread::Verify },
+        if args.force {
+            Existing::Replace
+        } else {
+            Existing::Refuse
+        },
+        if args.no_verify {
+            Reread::Skip
+        } else {
+            Reread::Verify
+        },
     );
     let request = DumpRequest {
         file: file_of(&args.to.to_string_lossy()),
@@ -37,18 +52,31 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
     let progress = Arc::new(Progress::new("dump"));
     let cancel = Cancellation::new();
     let work = async {
-        dumper.copy_snapshot(&request, progress.clone(), &cancel).await.map_err(CommandError::from)?;
+        dumper
+            .copy_snapshot(&request, progress.clone(), &cancel)
+            .await
+            .map_err(CommandError::from)?;
         dumper.finish(&cancel).await.map_err(differing)
     };
-    let report = tokio::select! {
-        report = work => report?,
+    tokio::pin!(work);
+    let ended = tokio::select! {
+        ended = &mut work => ended,
         () = shutdown::requested() => {
+            // Never dropped where it stands: a file that is being read again has its name already.
             cancel.cancel();
-            return Err(PortError::new(ErrorKind::Cancelled, "interrupted; nothing was left behind").into());
+            tokio::time::timeout(INTERRUPTED_MAX, &mut work).await.unwrap_or_else(|_| {
+                let file = request.file.display();
+                let what = format!("interrupted; a part of {file} may have been left beside it");
+                Err(PortError::new(ErrorKind::Cancelled, what).into())
+            })
         }
     };
     progress.end();
-    output.result(&text(&report, !args.no_verify), &json(&report, began.elapsed().as_secs_f64()));
+    let report = ended?;
+    output.result(
+        &text(&report, !args.no_verify),
+        &json(&report, began.elapsed().as_secs_f64()),
+    );
     Ok(Ending::Done)
 }
 
@@ -56,7 +84,14 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
 fn differing(error: PortError) -> CommandError {
     let corrupt = error.kind == ErrorKind::Corrupt;
     let error = CommandError::from(error);
-    if corrupt { CommandError { ending: Ending::Different, ..error } } else { error }
+    if corrupt {
+        CommandError {
+            ending: Ending::Different,
+            ..error
+        }
+    } else {
+        error
+    }
 }
 
 fn text(report: &DumpReport, verified: bool) -> String {
@@ -67,10 +102,22 @@ fn text(report: &DumpReport, verified: bool) -> String {
         report.file.path.display(),
         tables.len(),
         report.file.size_bytes,
-        if verified { "; read again and equal" } else { "; not read again" }
+        if verified {
+            "; read again and equal"
+        } else {
+            "; not read again"
+        }
     );
-    for left_out in report.snapshot.left_out.iter().filter(|left_out| left_out.rows > 0) {
-        text.push_str(&format!("\nleft out: {} ({} rows): {}", left_out.name, left_out.rows, left_out.why));
+    for left_out in report
+        .snapshot
+        .left_out
+        .iter()
+        .filter(|left_out| left_out.rows > 0)
+    {
+        text.push_str(&format!(
+            "\nleft out: {} ({} rows): {}",
+            left_out.name, left_out.rows, left_out.why
+        ));
     }
     for note in &report.snapshot.notes {
         text.push_str(&format!("\nnote: {note}"));
@@ -79,7 +126,7 @@ fn text(report: &DumpReport, verified: bool) -> String {
 }
 
 /// The object of the contract.
-pub(super) fn json(report: &DumpReport, seconds: f64) -> serde_json::Value {
+fn json(report: &DumpReport, seconds: f64) -> serde_json::Value {
     let snapshot = &report.snapshot;
     serde_json::json!({
         "tables": snapshot.tables,

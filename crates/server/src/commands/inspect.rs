@@ -19,7 +19,11 @@ const SHOWN_CHARS: usize = 60;
 
 pub(super) async fn run(args: InspectArgs, output: Output) -> Result<Ending, CommandError> {
     // A file that a store received has no ending at all.
-    let file = if args.file.is_file() { args.file.clone() } else { file_of(&args.file.to_string_lossy()) };
+    let file = if args.file.is_file() {
+        args.file.clone()
+    } else {
+        file_of(&args.file.to_string_lossy())
+    };
     let facts = facts(&file)?;
     let snapshot = H2Source::new(&file).snapshot().await?;
     if let Some(table) = &args.table {
@@ -34,7 +38,12 @@ pub(super) async fn run(args: InspectArgs, output: Output) -> Result<Ending, Com
         let rows = snapshot.count(&key).await?;
         tables.push((key, rows));
     }
-    let views: Vec<String> = snapshot.catalogue().views.iter().map(|view| view.name.key()).collect();
+    let views: Vec<String> = snapshot
+        .catalogue()
+        .views
+        .iter()
+        .map(|view| view.name.key())
+        .collect();
     let total: u64 = tables.iter().map(|(_, rows)| rows).sum();
     let version = major.map_or_else(|| "unknown".to_owned(), |major| format!("v{major}"));
     let mut text = format!(
@@ -63,7 +72,11 @@ pub(super) async fn run(args: InspectArgs, output: Output) -> Result<Ending, Com
 /// What the file says of itself.
 fn facts(file: &Path) -> Result<serde_json::Value, CommandError> {
     let database = Database::open(file).map_err(|error| {
-        let kind = if file.exists() { ErrorKind::Corrupt } else { ErrorKind::NotFound };
+        let kind = if file.exists() {
+            ErrorKind::Corrupt
+        } else {
+            ErrorKind::NotFound
+        };
         PortError::new(kind, format!("open {}", file.display())).because(error)
     })?;
     let facts = database.facts();
@@ -83,7 +96,11 @@ struct Rows {
 
 async fn rows(snapshot: &dyn Snapshot, table: &str, limit: u64) -> Result<Rows, CommandError> {
     let Some(found) = snapshot.catalogue().table(table) else {
-        return Err(PortError::new(ErrorKind::NotFound, format!("there is no table {table} in the file")).into());
+        return Err(PortError::new(
+            ErrorKind::NotFound,
+            format!("there is no table {table} in the file"),
+        )
+        .into());
     };
     let read = TableRead {
         table: found.name.key(),
@@ -100,12 +117,18 @@ async fn rows(snapshot: &dyn Snapshot, table: &str, limit: u64) -> Result<Rows, 
         }
         for row in 0..batch.rows() {
             if rows.len() as u64 == limit {
-                return Ok(Rows { columns: names(found), rows });
+                return Ok(Rows {
+                    columns: names(found),
+                    rows,
+                });
             }
             rows.push(batch.row(row).map(value).collect());
         }
     }
-    Ok(Rows { columns: names(found), rows })
+    Ok(Rows {
+        columns: names(found),
+        rows,
+    })
 }
 
 fn names(table: &metaferry_domain::schema::Table) -> Vec<String> {

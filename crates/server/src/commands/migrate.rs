@@ -19,9 +19,21 @@ pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> R
     let choices = wiring::Choices {
         to: args.to,
         strength: args.read_only.into(),
-        retention: if args.keep { DumpRetention::Keep } else { DumpRetention::Delete },
-        strictness: if args.strict { Strictness::Strict } else { Strictness::Lenient },
-        warnings: if args.yes { Warnings::Accept } else { Warnings::Refuse },
+        retention: if args.keep {
+            DumpRetention::Keep
+        } else {
+            DumpRetention::Delete
+        },
+        strictness: if args.strict {
+            Strictness::Strict
+        } else {
+            Strictness::Lenient
+        },
+        warnings: if args.yes {
+            Warnings::Accept
+        } else {
+            Warnings::Refuse
+        },
         tables: args.tables,
     };
     let shores = wiring::shores(config, &address, choices).await?;
@@ -31,7 +43,10 @@ pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> R
         Ok(row) => row,
         Err(NotBegun { error, .. }) => return Err(error.into()),
     };
-    output.say(&format!("migration {} has begun (row {} of cloud_migration)", row.external_id, row.id.0));
+    output.say(&format!(
+        "migration {} has begun (row {} of cloud_migration)",
+        row.external_id, row.id.0
+    ));
     let ended = orchestrator.ended();
     tokio::pin!(ended);
     let ended = tokio::select! {
@@ -45,20 +60,32 @@ pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> R
     match ended {
         Some(Ended::Settled(state)) => tell(&state, &row, output),
         Some(Ended::Stuck(state)) => {
-            tell(&state, &row, output)?;
-            Err(CommandError::new(Ending::Failed, "something could not be undone yet; see above, then run `metaferry recover`"))
+            let why = state
+                .failure()
+                .map(|failure| format!("{}; ", failure.message))
+                .unwrap_or_default();
+            let stuck = "something could not be undone yet: see the log; `metaferry serve`, or the next `migrate`, tries again";
+            Err(CommandError::new(Ending::Failed, format!("{why}{stuck}")))
         }
-        Some(Ended::LeaseLost) => {
-            Err(PortError::new(ErrorKind::Unavailable, "the lease was lost; another process goes on with this migration").into())
-        }
-        None => Err(CommandError::new(Ending::Failed, "the migration ended before it had begun")),
+        Some(Ended::LeaseLost) => Err(PortError::new(
+            ErrorKind::Unavailable,
+            "the lease was lost; another process goes on with this migration",
+        )
+        .into()),
+        None => Err(CommandError::new(
+            Ending::Failed,
+            "the migration ended before it had begun",
+        )),
     }
 }
 
 /// Says how it ended.
-pub(super) fn tell(state: &MigrationState, row: &MigrationRow, output: Output) -> Result<Ending, CommandError> {
+fn tell(state: &MigrationState, row: &MigrationRow, output: Output) -> Result<Ending, CommandError> {
     let run = state.run();
-    let external_id = run.shore.as_ref().map_or(row.external_id.as_str(), |shore| shore.external_id.as_str());
+    let external_id = run
+        .shore
+        .as_ref()
+        .map_or(row.external_id.as_str(), |shore| shore.external_id.as_str());
     if let MigrationState::Done { arrived, .. } = state {
         let rows: u64 = arrived.snapshot.tables.iter().map(|table| table.rows).sum();
         let text = format!(
@@ -85,10 +112,15 @@ pub(super) fn tell(state: &MigrationState, row: &MigrationRow, output: Output) -
     }
     let phase = state.phase();
     if phase == Phase::Cancelled {
-        output.result("cancelled; everything is as it was", &serde_json::json!({"state": phase.as_str(), "external_id": external_id}));
+        output.result(
+            "cancelled; everything is as it was",
+            &serde_json::json!({"state": phase.as_str(), "external_id": external_id}),
+        );
         return Ok(Ending::Cancelled);
     }
-    let failure = state.failure().map_or_else(|| "failed".to_owned(), |failure| failure.message.clone());
+    let failure = state
+        .failure()
+        .map_or_else(|| "failed".to_owned(), |failure| failure.message.clone());
     Err(CommandError {
         ending: Ending::Failed,
         message: failure,

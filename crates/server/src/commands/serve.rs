@@ -20,7 +20,10 @@ pub(super) async fn run(args: ServeArgs, config: &Config, output: Output) -> Res
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: Warnings::Refuse,
-        tables: TableArgs { include: Vec::new(), exclude: Vec::new() },
+        tables: TableArgs {
+            include: Vec::new(),
+            exclude: Vec::new(),
+        },
     };
     let shores = wiring::shores(config, &app_db, choices).await?;
     let listener = listen(args.listen).await?;

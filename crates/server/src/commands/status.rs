@@ -13,13 +13,16 @@ pub(super) async fn run(args: SourceArgs, config: &Config, output: Output) -> Re
     let rows = wiring::rows(config, &address).await?;
     match rows.newest(1).await?.first() {
         Some(row) => output.result(&text(row), &json(row)),
-        None => output.result("no migration was ever begun", &serde_json::Value::Null),
+        None => output.result("no migration was ever begun", &serde_json::json!({"state": null})),
     }
     Ok(Ending::Done)
 }
 
 fn text(row: &MigrationRow) -> String {
-    format!("{}: {} %, migration {} (row {})", row.phase, row.progress, row.external_id, row.id.0)
+    format!(
+        "{}: {} %, migration {} (row {})",
+        row.phase, row.progress, row.external_id, row.id.0
+    )
 }
 
 fn json(row: &MigrationRow) -> serde_json::Value {

@@ -19,14 +19,23 @@ pub(super) async fn run(args: VerifyArgs, _: &Config, output: Output) -> Result<
     let comparisons = compare(&left.tables, &right.tables);
     let equal = comparisons.iter().all(TableComparison::is_equal);
     let whole = equal && left.dangling.is_empty() && right.dangling.is_empty();
-    output.result(&text(&comparisons, &left, &right), &json(&comparisons, &left, &right, whole));
+    output.result(
+        &text(&comparisons, &left, &right),
+        &json(&comparisons, &left, &right, whole),
+    );
     Ok(if whole { Ending::Done } else { Ending::Different })
 }
 
 async fn side(address: &AppDbAddress, raw: bool) -> Result<Scan, CommandError> {
     let snapshot = wiring::source(address)?.snapshot().await?;
-    let policy = if raw { CopyPolicy::default() } else { MetabasePolicy::usual().decide(&*snapshot).await?.policy };
-    let found = scan(&*snapshot, &policy, &Cancellation::new()).await.map_err(metaferry_domain::PortError::from)?;
+    let policy = if raw {
+        CopyPolicy::default()
+    } else {
+        MetabasePolicy::usual().decide(&*snapshot).await?.policy
+    };
+    let found = scan(&*snapshot, &policy, &Cancellation::new())
+        .await
+        .map_err(metaferry_domain::PortError::from)?;
     snapshot.close().await?;
     Ok(found)
 }
@@ -35,9 +44,17 @@ fn text(comparisons: &[TableComparison], left: &Scan, right: &Scan) -> String {
     let mut lines = Vec::new();
     for table in comparisons.iter().filter(|table| !table.is_equal()) {
         let side = |report: &Option<metaferry_domain::ports::TableReport>| {
-            report.as_ref().map_or_else(|| "absent".to_owned(), |r| format!("{} rows, {}", r.rows, r.digest))
+            report.as_ref().map_or_else(
+                || "absent".to_owned(),
+                |r| format!("{} rows, {}", r.rows, r.digest),
+            )
         };
-        lines.push(format!("{}: left {}; right {}", table.name, side(&table.left), side(&table.right)));
+        lines.push(format!(
+            "{}: left {}; right {}",
+            table.name,
+            side(&table.left),
+            side(&table.right)
+        ));
     }
     for (name, dangling) in [("left", &left.dangling), ("right", &right.dangling)] {
         lines.extend(dangling.iter().map(|violation| format!("{name}: {violation}")));

@@ -16,15 +16,24 @@ impl Folder {
     /// Makes it. A folder that holds something already is refused: nothing of somebody's is mixed with the sample.
     pub(super) fn open(named: Option<&Path>) -> Result<Self, PortError> {
         let Some(named) = named else {
-            return tempfile::Builder::new().prefix("metaferry-demo-").tempdir().map(Self::Temporary).map_err(|error| {
-                PortError::new(ErrorKind::Denied, "make a temporary folder (TMPDIR)").because(error)
-            });
+            return tempfile::Builder::new()
+                .prefix("metaferry-demo-")
+                .tempdir()
+                .map(Self::Temporary)
+                .map_err(|error| {
+                    PortError::new(ErrorKind::Denied, "make a temporary folder (TMPDIR)").because(error)
+                });
         };
-        let refused = |error| PortError::new(ErrorKind::Denied, format!("use the folder {}", named.display())).because(error);
+        let refused = |error| {
+            PortError::new(ErrorKind::Denied, format!("use the folder {}", named.display())).because(error)
+        };
         std::fs::create_dir_all(named).map_err(refused)?;
         let holds_something = std::fs::read_dir(named).map_err(refused)?.next().is_some();
         if holds_something {
-            let what = format!("the folder {} is not empty; name another with --dir", named.display());
+            let what = format!(
+                "the folder {} is not empty; name another with --dir",
+                named.display()
+            );
             return Err(PortError::new(ErrorKind::Conflict, what));
         }
         Ok(Self::Kept(named.to_path_buf()))
@@ -44,7 +53,8 @@ impl Folder {
             Self::Temporary(folder) => {
                 let path = folder.path().to_path_buf();
                 folder.close().map(|()| None).map_err(|error| {
-                    PortError::new(ErrorKind::Denied, format!("remove the folder {}", path.display())).because(error)
+                    PortError::new(ErrorKind::Denied, format!("remove the folder {}", path.display()))
+                        .because(error)
                 })
             }
         }

@@ -41,7 +41,10 @@ impl EmbeddedStore {
         let deps = StoreDeps {
             clock: Arc::new(SystemClock),
             inspector: Arc::new(TellingInspector { tell: tell.clone() }),
-            restorer: Some(Arc::new(H2Restorer { into: into.to_path_buf(), tell })),
+            restorer: Some(Arc::new(H2Restorer {
+                into: into.to_path_buf(),
+                tell,
+            })),
         };
         let unavailable = |what: &'static str| PortError::new(ErrorKind::Unavailable, what);
         let store = Store::open(StoreConfig::new(data), deps)
@@ -49,15 +52,21 @@ impl EmbeddedStore {
         let listener = TcpListener::bind(("127.0.0.1", 0))
             .await
             .map_err(|error| unavailable("listen on a free port of 127.0.0.1").because(error))?;
-        let address =
-            listener.local_addr().map_err(|error| unavailable("read the address listened on").because(error))?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| unavailable("read the address listened on").because(error))?;
         let (close, closed) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {
             // Dropping the sender closes as well.
             let shutdown = async { closed.await.unwrap_or(()) };
             store.serve(listener, shutdown).await
         });
-        Ok(Self { url: format!("http://{address}"), verdicts, close, serving })
+        Ok(Self {
+            url: format!("http://{address}"),
+            verdicts,
+            close,
+            serving,
+        })
     }
 
     pub(super) fn url(&self) -> &str {
@@ -68,10 +77,19 @@ impl EmbeddedStore {
     pub(super) async fn restored(&mut self) -> Result<DumpFacts, CommandError> {
         match tokio::time::timeout(RESTORED_MAX, self.verdicts.recv()).await {
             Ok(Some(Ok(facts))) => Ok(facts),
-            Ok(Some(Err(why))) => Err(CommandError::new(Ending::Different, format!("the store took no dump: {why}"))),
-            Ok(None) => Err(CommandError::new(Ending::Failed, "the store ended before it had restored the dump")),
+            Ok(Some(Err(why))) => Err(CommandError::new(
+                Ending::Different,
+                format!("the store took no dump: {why}"),
+            )),
+            Ok(None) => Err(CommandError::new(
+                Ending::Failed,
+                "the store ended before it had restored the dump",
+            )),
             Err(_) => {
-                let why = format!("the store did not restore the dump within {} seconds", RESTORED_MAX.as_secs());
+                let why = format!(
+                    "the store did not restore the dump within {} seconds",
+                    RESTORED_MAX.as_secs()
+                );
                 Err(CommandError::new(Ending::Failed, why))
             }
         }
@@ -82,10 +100,12 @@ impl EmbeddedStore {
         // A store that has ended by itself no longer listens; its result says why.
         let _ = self.close.send(());
         match self.serving.await {
-            Ok(served) => {
-                served.map_err(|error| PortError::new(ErrorKind::Unavailable, "serve the embedded store").because(error))
+            Ok(served) => served.map_err(|error| {
+                PortError::new(ErrorKind::Unavailable, "serve the embedded store").because(error)
+            }),
+            Err(error) => {
+                Err(PortError::new(ErrorKind::Unavailable, "the embedded store broke off").because(error))
             }
-            Err(error) => Err(PortError::new(ErrorKind::Unavailable, "the embedded store broke off").because(error)),
         }
     }
 }
@@ -122,7 +142,13 @@ struct H2Restorer {
 impl Restorer for H2Restorer {
     async fn restore(&self, _: &str, file: &Path, facts: &DumpFacts) -> Result<String, PortError> {
         let restored = restore(file, &self.into).await;
-        tell(&self.tell, restored.as_ref().map(|()| facts.clone()).map_err(PortError::chain));
+        tell(
+            &self.tell,
+            restored
+                .as_ref()
+                .map(|()| facts.clone())
+                .map_err(PortError::chain),
+        );
         restored.map(|()| format!("the H2 file {}", self.into.display()))
     }
 }
@@ -136,7 +162,9 @@ pub(super) async fn restore(file: &Path, into: &Path) -> Result<(), PortError> {
         }
         Ok(()) | Err(_) => {}
     }
-    copy_all(&H2Source::new(file), into, &Cancellation::new()).await.map(drop)
+    copy_all(&H2Source::new(file), into, &Cancellation::new())
+        .await
+        .map(drop)
 }
 
 fn tell(to: &mpsc::Sender<Verdict>, verdict: Verdict) {

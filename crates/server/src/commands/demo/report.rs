@@ -25,9 +25,19 @@ impl Crossing {
         let received = received
             .tables
             .into_iter()
-            .map(|table| TableReport { name: table.name, rows: table.rows, digest: table.digest })
+            .map(|table| TableReport {
+                name: table.name,
+                rows: table.rows,
+                digest: table.digest,
+            })
             .collect();
-        Self { comparisons: compare(&left.tables, &right.tables), left, right, received, arrived }
+        Self {
+            comparisons: compare(&left.tables, &right.tables),
+            left,
+            right,
+            received,
+            arrived,
+        }
     }
 
     fn rows(&self) -> u64 {
@@ -36,7 +46,11 @@ impl Crossing {
 
     /// There is something, it is the same at every place, and all its foreign keys hold.
     pub(super) fn is_equal(&self) -> bool {
-        let same_as = |other: &[TableReport]| compare(&self.left.tables, other).iter().all(TableComparison::is_equal);
+        let same_as = |other: &[TableReport]| {
+            compare(&self.left.tables, other)
+                .iter()
+                .all(TableComparison::is_equal)
+        };
         self.rows() > 0
             && self.comparisons.iter().all(TableComparison::is_equal)
             && same_as(&self.received)
@@ -46,23 +60,56 @@ impl Crossing {
     }
 
     pub(super) fn text(&self) -> String {
-        let mut text = format!("{:<30} {:>9}  {:<36}  {:<36}\n", "table", "rows", "source", "restored");
-        for table in self.comparisons.iter().filter(|table| table.left.is_some() || !table.is_equal()) {
-            let digest = |side: &Option<TableReport>| side.as_ref().map_or_else(|| "absent".to_owned(), |s| s.digest.clone());
+        let mut text = format!(
+            "{:<30} {:>9}  {:<36}  {:<36}\n",
+            "table", "rows", "source", "restored"
+        );
+        for table in self
+            .comparisons
+            .iter()
+            .filter(|table| table.left.is_some() || !table.is_equal())
+        {
+            let digest = |side: &Option<TableReport>| {
+                side.as_ref()
+                    .map_or_else(|| "absent".to_owned(), |s| s.digest.clone())
+            };
             let rows = table.left.as_ref().map_or(0, |side| side.rows);
             let verdict = if table.is_equal() { "equal" } else { "DIFFERENT" };
             let (left, right) = (digest(&table.left), digest(&table.right));
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{:<30} {rows:>9}  {left:<36}  {right:<36}  {verdict}", table.name);
+            let _ = writeln!(
+                text,
+                "{:<30} {rows:>9}  {left:<36}  {right:<36}  {verdict}",
+                table.name
+            );
         }
-        for left_out in self.arrived.snapshot.left_out.iter().filter(|left_out| left_out.rows > 0) {
-            let _ = writeln!(text, "left out: {} ({} rows): {}", left_out.name, left_out.rows, left_out.why);
+        for left_out in self
+            .arrived
+            .snapshot
+            .left_out
+            .iter()
+            .filter(|left_out| left_out.rows > 0)
+        {
+            let _ = writeln!(
+                text,
+                "left out: {} ({} rows): {}",
+                left_out.name, left_out.rows, left_out.why
+            );
         }
         for dangling in self.left.dangling.iter().chain(&self.right.dangling) {
             let _ = writeln!(text, "{dangling}");
         }
-        let verdict = if self.is_equal() { "equal on both shores" } else { "NOT equal on both shores" };
-        let _ = write!(text, "{verdict}: {} tables, {} rows", self.left.tables.len(), self.rows());
+        let verdict = if self.is_equal() {
+            "equal on both shores"
+        } else {
+            "NOT equal on both shores"
+        };
+        let _ = write!(
+            text,
+            "{verdict}: {} tables, {} rows",
+            self.left.tables.len(),
+            self.rows()
+        );
         text
     }
 

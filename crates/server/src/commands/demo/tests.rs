@@ -24,18 +24,33 @@ async fn sample(folder: &Path) -> PathBuf {
 }
 
 /// What is found when `object` is what arrived of `source`.
-async fn crossing(source: &Path, object: &Path, folder: &Path) -> Result<Crossing, metaferry_domain::PortError> {
+async fn crossing(
+    source: &Path,
+    object: &Path,
+    folder: &Path,
+) -> Result<Crossing, metaferry_domain::PortError> {
     let cancel = Cancellation::new();
     let left = read_all(source, &cancel).await?;
     let received = H2Inspector.inspect(object).await?;
     let restored = folder.join("restored.mv.db");
     restore(object, &restored).await?;
     let right = read_all(&restored, &cancel).await?;
-    let snapshot = SnapshotFacts { tables: left.tables.clone(), ..SnapshotFacts::default() };
+    let snapshot = SnapshotFacts {
+        tables: left.tables.clone(),
+        ..SnapshotFacts::default()
+    };
     let arrived = Arrived {
         snapshot,
-        file: DumpFile { path: source.to_path_buf(), size_bytes: 1, sha256: String::new() },
-        receipt: UploadReceipt { etag: None, parts: 1, size_bytes: 1 },
+        file: DumpFile {
+            path: source.to_path_buf(),
+            size_bytes: 1,
+            sha256: String::new(),
+        },
+        receipt: UploadReceipt {
+            etag: None,
+            parts: 1,
+            size_bytes: 1,
+        },
         check: ObjectCheck::Verified,
     };
     Ok(Crossing::new(left, received, right, arrived))
@@ -56,14 +71,21 @@ async fn one_changed_letter_in_the_object_is_never_called_equal() {
     let source = sample(folder.path()).await;
     let mut bytes = std::fs::read(&source).unwrap();
     let letters = b"https://metabase.example.com";
-    let at = bytes.windows(letters.len()).position(|window| window == letters).expect("the site's address is in the file");
+    let at = bytes
+        .windows(letters.len())
+        .position(|window| window == letters)
+        .expect("the site's address is in the file");
     bytes[at + 8] = b'n';
     let object = folder.path().join("object");
     std::fs::write(&object, &bytes).unwrap();
     match crossing(&source, &object, folder.path()).await {
         Ok(found) => {
             assert!(!found.is_equal());
-            assert!(found.text().contains("DIFFERENT") && found.text().contains("setting"), "{}", found.text());
+            assert!(
+                found.text().contains("DIFFERENT") && found.text().contains("setting"),
+                "{}",
+                found.text()
+            );
         }
         Err(error) => assert_eq!(error.kind, ErrorKind::Corrupt),
     }
@@ -75,15 +97,22 @@ async fn one_missing_row_is_never_called_equal() {
     let source = sample(folder.path()).await;
     let object = folder.path().join("object.mv.db");
     let without = TablePolicy::Carry {
-        drop_rows: vec![RowFilter::TextEquals { column: "key".to_owned(), value: "site-name".to_owned() }],
+        drop_rows: vec![RowFilter::TextEquals {
+            column: "key".to_owned(),
+            value: "site-name".to_owned(),
+        }],
         rewrites: Vec::new(),
         origin: Origin::Known,
     };
-    let policy = CopyPolicy { tables: [("setting".to_owned(), without)].into() };
+    let policy = CopyPolicy {
+        tables: [("setting".to_owned(), without)].into(),
+    };
     let snapshot = H2Source::new(&source).snapshot().await.unwrap();
     let mut target: Box<dyn Target> = Box::new(H2Target::new(&object));
     let progress = std::sync::Arc::new(Progress::new("copy"));
-    copy(&*snapshot, &mut *target, &policy, progress, &Cancellation::new()).await.unwrap();
+    copy(&*snapshot, &mut *target, &policy, progress, &Cancellation::new())
+        .await
+        .unwrap();
     target.finish().await.unwrap();
     let found = crossing(&source, &object, folder.path()).await.unwrap();
     assert!(!found.is_equal());
