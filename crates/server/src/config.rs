@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use metaferry_domain::part_plan::{PART_SIZE_MIN_BYTES, PUT_MAX_BYTES};
 use metaferry_metabase::env::MetabaseEnv;
 use metaferry_metabase::env::address::AppDbAddress;
 
 use crate::exit::CommandError;
+use crate::telemetry::LogFormat;
 
 /// What begins our own variables.
 const PREFIX: &str = "METAFERRY_";
@@ -29,7 +31,7 @@ pub(crate) struct Config {
     pub(crate) metabase_version: Option<String>,
     pub(crate) hosting: metaferry_api::Hosting,
     pub(crate) log: Option<String>,
-    pub(crate) log_format: Option<String>,
+    pub(crate) log_format: LogFormat,
     pub(crate) s3: S3Environment,
 }
 
@@ -93,7 +95,7 @@ impl Config {
             jobs_wait_max: keys
                 .seconds("jobs_wait_seconds", 0..=86_400)
                 .unwrap_or(Duration::from_secs(600)),
-            part_size_bytes: keys.number("part_size_bytes", 1..=u64::MAX),
+            part_size_bytes: keys.number("part_size_bytes", PART_SIZE_MIN_BYTES..=PUT_MAX_BYTES),
             upload_concurrency: keys
                 .number("upload_concurrency", 1..=64)
                 .and_then(|n| usize::try_from(n).ok()),
@@ -107,7 +109,14 @@ impl Config {
                 }
             },
             log: keys.take("log"),
-            log_format: keys.take("log_format"),
+            log_format: match keys.take("log_format").as_deref() {
+                None | Some("text") => LogFormat::Text,
+                Some("json") => LogFormat::Json,
+                Some(_) => {
+                    keys.problem("log_format", "must be text or json");
+                    LogFormat::Text
+                }
+            },
             s3: S3Environment {
                 access_key_id: pairs.get("AWS_ACCESS_KEY_ID").cloned(),
                 secret_access_key: pairs.get("AWS_SECRET_ACCESS_KEY").cloned(),
@@ -249,10 +258,18 @@ mod tests {
             ("METAFERRY_LEASE_SECONDS", "soon"),
             ("METAFERRY_HOSTED", "maybe"),
             ("METAFERRY_LAESE", "1"),
+            ("METAFERRY_LOG_FORMAT", "xml"),
+            ("METAFERRY_PART_SIZE_BYTES", "1"),
         ])
         .unwrap_err();
         assert_eq!(error.ending, Ending::Usage);
-        for key in ["METAFERRY_LEASE_SECONDS", "METAFERRY_HOSTED", "METAFERRY_LAESE"] {
+        for key in [
+            "METAFERRY_LEASE_SECONDS",
+            "METAFERRY_HOSTED",
+            "METAFERRY_LAESE",
+            "METAFERRY_LOG_FORMAT",
+            "METAFERRY_PART_SIZE_BYTES",
+        ] {
             assert!(error.message.contains(key), "{}", error.message);
         }
     }

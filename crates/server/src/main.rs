@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let output = Output { json: cli.json };
     let ended = Config::read().and_then(|config| {
-        telemetry::begin(config.log.as_deref(), config.log_format.as_deref());
+        telemetry::begin(config.log.as_deref(), config.log_format);
         // Both of rustls's providers may end up in the tree; one must be chosen before the first connection.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_multi_thread()

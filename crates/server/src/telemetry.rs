@@ -4,8 +4,15 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
 /// Begins logging; the first call counts.
-pub(crate) fn begin(filter: Option<&str>, format: Option<&str>) {
+pub(crate) fn begin(filter: Option<&str>, format: LogFormat) {
     let filter = EnvFilter::try_new(filter.unwrap_or("warn,cloud_migration=info"))
         .unwrap_or_else(|_| EnvFilter::new("warn"));
     let coloured =
@@ -15,9 +22,8 @@ pub(crate) fn begin(filter: Option<&str>, format: Option<&str>) {
         .with_ansi(coloured)
         .with_writer(std::io::stderr);
     // A second subscriber in one process is a test's business; the first stays.
-    let _ = if format == Some("json") {
-        subscriber.json().try_init()
-    } else {
-        subscriber.try_init()
+    let _ = match format {
+        LogFormat::Json => subscriber.json().try_init(),
+        LogFormat::Text => subscriber.try_init(),
     };
 }

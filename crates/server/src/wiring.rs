@@ -1,5 +1,6 @@
 //! The only file that names concrete adapters.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
