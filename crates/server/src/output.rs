@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use metaferry_domain::ports::{DumpObserver, UploadObserver};
+use metaferry_domain::ports::DumpObserver;
 
 /// Where a command's words go.
 #[derive(Debug, Clone, Copy)]
@@ -86,19 +86,6 @@ impl DumpObserver for Progress {
             #[expect(clippy::cast_precision_loss, reason = "shown to a few digits")]
             let (rows_rate, megabytes_rate) = (rows as f64 / seconds, bytes as f64 / 1e6 / seconds);
             format!("{rows} of about {rows_estimate} rows, {rows_rate:.0} rows/s, {megabytes_rate:.1} MB/s")
-        });
-    }
-}
-
-impl UploadObserver for Progress {
-    fn sent(&self, bytes: u64, of: u64) {
-        self.tell(|seconds| {
-            #[expect(clippy::cast_precision_loss, reason = "shown to a few digits")]
-            let (sent, of, rate) = (bytes as f64 / 1e6, of as f64 / 1e6, bytes as f64 / 1e6 / seconds);
-            format!(
-                "{sent:.1} of {of:.1} MB, {rate:.1} MB/s, {:.0} s left",
-                (of - sent).max(0.0) / rate.max(1e-9)
-            )
         });
     }
 }

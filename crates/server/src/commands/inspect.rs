@@ -49,8 +49,8 @@ pub(super) async fn run(args: InspectArgs, output: Output) -> Result<Ending, Com
     let mut text = format!(
         "{}: H2 format {}, {}, Metabase {version}, {} tables, {total} rows, {} views",
         file.display(),
-        facts["format"],
-        facts["closed"],
+        text_of(&facts["format"]),
+        text_of(&facts["closed"]),
         tables.len(),
         views.len()
     );
@@ -87,6 +87,11 @@ fn facts(file: &Path) -> Result<serde_json::Value, CommandError> {
         "chunk": facts.chunk,
         "created_ms": facts.created_ms,
     }))
+}
+
+/// A JSON text without its quotes.
+fn text_of(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 struct Rows {

@@ -1,5 +1,7 @@
 //! `serve`: the HTTP API and the worker behind it. Ending it hands a running migration over to whoever recovers it.
 
+use std::time::Duration;
+
 use metaferry_api::Api;
 use metaferry_domain::plan::{DumpRetention, Strictness};
 use metaferry_domain::{ErrorKind, PortError};
@@ -11,6 +13,9 @@ use crate::config::Config;
 use crate::exit::{CommandError, Ending};
 use crate::output::Output;
 use crate::{shutdown, wiring};
+
+/// How long running requests may take to end once the process is asked to.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(args: ServeArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let app_db = config.app_db(args.source.from.as_deref())?;
@@ -34,14 +39,23 @@ pub(super) async fn run(args: ServeArgs, config: &Config, output: Output) -> Res
         authenticator: shores.authenticator,
         hosting: config.hosting,
     };
-    let served = metaferry_api::serve(listener, api, shutdown::requested()).await;
+    let served = tokio::select! {
+        served = metaferry_api::serve(listener, api, shutdown::requested()) => served,
+        () = overdue() => Ok(()),
+    };
     recovering.abort();
     served.map_err(|error| PortError::new(ErrorKind::Unavailable, "serve the API").because(error))?;
     Ok(Ending::Done)
 }
 
+/// Returns when requests have had their time to end.
+async fn overdue() {
+    shutdown::requested().await;
+    tokio::time::sleep(SHUTDOWN_MAX).await;
+}
+
 /// Looks for migrations that some process left behind, now and once in every lease term.
-async fn recover(orchestrator: Orchestrator, every: std::time::Duration) {
+async fn recover(orchestrator: Orchestrator, every: Duration) {
     loop {
         if let Err(error) = orchestrator.recover().await {
             tracing::warn!(target: "cloud_migration", error = error.chain(), "could not look for migrations to recover");
