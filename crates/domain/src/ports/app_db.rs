@@ -8,7 +8,7 @@ use crate::migration::{Phase, RowId};
 use crate::row_batch::Instant;
 
 /// A row of `cloud_migration`, which Metabase shows and anybody may end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct MigrationRow {
     /// Key.
     pub id: RowId,
@@ -26,13 +26,36 @@ pub struct MigrationRow {
     pub updated_at: Instant,
 }
 
+impl std::fmt::Debug for MigrationRow {
+    /// Without the upload URL, whose query is a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MigrationRow")
+            .field("id", &self.id)
+            .field("external_id", &self.external_id)
+            .field("phase", &self.phase)
+            .field("progress", &self.progress)
+            .field("created_at", &self.created_at)
+            .field("updated_at", &self.updated_at)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a new row holds; it begins in `init` at 0.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct NewMigrationRow {
     /// The id that the store gave.
     pub external_id: String,
     /// Presigned: a secret in its query.
     pub upload_url: String,
+}
+
+impl std::fmt::Debug for NewMigrationRow {
+    /// Without the upload URL, whose query is a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewMigrationRow")
+            .field("external_id", &self.external_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a guarded update ended.
