@@ -56,7 +56,8 @@ fn kind_of_sql_state(code: &str) -> ErrorKind {
         "42P01" | "42703" | "42704" | "42883" | "3D000" | "3F000" => ErrorKind::NotFound,
         "42P04" | "42P06" | "42P07" | "42701" | "42710" => ErrorKind::Conflict,
         "53300" | "53400" => ErrorKind::Unavailable,
-        _ => match &code[..2] {
+        // What a server calls a code need not be one.
+        _ => match code.get(..2).unwrap_or_default() {
             "08" | "40" | "55" | "57" | "58" => ErrorKind::Unavailable,
             "22" | "XX" => ErrorKind::Corrupt,
             "23" => ErrorKind::Conflict,

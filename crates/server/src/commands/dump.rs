@@ -66,7 +66,7 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
             cancel.cancel();
             tokio::time::timeout(INTERRUPTED_MAX, &mut work).await.unwrap_or_else(|_| {
                 let file = request.file.display();
-                let what = format!("interrupted; a part of {file} may have been left beside it");
+                let what = format!("interrupted; {file}, or a part of it beside it, may have been left");
                 Err(PortError::new(ErrorKind::Cancelled, what).into())
             })
         }
