@@ -15,11 +15,15 @@ mod unguarded;
 mod wiring;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::config::Config;
 use crate::output::Output;
+
+/// How long what still works on the disk is waited for, when its command has ended without it.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
@@ -34,7 +38,9 @@ fn main() -> ExitCode {
             .map_err(|error| {
                 exit::CommandError::new(exit::Ending::Failed, format!("cannot start: {error}"))
             })?;
-        runtime.block_on(commands::run(cli, &config))
+        let ended = runtime.block_on(commands::run(cli, &config));
+        runtime.shutdown_timeout(SHUTDOWN_MAX);
+        ended
     });
     match ended {
         Ok(ending) => ending.into(),

@@ -1,11 +1,7 @@
-//! What a command says: text for people on standard error, one JSON object on standard output when asked for.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the one place that prints"
-)]
+//! What a command says: what it is doing on standard error, its result on standard output, as text or as one JSON object.
+#![expect(clippy::print_stderr, reason = "the one place that prints")]
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write as _};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -25,10 +21,18 @@ impl Output {
 
     /// The result: text for people, or the JSON object.
     pub(crate) fn result(self, text: &str, json: &serde_json::Value) {
-        if self.json {
-            println!("{json}");
+        let mut standard_output = std::io::stdout().lock();
+        let written = if self.json {
+            writeln!(standard_output, "{json}")
         } else {
-            println!("{text}");
+            writeln!(standard_output, "{text}")
+        };
+        match written {
+            // A reader that has seen enough, such as `head`, is no failure.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                eprintln!("metaferry: the result could not be written: {error}");
+            }
+            Ok(()) | Err(_) => {}
         }
     }
 }
