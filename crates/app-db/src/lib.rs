@@ -1,7 +1,7 @@
-//! The application databases behind the ports, and Metaferry's own rows in them.
+#![doc = include_str!("../README.md")]
 
 mod error;
-pub mod postgres;
-pub mod sqlite;
 pub mod h2;
+pub mod postgres;
 mod sql;
+pub mod sqlite;

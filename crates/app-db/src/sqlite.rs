@@ -67,6 +67,9 @@ impl SqliteState {
     /// If the file cannot be made or read, or a newer program made it.
     pub async fn open(path: &Path) -> Result<Self, PortError> {
         let open = |error| failed(format!("open {}", path.display()), error);
+        make_private(path).map_err(|error| {
+            PortError::new(ErrorKind::Denied, format!("make {}", path.display())).because(error)
+        })?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -75,7 +78,11 @@ impl SqliteState {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await.map_err(open)?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(4)
+            .connect_with(options)
+            .await
+            .map_err(open)?;
         let state = Self { pool };
         state.upgrade(path).await?;
         Ok(state)
@@ -84,21 +91,34 @@ impl SqliteState {
     async fn upgrade(&self, path: &Path) -> Result<(), PortError> {
         let open = |error| failed(format!("make the tables in {}", path.display()), error);
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(open)?;
-        let done: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(open)?;
+        let done: i64 = sqlx::query_scalar("PRAGMA user_version")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(open)?;
         let done = usize::try_from(done).unwrap_or(usize::MAX);
         if done > SCRIPTS.len() {
             return Err(PortError::new(
                 ErrorKind::Unsupported,
-                format!("{} is of version {done}, and this program knows {} only; use a newer one", path.display(), SCRIPTS.len()),
+                format!(
+                    "{} is of version {done}, and this program knows {} only; use a newer one",
+                    path.display(),
+                    SCRIPTS.len()
+                ),
             ));
         }
         for script in &SCRIPTS[done..] {
-            sqlx::raw_sql(*script).execute(&mut *transaction).await.map_err(open)?;
+            sqlx::raw_sql(*script)
+                .execute(&mut *transaction)
+                .await
+                .map_err(open)?;
         }
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {}", SCRIPTS.len())))
-            .execute(&mut *transaction)
-            .await
-            .map_err(open)?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+            "PRAGMA user_version = {}",
+            SCRIPTS.len()
+        )))
+        .execute(&mut *transaction)
+        .await
+        .map_err(open)?;
         transaction.commit().await.map_err(open)
     }
 
@@ -123,10 +143,24 @@ impl SqliteState {
     }
 }
 
+/// Makes the file if it is not there, for its owner only: addresses in it are secrets. SQLite gives the files beside
+/// it the same rights.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(|_| ())
+}
+
 /// Tokens are counted from 1 in steps of 1 by the file itself.
 fn database_token(token: FencingToken) -> Result<i64, PortError> {
-    i64::try_from(token.0)
-        .map_err(|_| PortError::new(ErrorKind::Precondition, format!("token {token} was never given by a database")))
+    i64::try_from(token.0).map_err(|_| {
+        PortError::new(
+            ErrorKind::Precondition,
+            format!("token {token} was never given by a database"),
+        )
+    })
 }
 
 async fn commit(transaction: Transaction<'static, Sqlite>, what: &str) -> Result<(), PortError> {

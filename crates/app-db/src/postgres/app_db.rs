@@ -7,6 +7,11 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use super::own_tables::OwnTables;
 use crate::error::failed;
 
+/// The longest wait for another session's lock within a transaction under the lease.
+pub(super) const LOCK_TIMEOUT: &str = "10s";
+/// The server ends a transaction under the lease whose client says nothing for so long.
+const SILENCE_TIMEOUT: &str = "10s";
+
 /// A Postgres app DB, for everything but moving rows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PostgresAppDb {
@@ -33,18 +38,30 @@ impl PostgresAppDb {
         Ok(OwnTables::find(&pool).await?.map(|own| Self { pool, own }))
     }
 
-    /// Begins a transaction that has proved `token`: the lease is ours now, and stays so until the transaction ends,
-    /// because nobody can take it while its row is locked.
-    pub(super) async fn fenced(&self, token: FencingToken) -> Result<Transaction<'static, Postgres>, PortError> {
-        let mut transaction =
-            self.pool.begin().await.map_err(|error| failed("begin a transaction in the app DB", error))?;
+    /// Begins a transaction that has proved `token`: the lease is ours now, and nobody can take it before the
+    /// transaction ends, because taking it waits for the lock on its row (renewing it does not).
+    ///
+    /// Waiting in it is bounded: for locks by [`LOCK_TIMEOUT`], and for us by the server itself, which ends the
+    /// transaction of a machine that has gone silent, so that another can take the lease.
+    pub(super) async fn fenced(
+        &self,
+        token: FencingToken,
+    ) -> Result<Transaction<'static, Postgres>, PortError> {
+        let mut transaction = self
+            .pool
+            .begin()
+            .await
+            .map_err(|error| failed("begin a transaction in the app DB", error))?;
         self.prove(&mut transaction, token).await?;
         Ok(transaction)
     }
 
     async fn prove(&self, connection: &mut PgConnection, token: FencingToken) -> Result<(), PortError> {
         let sql = format!(
-            "SELECT token FROM {} WHERE token = $1 AND expires_at > clock_timestamp() FOR SHARE",
+            "SELECT token FROM (
+                 SELECT token, set_config('lock_timeout', '{LOCK_TIMEOUT}', true),
+                     set_config('idle_in_transaction_session_timeout', '{SILENCE_TIMEOUT}', true)
+                 FROM {} WHERE token = $1 AND expires_at > clock_timestamp() FOR KEY SHARE) AS held",
             self.own.lease()
         );
         let held: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
@@ -68,6 +85,10 @@ pub(super) async fn commit(transaction: Transaction<'static, Postgres>, what: &s
 
 /// Tokens are counted from 1 in steps of 1 by the database itself.
 pub(super) fn database_token(token: FencingToken) -> Result<i64, PortError> {
-    i64::try_from(token.0)
-        .map_err(|_| PortError::new(ErrorKind::Precondition, format!("token {token} was never given by a database")))
+    i64::try_from(token.0).map_err(|_| {
+        PortError::new(
+            ErrorKind::Precondition,
+            format!("token {token} was never given by a database"),
+        )
+    })
 }

@@ -13,7 +13,12 @@ use crate::error::failed;
 
 #[async_trait]
 impl JournalStore for PostgresAppDb {
-    async fn append(&self, token: FencingToken, id: MigrationId, record: &JournalRecord) -> Result<(), PortError> {
+    async fn append(
+        &self,
+        token: FencingToken,
+        id: MigrationId,
+        record: &JournalRecord,
+    ) -> Result<(), PortError> {
         let write = |error| failed("write the journal", error);
         let sequence = i64::try_from(record.sequence).unwrap_or(i64::MAX);
         let mut transaction = self.fenced(token).await?;
@@ -51,7 +56,10 @@ impl JournalStore for PostgresAppDb {
             if there != record.json {
                 return Err(PortError::new(
                     ErrorKind::Conflict,
-                    format!("entry {} of migration {id} was written by somebody else", record.sequence),
+                    format!(
+                        "entry {} of migration {id} was written by somebody else",
+                        record.sequence
+                    ),
                 ));
             }
         }
@@ -80,11 +88,14 @@ impl JournalStore for PostgresAppDb {
 
     async fn settle(&self, token: FencingToken, id: MigrationId) -> Result<(), PortError> {
         let mut transaction = self.fenced(token).await?;
-        sqlx::query(sqlx::AssertSqlSafe(format!("UPDATE {} SET settled = true WHERE id = $1", self.own.migration())))
-            .bind(id.to_string())
-            .execute(&mut *transaction)
-            .await
-            .map_err(|error| failed("settle the migration", error))?;
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "UPDATE {} SET settled = true WHERE id = $1",
+            self.own.migration()
+        )))
+        .bind(id.to_string())
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| failed("settle the migration", error))?;
         commit(transaction, "settle the migration").await
     }
 

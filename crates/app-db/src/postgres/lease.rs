@@ -13,12 +13,14 @@ use crate::error::failed;
 impl LeaseStore for PostgresAppDb {
     async fn acquire(&self, holder: &str, term_ms: u64) -> Result<Lease, PortError> {
         let term = i64::try_from(term_ms).unwrap_or(i64::MAX);
-        // One statement: whoever comes second waits for the row and then finds it held.
+        // One statement: whoever comes second waits for the row and then finds it held. FOR UPDATE also waits for
+        // transactions that have proved the token before; renewing, which only touches the end, does not.
         let sql = format!(
-            "UPDATE {} SET token = token + 1, holder = $1, term_ms = $2,
+            "WITH free AS (SELECT id FROM {lease} WHERE id = 1 AND expires_at <= clock_timestamp() FOR UPDATE)
+             UPDATE {lease} SET token = token + 1, holder = $1, term_ms = $2,
                  expires_at = clock_timestamp() + $2 * interval '1 millisecond'
-             WHERE id = 1 AND expires_at <= clock_timestamp() RETURNING token",
-            self.own.lease()
+             WHERE id = (SELECT id FROM free) RETURNING token",
+            lease = self.own.lease()
         );
         let token: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
             .bind(holder)
@@ -27,10 +29,20 @@ impl LeaseStore for PostgresAppDb {
             .await
             .map_err(|error| failed("take the lease", error))?;
         if let Some(token) = token {
-            return Ok(Lease { token: FencingToken(token.unsigned_abs()), holder: holder.to_owned(), term_ms });
+            return Ok(Lease {
+                token: FencingToken(token.unsigned_abs()),
+                holder: holder.to_owned(),
+                term_ms,
+            });
         }
-        let by = self.current().await?.map_or_else(|| "another process".to_owned(), |lease| lease.holder);
-        Err(PortError::new(ErrorKind::Conflict, format!("the lease is held by {by}")))
+        let by = self
+            .current()
+            .await?
+            .map_or_else(|| "another process".to_owned(), |lease| lease.holder);
+        Err(PortError::new(
+            ErrorKind::Conflict,
+            format!("the lease is held by {by}"),
+        ))
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), PortError> {
@@ -47,11 +59,17 @@ impl LeaseStore for PostgresAppDb {
         if renewed.rows_affected() == 1 {
             return Ok(());
         }
-        Err(PortError::new(ErrorKind::Precondition, format!("the lease with token {} is lost", lease.token)))
+        Err(PortError::new(
+            ErrorKind::Precondition,
+            format!("the lease with token {} is lost", lease.token),
+        ))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), PortError> {
-        let sql = format!("UPDATE {} SET expires_at = '-infinity' WHERE id = 1 AND token = $1", self.own.lease());
+        let sql = format!(
+            "UPDATE {} SET expires_at = '-infinity' WHERE id = 1 AND token = $1",
+            self.own.lease()
+        );
         sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(database_token(lease.token)?)
             .execute(&self.pool)

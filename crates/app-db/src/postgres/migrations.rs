@@ -45,14 +45,19 @@ impl MigrationRows for PostgresAppDb {
         Ok(inserted)
     }
 
-    async fn reopen(&self, token: FencingToken, id: RowId, row: &NewMigrationRow) -> Result<GuardedUpdate, PortError> {
+    async fn reopen(
+        &self,
+        token: FencingToken,
+        id: RowId,
+        row: &NewMigrationRow,
+    ) -> Result<GuardedUpdate, PortError> {
         let mut transaction = self.fenced(token).await?;
         let updated = sqlx::query(
             "UPDATE cloud_migration
              SET state = 'init', progress = 0, external_id = $2, upload_url = $3, updated_at = clock_timestamp()
              WHERE id = $1 AND (state IN ('error', 'cancelled') OR (state = 'init' AND external_id = $2))
                AND NOT EXISTS (SELECT 1 FROM cloud_migration newer, cloud_migration this
-                               WHERE this.id = $1 AND newer.created_at > this.created_at)",
+                               WHERE this.id = $1 AND (newer.created_at, newer.id) > (this.created_at, this.id))",
         )
         .bind(i32_id(id)?)
         .bind(&row.external_id)
@@ -89,12 +94,13 @@ impl MigrationRows for PostgresAppDb {
     }
 
     async fn get(&self, id: RowId) -> Result<Option<MigrationRow>, PortError> {
-        let row =
-            sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM cloud_migration WHERE id = $1")))
-                .bind(i32_id(id)?)
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(|error| failed("read cloud_migration", error))?;
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM cloud_migration WHERE id = $1"
+        )))
+        .bind(i32_id(id)?)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(|error| failed("read cloud_migration", error))?;
         row.as_ref().map(migration_row).transpose()
     }
 
@@ -130,18 +136,27 @@ async fn outcome(connection: &mut PgConnection, id: RowId, updated: u64) -> Resu
         .fetch_optional(connection)
         .await
         .map_err(|error| failed("read cloud_migration", error))?;
-    state.map_or(Ok(GuardedUpdate::Missing), |state| Ok(GuardedUpdate::Ended(phase(&state)?)))
+    state.map_or(Ok(GuardedUpdate::Missing), |state| {
+        Ok(GuardedUpdate::Ended(phase(&state)?))
+    })
 }
 
 /// `cloud_migration.id` is an integer.
 fn i32_id(id: RowId) -> Result<i32, PortError> {
-    i32::try_from(id.0)
-        .map_err(|_| PortError::new(ErrorKind::NotFound, format!("cloud_migration has no row {}", id.0)))
+    i32::try_from(id.0).map_err(|_| {
+        PortError::new(
+            ErrorKind::NotFound,
+            format!("cloud_migration has no row {}", id.0),
+        )
+    })
 }
 
 fn phase(state: &str) -> Result<Phase, PortError> {
     Phase::parse(state).ok_or_else(|| {
-        PortError::new(ErrorKind::Corrupt, format!("cloud_migration holds the unknown state {state:?}"))
+        PortError::new(
+            ErrorKind::Corrupt,
+            format!("cloud_migration holds the unknown state {state:?}"),
+        )
     })
 }
 
@@ -154,7 +169,13 @@ fn migration_row(row: &PgRow) -> Result<MigrationRow, PortError> {
         upload_url: row.try_get(2).map_err(read)?,
         phase: phase(row.try_get(3).map_err(read)?)?,
         progress: u8::try_from(progress.clamp(0, 100)).unwrap_or(100),
-        created_at: Instant { micros: row.try_get(5).map_err(read)?, nanos: 0 },
-        updated_at: Instant { micros: row.try_get(6).map_err(read)?, nanos: 0 },
+        created_at: Instant {
+            micros: row.try_get(5).map_err(read)?,
+            nanos: 0,
+        },
+        updated_at: Instant {
+            micros: row.try_get(6).map_err(read)?,
+            nanos: 0,
+        },
     })
 }

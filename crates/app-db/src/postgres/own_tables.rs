@@ -1,7 +1,7 @@
 //! Our own tables in the app DB, made and upgraded by numbered schema scripts.
 
 use metaferry_domain::{ErrorKind, PortError};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use crate::error::failed;
 
@@ -71,12 +71,17 @@ impl OwnTables {
 
     /// Where they are, if they are.
     pub(super) async fn find(pool: &PgPool) -> Result<Option<Self>, PortError> {
+        let mut connection = pool.acquire().await.map_err(look)?;
+        Self::find_in(&mut connection).await
+    }
+
+    async fn find_in(connection: &mut PgConnection) -> Result<Option<Self>, PortError> {
         for own in [IN_SCHEMA, BESIDE] {
             let found: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
                 .bind(own.name("schema_version"))
-                .fetch_one(pool)
+                .fetch_one(&mut *connection)
                 .await
-                .map_err(|error| failed("look for Metaferry's own tables", error))?;
+                .map_err(look)?;
             if found {
                 return Ok(Some(own));
             }
@@ -84,65 +89,95 @@ impl OwnTables {
         Ok(None)
     }
 
-    /// Creates or upgrades them.
+    /// Creates or upgrades them, in one transaction; whoever comes meanwhile waits and then finds them.
     pub(super) async fn prepare(pool: &PgPool) -> Result<Self, PortError> {
-        let own = match Self::find(pool).await? {
+        let mut transaction = pool.begin().await.map_err(create)?;
+        run(
+            &mut transaction,
+            format!("SELECT pg_advisory_xact_lock({SCRIPT_LOCK})"),
+        )
+        .await?;
+        let own = match Self::find_in(&mut transaction).await? {
             Some(own) => own,
-            None => Self::choose(pool).await?,
+            None => Self::begin(&mut transaction).await?,
         };
-        own.upgrade(pool).await?;
+        own.upgrade(&mut transaction).await?;
+        transaction.commit().await.map_err(create)?;
         Ok(own)
     }
 
-    async fn choose(pool: &PgPool) -> Result<Self, PortError> {
-        let may_create: bool = sqlx::query_scalar(
-            "SELECT to_regnamespace('metaferry') IS NOT NULL
-                 OR has_database_privilege(current_database(), 'CREATE')",
+    /// Chooses the place, and makes the table by which it is found again.
+    async fn begin(connection: &mut PgConnection) -> Result<Self, PortError> {
+        // Of a schema that is there already, only whether it may be used counts.
+        let place: String = sqlx::query_scalar(
+            "SELECT CASE
+                 WHEN to_regnamespace('metaferry') IS NOT NULL THEN
+                     CASE WHEN has_schema_privilege('metaferry', 'CREATE') AND has_schema_privilege('metaferry', 'USAGE')
+                          THEN 'in' ELSE 'beside' END
+                 WHEN has_database_privilege(current_database(), 'CREATE') THEN 'new'
+                 ELSE 'beside' END",
         )
-        .fetch_one(pool)
+        .fetch_one(&mut *connection)
         .await
         .map_err(|error| failed("ask whether a schema may be created", error))?;
-        Ok(if may_create { IN_SCHEMA } else { BESIDE })
+        let own = if place == "beside" { BESIDE } else { IN_SCHEMA };
+        if place == "new" {
+            run(connection, "CREATE SCHEMA metaferry".to_owned()).await?;
+        }
+        run(
+            connection,
+            format!(
+                "CREATE TABLE {} (version integer PRIMARY KEY)",
+                own.name("schema_version")
+            ),
+        )
+        .await?;
+        Ok(own)
     }
 
-    async fn upgrade(&self, pool: &PgPool) -> Result<(), PortError> {
-        let create = |error| failed("create Metaferry's own tables in the app DB", error);
-        let mut transaction = pool.begin().await.map_err(create)?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(SCRIPT_LOCK)
-            .execute(&mut *transaction)
-            .await
-            .map_err(create)?;
-        if *self == IN_SCHEMA {
-            sqlx::query("CREATE SCHEMA IF NOT EXISTS metaferry").execute(&mut *transaction).await.map_err(create)?;
-        }
+    async fn upgrade(&self, connection: &mut PgConnection) -> Result<(), PortError> {
         let versions = self.name("schema_version");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE TABLE IF NOT EXISTS {versions} (version integer PRIMARY KEY)")))
-            .execute(&mut *transaction)
-            .await
-            .map_err(create)?;
-        let done: i32 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT coalesce(max(version), 0) FROM {versions}")))
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(create)?;
+        let done: i32 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "SELECT coalesce(max(version), 0) FROM {versions}"
+        )))
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(look)?;
         let done = usize::try_from(done).unwrap_or(usize::MAX);
         if done > SCRIPTS.len() {
             return Err(PortError::new(
                 ErrorKind::Unsupported,
-                format!("Metaferry's own tables are of version {done}, and this program knows {} only; use a newer one", SCRIPTS.len()),
+                format!(
+                    "Metaferry's own tables in the app DB are of version {done}, and this program knows {} only; \
+                     use a newer one",
+                    SCRIPTS.len()
+                ),
             ));
         }
-        for (version, script) in SCRIPTS.iter().enumerate().skip(done) {
-            sqlx::raw_sql(sqlx::AssertSqlSafe(script.replace("{p}", self.prefix)))
-                .execute(&mut *transaction)
-                .await
-                .map_err(create)?;
-            sqlx::query(sqlx::AssertSqlSafe(format!("INSERT INTO {versions} VALUES ($1)")))
-                .bind(i32::try_from(version + 1).unwrap_or(i32::MAX))
-                .execute(&mut *transaction)
-                .await
-                .map_err(create)?;
+        for (version, script) in (1..).zip(SCRIPTS).skip(done) {
+            run(connection, script.replace("{p}", self.prefix)).await?;
+            run(connection, format!("INSERT INTO {versions} VALUES ({version})")).await?;
         }
-        transaction.commit().await.map_err(create)
+        Ok(())
     }
+}
+
+async fn run(connection: &mut PgConnection, sql: String) -> Result<(), PortError> {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(create)
+}
+
+fn look(error: sqlx::Error) -> PortError {
+    failed("look for Metaferry's own tables in the app DB", error)
+}
+
+fn create(error: sqlx::Error) -> PortError {
+    failed(
+        "create Metaferry's own tables in the app DB: the user needs CREATE on the database, or on a schema \
+         metaferry, or on Metabase's schema",
+        error,
+    )
 }

@@ -8,6 +8,7 @@ use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof};
 use metaferry_domain::schema::Dialect;
 use metaferry_domain::{ErrorKind, PortError};
+use metaferry_metabase::quartz::SCHEDULER_NAME;
 use metaferry_metabase::read_only::ReadOnlyMode;
 use metaferry_metabase::settings::{
     Bump, DatabaseNow, LAST_UPDATED, PROPAGATION_MS, READ_ONLY_MODE, SettingColumns, bump,
@@ -23,13 +24,19 @@ enum Switch<'a> {
     Remove,
 }
 
+/// A check-in older than this, in milliseconds, is that of a node that is gone, however wrong its clock was.
+const CHECK_IN_AGE_MAX_MS: i64 = 600_000;
+
 /// How often a bump that must wait for the clock is tried: the longest wait is ten seconds each.
 const BUMP_TRIES: u32 = 3;
 
 #[async_trait]
 impl ReadOnlyGuard for PostgresAppDb {
     async fn before(&self) -> Result<ReadOnlyBefore, PortError> {
-        Ok(ReadOnlyBefore { value: self.read_only_value().await?, ours: ReadOnlyMode::On.setting_text().to_owned() })
+        Ok(ReadOnlyBefore {
+            value: self.read_only_value().await?,
+            ours: ReadOnlyMode::On.setting_text().to_owned(),
+        })
     }
 
     async fn engage(
@@ -53,23 +60,38 @@ impl ReadOnlyGuard for PostgresAppDb {
             ReadOnlyStrength::None => return Ok(Duration::ZERO),
             ReadOnlyStrength::Flag | ReadOnlyStrength::Enforced => {}
         }
-        // Nobody else is connected: nobody has anything cached.
+        // Where nobody else is connected and no node checks in, nobody has anything cached. Of other users' sessions
+        // we may not see the kind: then it is taken for a client.
         let others: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND backend_type = 'client backend' AND application_name <> 'metaferry'",
+             WHERE datname = current_database() AND coalesce(backend_type, 'client backend') = 'client backend'
+               AND application_name IS DISTINCT FROM 'metaferry'",
         )
         .fetch_one(&self.pool)
         .await
         .map_err(|error| failed("list the connections to the app DB", error))?;
-        Ok(if others == 0 { Duration::ZERO } else { Duration::from_millis(PROPAGATION_MS) })
+        let idle = others == 0 && !self.nodes_check_in().await?;
+        Ok(if idle {
+            Duration::ZERO
+        } else {
+            Duration::from_millis(PROPAGATION_MS)
+        })
     }
 
-    async fn prove(&self, strength: ReadOnlyStrength, before: &ReadOnlyBefore) -> Result<ReadOnlyProof, PortError> {
+    async fn prove(
+        &self,
+        strength: ReadOnlyStrength,
+        before: &ReadOnlyBefore,
+    ) -> Result<ReadOnlyProof, PortError> {
         if strength == ReadOnlyStrength::None {
             return Ok(ReadOnlyProof::Held);
         }
         let value = self.read_only_value().await?;
-        Ok(if value.as_ref() == Some(&before.ours) { ReadOnlyProof::Held } else { ReadOnlyProof::SwitchedOff { value } })
+        Ok(if value.as_ref() == Some(&before.ours) {
+            ReadOnlyProof::Held
+        } else {
+            ReadOnlyProof::SwitchedOff { value }
+        })
     }
 
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
@@ -82,6 +104,27 @@ impl ReadOnlyGuard for PostgresAppDb {
 }
 
 impl PostgresAppDb {
+    /// Has a node of the scheduler's checked in lately? By the node's own clock: hence the long "lately".
+    async fn nodes_check_in(&self) -> Result<bool, PortError> {
+        let look = |error| failed("look for check-ins of Metabase's nodes", error);
+        let exists: bool = sqlx::query_scalar("SELECT to_regclass('qrtz_scheduler_state') IS NOT NULL")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(look)?;
+        if !exists {
+            return Ok(false);
+        }
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM qrtz_scheduler_state WHERE sched_name = $1
+                 AND last_checkin_time > (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $2)",
+        )
+        .bind(SCHEDULER_NAME)
+        .bind(CHECK_IN_AGE_MAX_MS)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(look)
+    }
+
     async fn read_only_value(&self) -> Result<Option<String>, PortError> {
         sqlx::query_scalar("SELECT value FROM setting WHERE key = $1")
             .bind(READ_ONLY_MODE)
@@ -91,7 +134,12 @@ impl PostgresAppDb {
     }
 
     /// Changes the setting, if it holds `only_from` (or whatever it holds), and lets every node know, in one transaction.
-    async fn switch(&self, token: FencingToken, switch: &Switch<'_>, only_from: Option<&str>) -> Result<(), PortError> {
+    async fn switch(
+        &self,
+        token: FencingToken,
+        switch: &Switch<'_>,
+        only_from: Option<&str>,
+    ) -> Result<(), PortError> {
         for _ in 0..BUMP_TRIES {
             match self.try_switch(token, switch, only_from).await? {
                 None => return Ok(()),
@@ -133,15 +181,26 @@ impl PostgresAppDb {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(write)?;
-        let unix_micros: i64 = sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(write)?;
-        let decided = bump(old.as_deref(), DatabaseNow { unix_micros, server_offset_seconds: 0 }, Dialect::Postgres)
-            .map_err(|refused| {
-                PortError::new(ErrorKind::Unsupported, "the other nodes cannot be told of a changed setting")
-                    .because(refused)
-            })?;
+        let unix_micros: i64 =
+            sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(write)?;
+        let decided = bump(
+            old.as_deref(),
+            DatabaseNow {
+                unix_micros,
+                server_offset_seconds: 0,
+            },
+            Dialect::Postgres,
+        )
+        .map_err(|refused| {
+            PortError::new(
+                ErrorKind::Unsupported,
+                "the other nodes cannot be told of a changed setting",
+            )
+            .because(refused)
+        })?;
         let text = match decided {
             Bump::Write(text) | Bump::FirstWrite(text) => text,
             Bump::Wait { micros } => return Ok(Some(Duration::from_micros(micros))),
@@ -175,7 +234,11 @@ impl PostgresAppDb {
 async fn put(connection: &mut PgConnection, key: &str, value: Option<&str>) -> Result<(), PortError> {
     let write = |error| failed("write a setting", error);
     let Some(value) = value else {
-        sqlx::query("DELETE FROM setting WHERE key = $1").bind(key).execute(connection).await.map_err(write)?;
+        sqlx::query("DELETE FROM setting WHERE key = $1")
+            .bind(key)
+            .execute(connection)
+            .await
+            .map_err(write)?;
         return Ok(());
     };
     sqlx::query("INSERT INTO setting (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2")

@@ -5,19 +5,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use metaferry_domain::PortError;
-use metaferry_domain::ErrorKind;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::{PausedBefore, Scheduler};
+use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::quartz::liveness::{CheckIn, Observation, judge_nodes, running_jobs};
 use metaferry_metabase::quartz::plan::{self, StateChange, pause_plan, paused_now, resume_plan};
 use metaferry_metabase::quartz::{
-    Concurrency, FiredRow, FiredState, JobKey, SCHEDULER_NAME, TRIGGER_ACCESS, TriggerKey, TriggerRow, TriggerState,
+    Concurrency, FiredRow, FiredState, JobKey, SCHEDULER_NAME, TRIGGER_ACCESS, TriggerKey, TriggerRow,
+    TriggerState,
 };
 use sqlx::{PgConnection, Row};
 
-use super::app_db::{PostgresAppDb, commit};
-use crate::error::failed;
+use super::app_db::{LOCK_TIMEOUT, PostgresAppDb, commit};
+use crate::error::{failed, sql_state};
 
 /// Looks at the nodes that are kept; the first and the latest decide.
 const LOOKS_MAX: usize = 64;
@@ -34,7 +34,11 @@ impl PostgresQuartz {
     /// The scheduler of that app DB.
     #[must_use]
     pub fn new(app_db: PostgresAppDb) -> Self {
-        Self { app_db, looks: Arc::default(), since: Instant::now() }
+        Self {
+            app_db,
+            looks: Arc::default(),
+            since: Instant::now(),
+        }
     }
 
     async fn exists(&self) -> Result<bool, PortError> {
@@ -49,9 +53,16 @@ impl PostgresQuartz {
 impl Scheduler for PostgresQuartz {
     async fn before(&self) -> Result<PausedBefore, PortError> {
         let now = if self.exists().await? {
-            let mut connection =
-                self.app_db.pool.acquire().await.map_err(|error| failed("read Quartz's triggers", error))?;
-            paused_now(&triggers(&mut connection).await?, &paused_groups(&mut connection).await?)
+            let mut connection = self
+                .app_db
+                .pool
+                .acquire()
+                .await
+                .map_err(|error| failed("read Quartz's triggers", error))?;
+            paused_now(
+                &triggers(&mut connection).await?,
+                &paused_groups(&mut connection).await?,
+            )
         } else {
             plan::PausedBefore::default()
         };
@@ -65,7 +76,10 @@ impl Scheduler for PostgresQuartz {
         }
         let mut transaction = self.app_db.fenced(token).await?;
         lock_triggers(&mut transaction).await?;
-        let plan = pause_plan(&triggers(&mut transaction).await?, &paused_groups(&mut transaction).await?);
+        let plan = pause_plan(
+            &triggers(&mut transaction).await?,
+            &paused_groups(&mut transaction).await?,
+        );
         change_states(&mut transaction, &plan.states).await?;
         for group in &plan.insert_groups {
             sqlx::query("INSERT INTO qrtz_paused_trigger_grps (sched_name, trigger_group) VALUES ($1, $2)")
@@ -82,8 +96,12 @@ impl Scheduler for PostgresQuartz {
         if !self.exists().await? {
             return Ok(0);
         }
-        let mut connection =
-            self.app_db.pool.acquire().await.map_err(|error| failed("read Quartz's running jobs", error))?;
+        let mut connection = self
+            .app_db
+            .pool
+            .acquire()
+            .await
+            .map_err(|error| failed("read Quartz's running jobs", error))?;
         let fired = fired(&mut connection).await?;
         let look = Observation {
             at_ms: i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX),
@@ -100,7 +118,11 @@ impl Scheduler for PostgresQuartz {
 
     async fn restore(&self, token: FencingToken, before: &PausedBefore) -> Result<(), PortError> {
         let before: plan::PausedBefore = serde_json::from_str(&before.json).map_err(|error| {
-            PortError::new(ErrorKind::Corrupt, "what was saved of Quartz's triggers cannot be read").because(error)
+            PortError::new(
+                ErrorKind::Corrupt,
+                "what was saved of Quartz's triggers cannot be read",
+            )
+            .because(error)
         })?;
         if !self.exists().await? {
             return Ok(());
@@ -128,8 +150,20 @@ impl Scheduler for PostgresQuartz {
 
 /// Takes Quartz's own lock. Held for milliseconds: every node waits for it.
 async fn lock_triggers(connection: &mut PgConnection) -> Result<(), PortError> {
-    let lock = |error| failed("take Quartz's lock TRIGGER_ACCESS", error);
-    sqlx::query("SET LOCAL lock_timeout = '10s'").execute(&mut *connection).await.map_err(lock)?;
+    // How long it may take is said where the transaction begins.
+    let lock = |error| {
+        match sql_state(&error).as_deref() {
+        Some("55P03") => PortError::new(
+            ErrorKind::Unavailable,
+            format!(
+                "Quartz's lock TRIGGER_ACCESS is held by another session for more than {LOCK_TIMEOUT}: find it in \
+                 pg_stat_activity and end it, or wait for it"
+            ),
+        )
+        .because(error),
+        Some(_) | None => failed("take Quartz's lock TRIGGER_ACCESS", error),
+    }
+    };
     // Where the row is missing, inserting it holds the lock as well.
     sqlx::query("INSERT INTO qrtz_locks (sched_name, lock_name) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(SCHEDULER_NAME)
@@ -163,9 +197,19 @@ async fn triggers(connection: &mut PgConnection) -> Result<Vec<TriggerRow>, Port
             let state: String = row.try_get(4).map_err(read)?;
             let nonconcurrent: bool = row.try_get(5).map_err(read)?;
             Ok(TriggerRow {
-                key: TriggerKey { group: row.try_get(0).map_err(read)?, name: row.try_get(1).map_err(read)? },
-                job: JobKey { group: row.try_get(2).map_err(read)?, name: row.try_get(3).map_err(read)? },
-                concurrency: if nonconcurrent { Concurrency::NonConcurrent } else { Concurrency::Concurrent },
+                key: TriggerKey {
+                    group: row.try_get(0).map_err(read)?,
+                    name: row.try_get(1).map_err(read)?,
+                },
+                job: JobKey {
+                    group: row.try_get(2).map_err(read)?,
+                    name: row.try_get(3).map_err(read)?,
+                },
+                concurrency: if nonconcurrent {
+                    Concurrency::NonConcurrent
+                } else {
+                    Concurrency::Concurrent
+                },
                 state: TriggerState::from_stored(&state).ok_or_else(|| unknown("trigger", &state))?,
             })
         })
@@ -244,5 +288,8 @@ async fn change_states(connection: &mut PgConnection, changes: &[StateChange]) -
 }
 
 fn unknown(of: &str, state: &str) -> PortError {
-    PortError::new(ErrorKind::Unsupported, format!("a {of} of Quartz's is in the unknown state {state:?}"))
+    PortError::new(
+        ErrorKind::Unsupported,
+        format!("a {of} of Quartz's is in the unknown state {state:?}"),
+    )
 }

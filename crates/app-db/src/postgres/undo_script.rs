@@ -8,12 +8,16 @@ use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::{ReadOnlyGuard, Scheduler, UndoScript};
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::quartz::plan::PausedBefore;
-use metaferry_metabase::quartz::{SCHEDULER_NAME, TRIGGER_ACCESS};
+use metaferry_metabase::quartz::{ALL_GROUPS_PAUSED, SCHEDULER_NAME, TRIGGER_ACCESS, TriggerState};
 use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
+use tokio::io::AsyncWriteExt as _;
 
 use super::app_db::{PostgresAppDb, commit};
+use super::connect::quoted;
 use super::scheduler::PostgresQuartz;
 use crate::error::failed;
+
+const WRITING: &str = "writing to a string cannot fail";
 
 /// Writes `undo.sql` into a folder and keeps the same text in the app DB.
 #[derive(Debug)]
@@ -36,9 +40,22 @@ impl UndoScript for PostgresUndoScript {
         let read_only = self.app_db.before().await?;
         let quartz = PostgresQuartz::new(self.app_db.clone()).before().await?;
         let paused: PausedBefore = serde_json::from_str(&quartz.json).map_err(|error| {
-            PortError::new(ErrorKind::Corrupt, "what was read of Quartz's triggers cannot be read again").because(error)
+            PortError::new(
+                ErrorKind::Corrupt,
+                "what was read of Quartz's triggers cannot be read again",
+            )
+            .because(error)
         })?;
-        let sql = script(read_only.value.as_deref(), &read_only.ours, &paused);
+        let schema: String = sqlx::query_scalar("SELECT current_schema()::text")
+            .fetch_one(&self.app_db.pool)
+            .await
+            .map_err(|error| failed("ask for Metabase's schema", error))?;
+        let sql = script(&Before {
+            schema: &schema,
+            read_only: read_only.value.as_deref(),
+            ours: &read_only.ours,
+            paused: &paused,
+        });
         let mut transaction = self.app_db.fenced(token).await?;
         sqlx::query(sqlx::AssertSqlSafe(format!(
             "INSERT INTO {} (id, sql) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET sql = $1",
@@ -50,64 +67,149 @@ impl UndoScript for PostgresUndoScript {
         .map_err(|error| failed("keep undo.sql in the app DB", error))?;
         commit(transaction, "keep undo.sql in the app DB").await?;
         let path = self.folder.join("undo.sql");
-        tokio::fs::write(&path, &sql).await.map_err(|error| {
+        // By renaming: half a script is worse than none.
+        let written = async {
+            let new = self.folder.join("undo.sql.new");
+            let mut file = tokio::fs::File::create(&new).await?;
+            file.write_all(sql.as_bytes()).await?;
+            file.sync_all().await?;
+            tokio::fs::rename(&new, &path).await
+        };
+        written.await.map_err(|error: std::io::Error| {
             PortError::new(ErrorKind::Denied, format!("write {}", path.display())).because(error)
         })?;
         Ok(path.display().to_string())
     }
 }
 
-/// The script, for a database that is now as it is to be again.
-fn script(read_only: Option<&str>, ours: &str, paused: &PausedBefore) -> String {
-    let mut sql = String::from(
-        "-- Puts back what Metaferry changes in this app DB: the read-only setting and Quartz's triggers.\n\
-         -- Run it with psql if no Metaferry can. Running it twice does no harm.\nBEGIN;\n",
+/// What [`script`] puts back, read while nothing was changed yet.
+struct Before<'a> {
+    /// Metabase's schema: a session of `psql` may have another search path.
+    schema: &'a str,
+    read_only: Option<&'a str>,
+    ours: &'a str,
+    paused: &'a PausedBefore,
+}
+
+/// The script: one statement, so that it is done as a whole or not at all, whatever runs it.
+fn script(before: &Before<'_>) -> String {
+    let mut body = format!(
+        "DECLARE\n    latest text;\n    next text;\nBEGIN\n    PERFORM set_config('search_path', {}, true);\n",
+        literal(&quoted(before.schema))
     );
-    let scheduler = literal(SCHEDULER_NAME);
-    let mut line = |text: String| {
-        sql.push_str(&text);
-        sql.push('\n');
-    };
+    body.push_str(&read_only(before.read_only, before.ours));
+    body.push_str("    IF to_regclass('qrtz_triggers') IS NOT NULL THEN\n");
+    body.push_str(&scheduler(before.paused));
+    body.push_str("    END IF;\nEND\n");
+    let mut tag = String::from("$metaferry$");
+    while body.contains(&tag) {
+        tag.insert(1, 'x');
+    }
+    format!(
+        "-- Puts back what Metaferry changes in this app DB: the read-only setting and Quartz's triggers.\n\
+         -- Run it with psql if no Metaferry can. Running it again changes nothing.\nDO {tag}\n{body}{tag};\n"
+    )
+}
+
+/// The setting, if it is still as we wrote it, and then the bump that tells every node.
+fn read_only(value: Option<&str>, ours: &str) -> String {
+    if value == Some(ours) {
+        return String::new();
+    }
     let ours_only = format!("key = {} AND value = {}", literal(READ_ONLY_MODE), literal(ours));
-    line(match read_only {
-        Some(value) => format!("UPDATE setting SET value = {} WHERE {ours_only};", literal(value)),
-        None => format!("DELETE FROM setting WHERE {ours_only};"),
-    });
-    // The next whole second of what is there: later than it for every node, and never in the future for long.
-    line(format!(
-        "UPDATE setting SET value = to_char((substring(value from 1 for 19))::timestamp + interval '1 second', \
-         'YYYY-MM-DD HH24:MI:SS') || substring(value from '[+-][0-9:]+$') WHERE key = {};",
-        literal(LAST_UPDATED)
-    ));
-    line(format!(
-        "SELECT 1 FROM qrtz_locks WHERE sched_name = {scheduler} AND lock_name = {} FOR UPDATE;",
-        literal(TRIGGER_ACCESS)
-    ));
-    let keys = list(paused.triggers.iter().filter(|saved| saved.state.is_paused()).map(|saved| {
-        format!("({}, {})", literal(&saved.key.group), literal(&saved.key.name))
-    }));
-    let but = keys.map(|keys| format!(" AND (trigger_group, trigger_name) NOT IN ({keys})")).unwrap_or_default();
-    line(format!(
-        "UPDATE qrtz_triggers t SET trigger_state = CASE WHEN EXISTS (SELECT 1 FROM qrtz_job_details j \
-         JOIN qrtz_fired_triggers f ON f.sched_name = j.sched_name AND f.job_group = j.job_group AND f.job_name = j.job_name \
-         WHERE j.is_nonconcurrent AND j.sched_name = t.sched_name AND j.job_group = t.job_group AND j.job_name = t.job_name) \
-         THEN 'BLOCKED' ELSE 'WAITING' END \
-         WHERE sched_name = {scheduler} AND trigger_state IN ('PAUSED', 'PAUSED_BLOCKED'){but};"
-    ));
+    let put_back = match value {
+        Some(value) => format!("UPDATE setting SET value = {} WHERE {ours_only}", literal(value)),
+        None => format!("DELETE FROM setting WHERE {ours_only}"),
+    };
+    // The next whole second, as `bump` of the crate `metaferry-metabase` writes it: with the digits of its fraction, for
+    // collations that ignore punctuation.
+    format!(
+        "    {put_back};
+    IF FOUND THEN
+        SELECT value INTO latest FROM setting WHERE key = {last_updated} FOR UPDATE;
+        next := to_char(substring(latest FROM '^[0-9-]+ [0-9:]+')::timestamp + interval '1 second', 'YYYY-MM-DD HH24:MI:SS.US')
+            || substring(latest FROM '[+-][0-9:]+$');
+        IF next IS NOT NULL THEN
+            PERFORM pg_sleep(least(10, greatest(0, extract(epoch FROM next::timestamptz - clock_timestamp()))));
+            UPDATE setting SET value = next WHERE key = {last_updated};
+        ELSE
+            RAISE WARNING 'nodes of Metabase notice the change of % only when another setting changes', {name};
+        END IF;
+    END IF;\n",
+        last_updated = literal(LAST_UPDATED),
+        name = literal(READ_ONLY_MODE),
+    )
+}
+
+/// The same as `resume_plan` of the crate `metaferry-metabase`, in SQL.
+fn scheduler(paused: &PausedBefore) -> String {
+    let scheduler = literal(SCHEDULER_NAME);
+    let keys = |wanted: fn(TriggerState) -> bool| {
+        let saved = paused.triggers.iter().filter(|saved| wanted(saved.state));
+        list(saved.map(|saved| format!("({}, {})", literal(&saved.key.group), literal(&saved.key.name))))
+    };
+    let is_key = "(t.trigger_group, t.trigger_name)";
     let groups = list(paused.groups.iter().map(|group| literal(group)));
-    let but = groups.map(|groups| format!(" AND trigger_group NOT IN ({groups})")).unwrap_or_default();
-    line(format!("DELETE FROM qrtz_paused_trigger_grps WHERE sched_name = {scheduler}{but};"));
-    sql.push_str("COMMIT;\n");
-    sql
+    let all_paused = paused.groups.contains(ALL_GROUPS_PAUSED);
+    let mut resumed = String::new();
+    if let Some(keys) = keys(TriggerState::is_paused) {
+        write!(resumed, " AND {is_key} NOT IN ({keys})").expect(WRITING);
+    }
+    let mut unlisted = String::new();
+    if let Some(groups) = &groups {
+        // Triggers that came meanwhile stay paused where Quartz alone would have stored them so.
+        let elsewhere = if all_paused {
+            "false".to_owned()
+        } else {
+            format!("t.trigger_group NOT IN ({groups})")
+        };
+        match keys(is_running) {
+            Some(running) => write!(resumed, " AND ({elsewhere} OR {is_key} IN ({running}))").expect(WRITING),
+            None => write!(resumed, " AND {elsewhere}").expect(WRITING),
+        }
+        write!(unlisted, " AND g.trigger_group NOT IN ({groups})").expect(WRITING);
+    }
+    if all_paused {
+        let but = keys(|_| true)
+            .map(|keys| format!(" AND {is_key} NOT IN ({keys})"))
+            .unwrap_or_default();
+        write!(
+            unlisted,
+            " AND NOT EXISTS (SELECT 1 FROM qrtz_triggers t WHERE t.sched_name = g.sched_name \
+             AND t.trigger_group = g.trigger_group{but})"
+        )
+        .expect(WRITING);
+    }
+    format!(
+        "        PERFORM 1 FROM qrtz_locks WHERE sched_name = {scheduler} AND lock_name = {lock} FOR UPDATE;
+        UPDATE qrtz_triggers t SET trigger_state = CASE WHEN EXISTS (
+                SELECT 1 FROM qrtz_job_details j
+                JOIN qrtz_fired_triggers f
+                    ON f.sched_name = j.sched_name AND f.job_group = j.job_group AND f.job_name = j.job_name
+                WHERE j.is_nonconcurrent AND j.sched_name = t.sched_name
+                    AND j.job_group = t.job_group AND j.job_name = t.job_name
+            ) THEN 'BLOCKED' ELSE 'WAITING' END
+            WHERE t.sched_name = {scheduler} AND t.trigger_state IN ('PAUSED', 'PAUSED_BLOCKED'){resumed};
+        DELETE FROM qrtz_paused_trigger_grps g WHERE g.sched_name = {scheduler}{unlisted};\n",
+        lock = literal(TRIGGER_ACCESS),
+    )
+}
+
+/// Ran before, and is resumed whatever groups were paused. What had ended counts as new when it is there again.
+fn is_running(state: TriggerState) -> bool {
+    match state {
+        TriggerState::Waiting | TriggerState::Acquired | TriggerState::Blocked => true,
+        TriggerState::Paused
+        | TriggerState::PausedBlocked
+        | TriggerState::Complete
+        | TriggerState::Error
+        | TriggerState::Deleted => false,
+    }
 }
 
 /// Joined by commas; `None` for an empty list, which SQL does not have.
 fn list(items: impl Iterator<Item = String>) -> Option<String> {
-    let mut text = String::new();
-    for item in items {
-        let comma = if text.is_empty() { "" } else { ", " };
-        write!(text, "{comma}{item}").expect("writing to a string cannot fail");
-    }
+    let text = items.collect::<Vec<_>>().join(", ");
     (!text.is_empty()).then_some(text)
 }
 
@@ -122,7 +224,7 @@ fn literal(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{literal, script};
+    use super::{Before, literal, script};
     use metaferry_metabase::quartz::plan::PausedBefore;
 
     #[test]
@@ -132,8 +234,16 @@ mod tests {
     }
 
     #[test]
-    fn removes_the_setting_that_was_not_there() {
-        let sql = script(None, "true", &PausedBefore::default());
-        assert!(sql.contains("DELETE FROM setting WHERE key = 'read-only-mode' AND value = 'true';"), "{sql}");
+    fn no_value_can_end_the_statement() {
+        let sql = script(&Before {
+            schema: "public",
+            read_only: Some("$metaferry$; DROP TABLE setting;"),
+            ours: "true",
+            paused: &PausedBefore::default(),
+        });
+        assert!(
+            sql.contains("DO $xmetaferry$\n") && sql.ends_with("END\n$xmetaferry$;\n"),
+            "{sql}"
+        );
     }
 }

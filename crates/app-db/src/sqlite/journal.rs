@@ -13,7 +13,12 @@ use crate::error::failed;
 
 #[async_trait]
 impl JournalStore for SqliteState {
-    async fn append(&self, token: FencingToken, id: MigrationId, record: &JournalRecord) -> Result<(), PortError> {
+    async fn append(
+        &self,
+        token: FencingToken,
+        id: MigrationId,
+        record: &JournalRecord,
+    ) -> Result<(), PortError> {
         let write = |error| failed("write the journal", error);
         let sequence = i64::try_from(record.sequence).unwrap_or(i64::MAX);
         let mut transaction = self.fenced(token).await?;
@@ -46,7 +51,10 @@ impl JournalStore for SqliteState {
             if there != record.json {
                 return Err(PortError::new(
                     ErrorKind::Conflict,
-                    format!("entry {} of migration {id} was written by somebody else", record.sequence),
+                    format!(
+                        "entry {} of migration {id} was written by somebody else",
+                        record.sequence
+                    ),
                 ));
             }
         }
@@ -55,11 +63,12 @@ impl JournalStore for SqliteState {
 
     async fn read(&self, id: MigrationId) -> Result<Vec<JournalRecord>, PortError> {
         let read = |error| failed("read the journal", error);
-        let rows = sqlx::query("SELECT sequence, entry FROM journal WHERE migration_id = ? ORDER BY sequence")
-            .bind(id.to_string())
-            .fetch_all(&self.pool)
-            .await
-            .map_err(read)?;
+        let rows =
+            sqlx::query("SELECT sequence, entry FROM journal WHERE migration_id = ? ORDER BY sequence")
+                .bind(id.to_string())
+                .fetch_all(&self.pool)
+                .await
+                .map_err(read)?;
         rows.iter()
             .map(|row| {
                 Ok(JournalRecord {
@@ -93,7 +102,10 @@ impl JournalStore for SqliteState {
                 let id = Uuid::parse_str(&id).map_err(|error| {
                     PortError::new(ErrorKind::Corrupt, format!("{id:?} is no migration's id")).because(error)
                 })?;
-                Ok(MigrationSummary { id: MigrationId(id), settled: row.try_get(1).map_err(read)? })
+                Ok(MigrationSummary {
+                    id: MigrationId(id),
+                    settled: row.try_get(1).map_err(read)?,
+                })
             })
             .collect()
     }

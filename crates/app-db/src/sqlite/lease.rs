@@ -22,10 +22,20 @@ impl LeaseStore for SqliteState {
         .await
         .map_err(|error| failed("take the lease", error))?;
         if let Some(token) = token {
-            return Ok(Lease { token: FencingToken(token.unsigned_abs()), holder: holder.to_owned(), term_ms });
+            return Ok(Lease {
+                token: FencingToken(token.unsigned_abs()),
+                holder: holder.to_owned(),
+                term_ms,
+            });
         }
-        let by = self.current().await?.map_or_else(|| "another process".to_owned(), |lease| lease.holder);
-        Err(PortError::new(ErrorKind::Conflict, format!("the lease is held by {by}")))
+        let by = self
+            .current()
+            .await?
+            .map_or_else(|| "another process".to_owned(), |lease| lease.holder);
+        Err(PortError::new(
+            ErrorKind::Conflict,
+            format!("the lease is held by {by}"),
+        ))
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), PortError> {
@@ -39,7 +49,10 @@ impl LeaseStore for SqliteState {
         if renewed.rows_affected() == 1 {
             return Ok(());
         }
-        Err(PortError::new(ErrorKind::Precondition, format!("the lease with token {} is lost", lease.token)))
+        Err(PortError::new(
+            ErrorKind::Precondition,
+            format!("the lease with token {} is lost", lease.token),
+        ))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), PortError> {

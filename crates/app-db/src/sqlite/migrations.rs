@@ -44,7 +44,12 @@ impl MigrationRows for SqliteState {
         Ok(inserted)
     }
 
-    async fn reopen(&self, token: FencingToken, id: RowId, row: &NewMigrationRow) -> Result<GuardedUpdate, PortError> {
+    async fn reopen(
+        &self,
+        token: FencingToken,
+        id: RowId,
+        row: &NewMigrationRow,
+    ) -> Result<GuardedUpdate, PortError> {
         let mut transaction = self.fenced(token).await?;
         let updated = sqlx::query(sqlx::AssertSqlSafe(format!(
             "UPDATE cloud_migration
@@ -87,21 +92,24 @@ impl MigrationRows for SqliteState {
     }
 
     async fn get(&self, id: RowId) -> Result<Option<MigrationRow>, PortError> {
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM cloud_migration WHERE id = ?")))
-            .bind(id.0)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|error| failed("read the migration's row", error))?;
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM cloud_migration WHERE id = ?"
+        )))
+        .bind(id.0)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(|error| failed("read the migration's row", error))?;
         row.as_ref().map(migration_row).transpose()
     }
 
     async fn newest(&self, limit: u32) -> Result<Vec<MigrationRow>, PortError> {
-        let rows =
-            sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM cloud_migration ORDER BY id DESC LIMIT ?")))
-                .bind(i64::from(limit))
-                .fetch_all(&self.pool)
-                .await
-                .map_err(|error| failed("read the migrations' rows", error))?;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM cloud_migration ORDER BY id DESC LIMIT ?"
+        )))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| failed("read the migrations' rows", error))?;
         rows.iter().map(migration_row).collect()
     }
 
@@ -117,7 +125,11 @@ impl MigrationRows for SqliteState {
     }
 }
 
-async fn outcome(connection: &mut SqliteConnection, id: RowId, updated: u64) -> Result<GuardedUpdate, PortError> {
+async fn outcome(
+    connection: &mut SqliteConnection,
+    id: RowId,
+    updated: u64,
+) -> Result<GuardedUpdate, PortError> {
     if updated > 0 {
         return Ok(GuardedUpdate::Written);
     }
@@ -126,17 +138,26 @@ async fn outcome(connection: &mut SqliteConnection, id: RowId, updated: u64) -> 
         .fetch_optional(connection)
         .await
         .map_err(|error| failed("read the migration's row", error))?;
-    state.map_or(Ok(GuardedUpdate::Missing), |state| Ok(GuardedUpdate::Ended(phase(&state)?)))
+    state.map_or(Ok(GuardedUpdate::Missing), |state| {
+        Ok(GuardedUpdate::Ended(phase(&state)?))
+    })
 }
 
 fn phase(state: &str) -> Result<Phase, PortError> {
-    Phase::parse(state)
-        .ok_or_else(|| PortError::new(ErrorKind::Corrupt, format!("the migration's row holds the unknown state {state:?}")))
+    Phase::parse(state).ok_or_else(|| {
+        PortError::new(
+            ErrorKind::Corrupt,
+            format!("the migration's row holds the unknown state {state:?}"),
+        )
+    })
 }
 
 fn migration_row(row: &SqliteRow) -> Result<MigrationRow, PortError> {
     let read = |error| failed("read the migration's row", error);
-    let instant = |ms: i64| Instant { micros: ms.saturating_mul(1000), nanos: 0 };
+    let instant = |ms: i64| Instant {
+        micros: ms.saturating_mul(1000),
+        nanos: 0,
+    };
     let state: String = row.try_get(3).map_err(read)?;
     let progress: i64 = row.try_get(4).map_err(read)?;
     Ok(MigrationRow {

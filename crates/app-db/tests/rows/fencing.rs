@@ -1,0 +1,184 @@
+//! A worker that lost its lease changes nothing any more; one that still works under it is waited for.
+
+use std::time::Duration;
+
+use metaferry_app_db::postgres::{PostgresAppDb, PostgresQuartz, PostgresUndoScript};
+use metaferry_domain::lease::FencingToken;
+use metaferry_domain::migration::{Phase, ReadOnlyStrength};
+use metaferry_domain::ports::{
+    GuardedUpdate, LeaseStore as _, MigrationRows as _, NewMigrationRow, ReadOnlyGuard as _, Scheduler as _,
+    UndoScript as _,
+};
+use metaferry_domain::{ErrorKind, PortError};
+
+use crate::database::{TestDatabase, lease, raw, token};
+use crate::quartz::add_trigger;
+
+/// Everything that Metabase's tables are changed by, under that token.
+async fn every_change(
+    app_db: &PostgresAppDb,
+    token: FencingToken,
+) -> Vec<(&'static str, Result<(), PortError>)> {
+    let folder = tempfile::tempdir().unwrap();
+    let quartz = PostgresQuartz::new(app_db.clone());
+    let (flag, paused) = (app_db.before().await.unwrap(), quartz.before().await.unwrap());
+    let script = PostgresUndoScript::new(app_db.clone(), folder.path().to_owned());
+    let stored = script.store(token).await.map(|_| ());
+    if stored.is_err() {
+        assert!(
+            !folder.path().join("undo.sql").exists(),
+            "a file of a worker without a lease"
+        );
+    }
+    vec![
+        (
+            "read-only on",
+            app_db.engage(token, ReadOnlyStrength::Flag, &flag).await,
+        ),
+        ("read-only restored", app_db.restore(token, &flag).await),
+        ("triggers paused", quartz.quiesce(token, &paused).await),
+        ("triggers resumed", quartz.restore(token, &paused).await),
+        ("undo.sql", stored),
+    ]
+}
+
+#[tokio::test]
+async fn a_worker_without_its_lease_changes_nothing() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    add_trigger(&database, "g", "t", "WAITING", false).await;
+    let app_db = database.open().await;
+    let lost = token(&app_db).await;
+    database.expire().await;
+    let (before, bumped) = (database.contents().await, database.last_updated().await);
+    let ours = database.rows("SELECT sql FROM metaferry.undo_script").await;
+    let mut stale = vec![("after its term", lost)];
+    for (whose, token) in stale.clone() {
+        for (what, result) in every_change(&app_db, token).await {
+            assert_eq!(
+                result.unwrap_err().kind,
+                ErrorKind::Precondition,
+                "{what}, {whose}"
+            );
+        }
+    }
+    let present = lease(&app_db).await;
+    stale.extend([
+        ("superseded", lost),
+        ("never given", FencingToken(present.token.0 + 1)),
+    ]);
+    for (whose, token) in stale {
+        for (what, result) in every_change(&app_db, token).await {
+            assert_eq!(
+                result.unwrap_err().kind,
+                ErrorKind::Precondition,
+                "{what}, {whose}"
+            );
+        }
+    }
+    assert_eq!(database.contents().await, before);
+    assert_eq!(database.last_updated().await, bumped);
+    assert_eq!(database.rows("SELECT sql FROM metaferry.undo_script").await, ours);
+    for (what, result) in every_change(&app_db, present.token).await {
+        result.unwrap_or_else(|error| panic!("{what} under the lease: {}", error.chain()));
+    }
+    database.drop().await;
+}
+
+/// Before, taking the lease did not wait where only its end had been rewritten, and renewing it waited for the
+/// transactions under it, so that a long one could lose it.
+#[tokio::test(flavor = "multi_thread")]
+async fn taking_the_lease_waits_for_work_under_it_and_renewing_does_not() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    add_trigger(&database, "g", "t", "WAITING", false).await;
+    let app_db = database.open().await;
+    let first = lease(&app_db).await;
+    let mut other = database.connect().await;
+    raw(
+        &mut other,
+        "BEGIN; SELECT 1 FROM qrtz_locks WHERE lock_name = 'TRIGGER_ACCESS' FOR UPDATE",
+    )
+    .await;
+    let quartz = PostgresQuartz::new(app_db.clone());
+    let paused = quartz.before().await.unwrap();
+    let work = tokio::spawn(async move { quartz.quiesce(first.token, &paused).await });
+    wait_for(&database, "query LIKE '%qrtz_locks%'").await;
+    tokio::time::timeout(Duration::from_secs(5), app_db.renew(&first))
+        .await
+        .expect("renewing waits for nobody")
+        .unwrap();
+    database.expire().await;
+    let second = tokio::spawn({
+        let app_db = app_db.clone();
+        async move { app_db.acquire("second", 60_000).await }
+    });
+    wait_for(&database, "query LIKE '%holder = $1%'").await;
+    raw(&mut other, "ROLLBACK").await;
+    work.await.unwrap().expect("what was proved in time is done");
+    assert!(second.await.unwrap().unwrap().token > first.token);
+    assert_eq!(
+        database
+            .one("SELECT trigger_state FROM qrtz_triggers")
+            .await
+            .as_deref(),
+        Some("PAUSED"),
+        "done before the second began"
+    );
+    database.drop().await;
+}
+
+/// Until a session waits for a lock in a statement of that kind.
+async fn wait_for(database: &TestDatabase, which: &str) {
+    let query = format!(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND {which}"
+    );
+    let waiting = async { while database.rows(&query).await.is_empty() {} };
+    tokio::time::timeout(Duration::from_secs(8), waiting)
+        .await
+        .expect("a session waits");
+}
+
+#[tokio::test]
+async fn a_cancel_by_plain_sql_wins() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    let app_db = database.open().await;
+    let token = token(&app_db).await;
+    let new = NewMigrationRow {
+        external_id: "a".to_owned(),
+        upload_url: "https://store.example/a".to_owned(),
+    };
+    let row = app_db.insert(token, &new).await.unwrap();
+    let update = async |phase, progress| {
+        app_db
+            .update_guarded(token, row.id, phase, progress)
+            .await
+            .unwrap()
+    };
+    assert_eq!(update(Phase::Dump, 30).await, GuardedUpdate::Written);
+    // As Metabase itself does it.
+    database
+        .execute(
+            "UPDATE cloud_migration SET state = 'cancelled', updated_at = now()
+             WHERE state NOT IN ('done', 'error', 'cancelled')",
+        )
+        .await;
+    assert_eq!(
+        update(Phase::Upload, 51).await,
+        GuardedUpdate::Ended(Phase::Cancelled)
+    );
+    assert_eq!(
+        database
+            .one("SELECT state || progress FROM cloud_migration")
+            .await
+            .as_deref(),
+        Some("cancelled30")
+    );
+    database.execute("DELETE FROM cloud_migration").await;
+    assert_eq!(update(Phase::Upload, 51).await, GuardedUpdate::Missing);
+    database.drop().await;
+}

@@ -1,0 +1,155 @@
+//! Our own tables are made once, where they may be, and never by an older program.
+
+use metaferry_app_db::postgres::PostgresAppDb;
+use metaferry_domain::ErrorKind;
+use metaferry_domain::ports::LeaseStore as _;
+
+use crate::database::TestDatabase;
+
+const WHERE: &str = "SELECT schemaname || '.' || tablename FROM pg_tables
+    WHERE schemaname = 'metaferry' OR tablename LIKE 'metaferry%' ORDER BY 1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_at_once_make_them_once() {
+    let Some(database) = TestDatabase::tiny().await else {
+        return;
+    };
+    let mut opens = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let pool = database.pool().await;
+        opens.spawn(PostgresAppDb::open(pool));
+    }
+    for opened in opens.join_all().await {
+        opened.unwrap();
+    }
+    assert_eq!(
+        database
+            .rows("SELECT version FROM metaferry.schema_version")
+            .await,
+        ["(1)"]
+    );
+    assert_eq!(database.rows("SELECT token FROM metaferry.lease").await, ["(0)"]);
+    assert_eq!(database.rows(WHERE).await.len(), 5);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn looking_makes_nothing() {
+    let Some(database) = TestDatabase::tiny().await else {
+        return;
+    };
+    assert!(
+        PostgresAppDb::look(database.pool().await)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(database.rows(WHERE).await.is_empty());
+    database.open().await;
+    assert!(
+        PostgresAppDb::look(database.pool().await)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    database.drop().await;
+}
+
+/// A user without rights on the database, as Metabase's often is. Dropped with all that is its own.
+struct Role {
+    name: String,
+}
+
+impl Role {
+    async fn new(database: &TestDatabase) -> Self {
+        let name = format!("{}_user", database.address.database);
+        database
+            .execute(&format!(
+                "CREATE ROLE {name} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+                 GRANT USAGE ON SCHEMA public TO {name}; GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}"
+            ))
+            .await;
+        Self { name }
+    }
+
+    async fn open(&self, database: &TestDatabase) -> Result<PostgresAppDb, metaferry_domain::PortError> {
+        PostgresAppDb::open(database.of_user(&self.name).pool(2).await?).await
+    }
+
+    async fn drop(self, database: TestDatabase) {
+        database
+            .execute(&format!("DROP OWNED BY {0}; DROP ROLE {0}", self.name))
+            .await;
+        database.drop().await;
+    }
+}
+
+#[tokio::test]
+async fn without_the_right_to_make_a_schema_they_stand_beside() {
+    let Some(database) = TestDatabase::tiny().await else {
+        return;
+    };
+    let role = Role::new(&database).await;
+    let refused = role.open(&database).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Denied, "{}", refused.chain());
+    assert!(refused.chain().contains("needs CREATE"), "{}", refused.chain());
+    database
+        .execute(&format!("GRANT CREATE ON SCHEMA public TO {}", role.name))
+        .await;
+    let app_db = role.open(&database).await.unwrap();
+    app_db.acquire("node", 1000).await.unwrap();
+    assert!(
+        database
+            .rows(WHERE)
+            .await
+            .iter()
+            .all(|name| name.starts_with("(public.metaferry_"))
+    );
+    // Whoever may do more finds them there all the same.
+    let app_db = database.open().await;
+    assert!(app_db.current().await.is_ok());
+    assert_eq!(database.rows(WHERE).await.len(), 5);
+    role.drop(database).await;
+}
+
+/// Before, CREATE SCHEMA IF NOT EXISTS asked for a right that is not needed where the schema is there.
+#[tokio::test]
+async fn a_schema_made_for_the_user_is_used() {
+    let Some(database) = TestDatabase::tiny().await else {
+        return;
+    };
+    let role = Role::new(&database).await;
+    database
+        .execute(&format!("CREATE SCHEMA metaferry AUTHORIZATION {}", role.name))
+        .await;
+    for _ in 0..2 {
+        role.open(&database).await.unwrap();
+    }
+    assert!(
+        database
+            .rows(WHERE)
+            .await
+            .iter()
+            .all(|name| name.starts_with("(metaferry."))
+    );
+    role.drop(database).await;
+}
+
+#[tokio::test]
+async fn what_a_newer_program_made_is_left_alone() {
+    let Some(database) = TestDatabase::tiny().await else {
+        return;
+    };
+    database.open().await;
+    database
+        .execute("INSERT INTO metaferry.schema_version VALUES (7)")
+        .await;
+    let error = PostgresAppDb::open(database.pool().await).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unsupported);
+    assert!(
+        error.chain().contains("version 7") && error.chain().contains("newer"),
+        "{}",
+        error.chain()
+    );
+    database.drop().await;
+}

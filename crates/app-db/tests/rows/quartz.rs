@@ -1,0 +1,254 @@
+//! Every trigger paused under Quartz's own lock, and exactly what ran before running again.
+
+use std::time::{Duration, Instant};
+
+use metaferry_app_db::postgres::PostgresQuartz;
+use metaferry_domain::ErrorKind;
+use metaferry_domain::ports::Scheduler as _;
+
+use crate::database::{TestDatabase, raw, token};
+
+/// A trigger with a job of its own. A job that must not overlap and is blocked is running.
+pub(crate) async fn add_trigger(
+    database: &TestDatabase,
+    group: &str,
+    name: &str,
+    state: &str,
+    nonconcurrent: bool,
+) {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let (group, name) = (quoted(group), quoted(name));
+    let job = format!("'job of ' || {group} || {name}");
+    database
+        .execute(&format!(
+            "INSERT INTO qrtz_job_details (sched_name, job_name, job_group, job_class_name, is_durable,
+                 is_nonconcurrent, is_update_data, requests_recovery)
+             VALUES ('MetabaseScheduler', {job}, 'DEFAULT', 'metabase.Job', true, {nonconcurrent}, false, false);
+             INSERT INTO qrtz_triggers (sched_name, trigger_name, trigger_group, job_name, job_group, trigger_state,
+                 trigger_type, start_time)
+             VALUES ('MetabaseScheduler', {name}, {group}, {job}, 'DEFAULT', '{state}', 'CRON', 1)"
+        ))
+        .await;
+    if nonconcurrent && state.ends_with("BLOCKED") {
+        database
+            .execute(&format!(
+                "INSERT INTO qrtz_fired_triggers (sched_name, entry_id, trigger_name, trigger_group, instance_name,
+                     fired_time, priority, state, job_name, job_group)
+                 VALUES ('MetabaseScheduler', left({group} || {name}, 95), {name}, {group}, 'n1', 1, 5, 'EXECUTING',
+                     {job}, 'DEFAULT')"
+            ))
+            .await;
+    }
+}
+
+/// Schedules of every kind; another scheduler's, which is none of our business; names that want quoting.
+pub(crate) async fn mixed(database: &TestDatabase) {
+    for (group, name, state, nonconcurrent) in [
+        ("DEFAULT", "waiting", "WAITING", false),
+        ("DEFAULT", "blocked", "BLOCKED", true),
+        ("DEFAULT", "paused by an operator", "PAUSED", false),
+        ("DEFAULT", "in error", "ERROR", false),
+        ("DEFAULT", "complete", "COMPLETE", false),
+        ("it's \\ $metaferry$", "O'Neil \"x\"", "WAITING", true),
+        ("paused group", "paused", "PAUSED", false),
+        ("paused group", "runs all the same", "WAITING", false),
+        ("paused group", "paused while it runs", "PAUSED_BLOCKED", true),
+    ] {
+        add_trigger(database, group, name, state, nonconcurrent).await;
+    }
+    database
+        .execute(
+            "INSERT INTO qrtz_paused_trigger_grps VALUES ('MetabaseScheduler', 'paused group'), ('Other', 'DEFAULT')",
+        )
+        .await;
+}
+
+const STATES: &str =
+    "SELECT trigger_group || '|' || trigger_name || '|' || trigger_state FROM qrtz_triggers ORDER BY 1";
+
+#[tokio::test]
+async fn everything_is_paused_and_then_as_it_was() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    mixed(&database).await;
+    let app_db = database.open().await;
+    let token = token(&app_db).await;
+    let quartz = PostgresQuartz::new(app_db);
+    let contents = database.contents().await;
+    let before = quartz.before().await.unwrap();
+    for _ in 0..2 {
+        quartz.quiesce(token, &before).await.unwrap();
+        let running = "SELECT trigger_name FROM qrtz_triggers WHERE trigger_state IN ('WAITING', 'ACQUIRED', 'BLOCKED')";
+        assert_eq!(database.rows(running).await, [""; 0], "nothing can fire");
+        let groups = "SELECT trigger_group FROM qrtz_paused_trigger_grps WHERE sched_name = 'MetabaseScheduler' ORDER BY 1";
+        assert_eq!(
+            database.rows(groups).await.len(),
+            4,
+            "three groups and the marker for those to come"
+        );
+        let kept = "SELECT trigger_state FROM qrtz_triggers WHERE trigger_name IN ('in error', 'complete') ORDER BY 1";
+        assert_eq!(database.rows(kept).await, ["(COMPLETE)", "(ERROR)"]);
+    }
+    for _ in 0..2 {
+        quartz.restore(token, &before).await.unwrap();
+        assert_eq!(database.contents().await, contents);
+    }
+    database.drop().await;
+}
+
+/// What a node does while all groups are paused: it lists the group of a new trigger, and stores it paused.
+pub(crate) async fn meanwhile(database: &TestDatabase) {
+    add_trigger(database, "new group", "new", "PAUSED", false).await;
+    add_trigger(database, "paused group", "new", "PAUSED", false).await;
+    database
+        .execute(
+            "INSERT INTO qrtz_paused_trigger_grps VALUES ('MetabaseScheduler', 'new group');
+             DELETE FROM qrtz_fired_triggers WHERE trigger_name = 'blocked';
+             UPDATE qrtz_triggers SET trigger_state = 'PAUSED' WHERE trigger_name = 'blocked'",
+        )
+        .await;
+}
+
+/// How it is then to be: as if nobody had paused anything.
+pub(crate) async fn expect_meanwhile(database: &TestDatabase) {
+    let mut states = database.rows(STATES).await;
+    states.retain(|state| state.contains("new|") || state.contains("|blocked|"));
+    assert_eq!(
+        states,
+        [
+            "(DEFAULT|blocked|WAITING)",
+            "(\"new group|new|WAITING\")",
+            "(\"paused group|new|PAUSED\")"
+        ]
+    );
+    let groups = "SELECT trigger_group FROM qrtz_paused_trigger_grps WHERE sched_name = 'MetabaseScheduler'";
+    assert_eq!(database.rows(groups).await, ["(\"paused group\")"]);
+}
+
+#[tokio::test]
+async fn what_came_and_ended_meanwhile_is_as_without_us() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    mixed(&database).await;
+    let app_db = database.open().await;
+    let token = token(&app_db).await;
+    let quartz = PostgresQuartz::new(app_db);
+    let before = quartz.before().await.unwrap();
+    quartz.quiesce(token, &before).await.unwrap();
+    meanwhile(&database).await;
+    quartz.restore(token, &before).await.unwrap();
+    expect_meanwhile(&database).await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn only_jobs_of_nodes_that_may_live_are_waited_for() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    let quartz = PostgresQuartz::new(database.open().await);
+    assert_eq!(quartz.running_jobs().await.unwrap(), 0);
+    database
+        .execute(
+            "INSERT INTO qrtz_scheduler_state VALUES ('MetabaseScheduler', 'n1', 1000, 7500),
+                 ('MetabaseScheduler', 'n2', 5, 7500), ('Other', 'n3', 5, 7500);
+             INSERT INTO qrtz_fired_triggers (sched_name, entry_id, trigger_name, trigger_group, instance_name,
+                 fired_time, priority, state)
+             SELECT sched, instance || state, 't', 'g', instance, 1, 5, state FROM (VALUES
+                 ('MetabaseScheduler', 'n1', 'EXECUTING'), ('MetabaseScheduler', 'n1', 'ACQUIRED'),
+                 ('MetabaseScheduler', 'n2', 'EXECUTING'), ('MetabaseScheduler', 'of old', 'EXECUTING'),
+                 ('Other', 'n3', 'EXECUTING')) AS fired (sched, instance, state)",
+        )
+        .await;
+    assert_eq!(
+        quartz.running_jobs().await.unwrap(),
+        2,
+        "nodes that were seen once may live"
+    );
+    database
+        .execute(
+            "UPDATE qrtz_scheduler_state SET last_checkin_time = last_checkin_time + 7500 WHERE instance_name = 'n1';
+             DELETE FROM qrtz_scheduler_state WHERE instance_name = 'n2'",
+        )
+        .await;
+    assert_eq!(
+        quartz.running_jobs().await.unwrap(),
+        1,
+        "one checks in, the other is gone"
+    );
+    database
+        .execute("DELETE FROM qrtz_fired_triggers WHERE instance_name = 'n1'")
+        .await;
+    assert_eq!(quartz.running_jobs().await.unwrap(), 0);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn without_rows_to_lock_pausing_makes_them() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    add_trigger(&database, "g", "t", "WAITING", false).await;
+    database.execute("DELETE FROM qrtz_locks").await;
+    let app_db = database.open().await;
+    let token = token(&app_db).await;
+    let quartz = PostgresQuartz::new(app_db);
+    let before = quartz.before().await.unwrap();
+    quartz.quiesce(token, &before).await.unwrap();
+    assert_eq!(
+        database.rows("SELECT lock_name FROM qrtz_locks").await,
+        ["(TRIGGER_ACCESS)"]
+    );
+    quartz.restore(token, &before).await.unwrap();
+    assert_eq!(database.rows(STATES).await, ["(g|t|WAITING)"]);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_lock_that_another_session_keeps_is_waited_for_and_then_named() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    add_trigger(&database, "g", "t", "WAITING", false).await;
+    let app_db = database.open().await;
+    let token = token(&app_db).await;
+    let quartz = PostgresQuartz::new(app_db);
+    let before = quartz.before().await.unwrap();
+    let mut other = database.connect().await;
+    raw(
+        &mut other,
+        "BEGIN; SELECT 1 FROM qrtz_locks WHERE lock_name = 'TRIGGER_ACCESS' FOR UPDATE",
+    )
+    .await;
+    let began = Instant::now();
+    let error = quartz.quiesce(token, &before).await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert!(
+        error.chain().contains("TRIGGER_ACCESS is held"),
+        "{}",
+        error.chain()
+    );
+    assert_eq!(database.rows(STATES).await, ["(g|t|WAITING)"]);
+    raw(&mut other, "ROLLBACK").await;
+    quartz.quiesce(token, &before).await.unwrap();
+    assert_eq!(database.rows(STATES).await, ["(g|t|PAUSED)"]);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn without_quartz_there_is_nothing_to_pause() {
+    let Some(database) = TestDatabase::bare().await else {
+        return;
+    };
+    let app_db = database.open().await;
+    let token = token(&app_db).await;
+    let quartz = PostgresQuartz::new(app_db);
+    let before = quartz.before().await.unwrap();
+    quartz.quiesce(token, &before).await.unwrap();
+    assert_eq!(quartz.running_jobs().await.unwrap(), 0);
+    quartz.restore(token, &before).await.unwrap();
+    database.drop().await;
+}
