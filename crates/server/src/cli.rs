@@ -179,7 +179,7 @@ pub(crate) struct StoreArgs {
 pub(crate) enum ReadOnly {
     /// Metabase's own setting.
     Flag,
-    /// The setting, and triggers on the tables.
+    /// The setting, and triggers on the tables. Not built yet: preflight refuses it.
     Enforced,
     /// Nothing: the snapshot alone.
     None,

@@ -260,8 +260,16 @@ async fn app_db(config: &Config, address: &AppDbAddress) -> Result<AppDbPorts, C
             })
         }
         AppDbAddress::H2 { path } => {
+            let file = file_of(path);
+            if !file.is_file() {
+                let what = format!(
+                    "there is no H2 file {}; name the app DB by --from or MB_DB_*",
+                    file.display()
+                );
+                return Err(PortError::new(ErrorKind::NotFound, what).into());
+            }
             make_folder(&config.data_dir)?;
-            let state = SqliteState::open(&state_file(config, &file_of(path))).await?;
+            let state = SqliteState::open(&state_file(config, &file)).await?;
             Ok(AppDbPorts {
                 source,
                 rows: Arc::new(state.clone()),

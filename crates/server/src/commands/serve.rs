@@ -5,6 +5,7 @@ use std::time::Duration;
 use metaferry_api::Api;
 use metaferry_domain::plan::{DumpRetention, Strictness};
 use metaferry_domain::{ErrorKind, PortError};
+use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_orchestrator::{Orchestrator, Warnings};
 
 use super::store::{address, listen};
@@ -31,6 +32,9 @@ pub(super) async fn run(args: ServeArgs, config: &Config, output: Output) -> Res
         },
     };
     let shores = wiring::shores(config, &app_db, choices).await?;
+    if let AppDbAddress::H2 { .. } = &app_db {
+        output.say("sessions in an H2 app DB cannot be read from outside: the API refuses every caller; use `migrate`");
+    }
     let listener = listen(args.listen).await?;
     output.say(&format!("the API listens on http://{}", address(&listener)?));
     let recovering = tokio::spawn(recover(shores.orchestrator.clone(), config.lease_term));
