@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use metaferry_domain::PortError;
+use metaferry_domain::effect::Effect;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{
@@ -41,6 +42,7 @@ impl ReadOnlyGuard for Process {
     ) -> Result<(), PortError> {
         self.call(Call::Engage, |durable, moment| {
             durable.prove(token, moment.now_ms)?;
+            self.must_be_announced(Effect::ReadOnlyOn, durable, moment);
             durable.read_only = Some(OURS.into());
             moment.records(durable, Change::ReadOnly(durable.read_only.clone()));
             Ok(())
@@ -67,6 +69,7 @@ impl ReadOnlyGuard for Process {
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
         self.call(Call::RestoreReadOnly, |durable, moment| {
             durable.prove(token, moment.now_ms)?;
+            self.must_be_announced(Effect::RestoreReadOnly, durable, moment);
             if durable.read_only.as_deref() == Some(before.ours.as_str()) {
                 durable.read_only.clone_from(&before.value);
                 moment.records(durable, Change::ReadOnly(durable.read_only.clone()));
@@ -92,6 +95,7 @@ impl Scheduler for Process {
     async fn quiesce(&self, token: FencingToken, _: &PausedBefore) -> Result<(), PortError> {
         self.call(Call::Quiesce, |durable, moment| {
             durable.prove(token, moment.now_ms)?;
+            self.must_be_announced(Effect::QuiesceScheduler, durable, moment);
             durable.paused = durable.jobs.clone();
             moment.records(durable, Change::Paused(durable.paused.len()));
             Ok(())
@@ -107,6 +111,7 @@ impl Scheduler for Process {
     async fn restore(&self, token: FencingToken, before: &PausedBefore) -> Result<(), PortError> {
         self.call(Call::RestoreScheduler, |durable, moment| {
             durable.prove(token, moment.now_ms)?;
+            self.must_be_announced(Effect::RestoreScheduler, durable, moment);
             let names = before.json.split(BETWEEN).filter(|name| !name.is_empty());
             durable.paused = names.map(str::to_owned).collect::<BTreeSet<_>>();
             moment.records(durable, Change::Paused(durable.paused.len()));

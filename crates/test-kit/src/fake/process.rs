@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use metaferry_domain::effect::Effect;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::{Clock, DumpRequest, IdSource};
 use metaferry_domain::{ErrorKind, PortError};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::aftermath::state_of;
 use super::call::{Call, Fault, Strike, When};
 use super::durable::{Change, Durable, Happening};
 use super::world::World;
@@ -170,6 +172,19 @@ impl Process {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         token.is_some_and(|token| durable.prove(token, moment.now_ms).is_ok())
+    }
+
+    /// Nothing is done that the journal does not know of: judged while the lease is held, by whoever does it.
+    pub(super) fn must_be_announced(&self, effect: Effect, durable: &mut Durable, moment: Moment) {
+        let journal = durable.journals.iter().rev().find(|journal| !journal.settled);
+        let announced = journal.is_some_and(|journal| {
+            state_of(journal.entries.values()).is_ok_and(|state| state.run().running.contains(&effect))
+        });
+        if !announced && self.acts(durable, moment) {
+            durable
+                .violations
+                .push(format!("{effect} was begun before it was announced"));
+        }
     }
 
     pub(super) fn holds(&self, token: FencingToken) {

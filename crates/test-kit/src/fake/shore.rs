@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
+use metaferry_domain::effect::Effect;
 use metaferry_domain::part_plan::PartNumber;
 use metaferry_domain::ports::{
     CreatedMigration, Destination, DumpFile, DumpObserver, DumpReport, DumpRequest, Dumper, MultipartUrls,
@@ -61,6 +62,7 @@ impl Dumper for Process {
     ) -> Result<SnapshotReport, PortError> {
         let taken_at_us = self
             .change_outside(Call::CopySnapshot, |durable, moment| {
+                self.must_be_announced(Effect::CopySnapshot, durable, moment);
                 durable.files.insert(request.file.clone(), DumpOnDisk::Unfinished);
                 moment.records(durable, Change::Snapshot);
                 let may_write =
@@ -122,6 +124,7 @@ impl Dumper for Process {
 
     async fn discard(&self, request: &DumpRequest) -> Result<(), PortError> {
         self.change_outside(Call::DiscardDump, |durable, moment| {
+            self.must_be_announced(Effect::DeleteDump, durable, moment);
             durable.unquiet.remove(&request.file);
             if durable.files.remove(&request.file).is_some() {
                 moment.records(durable, Change::Discarded);
@@ -153,7 +156,8 @@ fn object<'a>(durable: &'a mut Durable, key: &str) -> &'a mut ObjectAtStore {
 impl Process {
     async fn begin_upload(&self, key: &str, log: &dyn UploadLog) -> Result<String, PortError> {
         let id = Uuid::from_u128(self.world.draw()).to_string();
-        self.change_outside(Call::CreateUpload, |durable, _| {
+        self.change_outside(Call::CreateUpload, |durable, moment| {
+            self.must_be_announced(Effect::UploadDump, durable, moment);
             let begun = UploadAtStore {
                 parts: std::collections::BTreeSet::new(),
                 standing: UploadStanding::Open,
@@ -292,6 +296,7 @@ impl StoreClient for Process {
 
     async fn uploaded(&self, external_id: &str) -> Result<(), PortError> {
         self.change_outside(Call::TellStore, |durable, moment| {
+            self.must_be_announced(Effect::TellStore, durable, moment);
             object(durable, external_id).told += 1;
             moment.records(durable, Change::Told);
             Ok(())
