@@ -10,6 +10,7 @@ use metaferry_domain::ports::{
     UndoScript as _,
 };
 use metaferry_domain::{ErrorKind, PortError};
+use metaferry_metabase::quartz::Concurrency::Concurrent;
 
 use crate::database::{TestDatabase, lease, raw, token};
 use crate::quartz::add_trigger;
@@ -47,7 +48,7 @@ async fn a_worker_without_its_lease_changes_nothing() {
     let Some(database) = TestDatabase::app_db().await else {
         return;
     };
-    add_trigger(&database, "g", "t", "WAITING", false).await;
+    add_trigger(&database, "g", "t", "WAITING", Concurrent).await;
     let app_db = database.open().await;
     let lost = token(&app_db).await;
     database.expire().await;
@@ -93,7 +94,7 @@ async fn taking_the_lease_waits_for_work_under_it_and_renewing_does_not() {
     let Some(database) = TestDatabase::app_db().await else {
         return;
     };
-    add_trigger(&database, "g", "t", "WAITING", false).await;
+    add_trigger(&database, "g", "t", "WAITING", Concurrent).await;
     let app_db = database.open().await;
     let first = lease(&app_db).await;
     let mut other = database.connect().await;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use metaferry_app_db::postgres::PostgresQuartz;
 use metaferry_domain::ErrorKind;
 use metaferry_domain::ports::Scheduler as _;
+use metaferry_metabase::quartz::Concurrency::{self, Concurrent, NonConcurrent};
 
 use crate::database::{TestDatabase, raw, token};
 
@@ -14,8 +15,9 @@ pub(crate) async fn add_trigger(
     group: &str,
     name: &str,
     state: &str,
-    nonconcurrent: bool,
+    concurrency: Concurrency,
 ) {
+    let nonconcurrent = concurrency == NonConcurrent;
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let (group, name) = (quoted(group), quoted(name));
     let job = format!("'job of ' || {group} || {name}");
@@ -43,18 +45,23 @@ pub(crate) async fn add_trigger(
 
 /// Schedules of every kind; another scheduler's, which is none of our business; names that want quoting.
 pub(crate) async fn mixed(database: &TestDatabase) {
-    for (group, name, state, nonconcurrent) in [
-        ("DEFAULT", "waiting", "WAITING", false),
-        ("DEFAULT", "blocked", "BLOCKED", true),
-        ("DEFAULT", "paused by an operator", "PAUSED", false),
-        ("DEFAULT", "in error", "ERROR", false),
-        ("DEFAULT", "complete", "COMPLETE", false),
-        ("it's \\ $metaferry$", "O'Neil \"x\"", "WAITING", true),
-        ("paused group", "paused", "PAUSED", false),
-        ("paused group", "runs all the same", "WAITING", false),
-        ("paused group", "paused while it runs", "PAUSED_BLOCKED", true),
+    for (group, name, state, concurrency) in [
+        ("DEFAULT", "waiting", "WAITING", Concurrent),
+        ("DEFAULT", "blocked", "BLOCKED", NonConcurrent),
+        ("DEFAULT", "paused by an operator", "PAUSED", Concurrent),
+        ("DEFAULT", "in error", "ERROR", Concurrent),
+        ("DEFAULT", "complete", "COMPLETE", Concurrent),
+        ("it's \\ $metaferry$", "O'Neil \"x\"", "WAITING", NonConcurrent),
+        ("paused group", "paused", "PAUSED", Concurrent),
+        ("paused group", "runs all the same", "WAITING", Concurrent),
+        (
+            "paused group",
+            "paused while it runs",
+            "PAUSED_BLOCKED",
+            NonConcurrent,
+        ),
     ] {
-        add_trigger(database, group, name, state, nonconcurrent).await;
+        add_trigger(database, group, name, state, concurrency).await;
     }
     database
         .execute(
@@ -99,8 +106,8 @@ async fn everything_is_paused_and_then_as_it_was() {
 
 /// What a node does while all groups are paused: it lists the group of a new trigger, and stores it paused.
 pub(crate) async fn meanwhile(database: &TestDatabase) {
-    add_trigger(database, "new group", "new", "PAUSED", false).await;
-    add_trigger(database, "paused group", "new", "PAUSED", false).await;
+    add_trigger(database, "new group", "new", "PAUSED", Concurrent).await;
+    add_trigger(database, "paused group", "new", "PAUSED", Concurrent).await;
     database
         .execute(
             "INSERT INTO qrtz_paused_trigger_grps VALUES ('MetabaseScheduler', 'new group');
@@ -190,7 +197,7 @@ async fn without_rows_to_lock_pausing_makes_them() {
     let Some(database) = TestDatabase::app_db().await else {
         return;
     };
-    add_trigger(&database, "g", "t", "WAITING", false).await;
+    add_trigger(&database, "g", "t", "WAITING", Concurrent).await;
     database.execute("DELETE FROM qrtz_locks").await;
     let app_db = database.open().await;
     let token = token(&app_db).await;
@@ -211,7 +218,7 @@ async fn a_lock_that_another_session_keeps_is_waited_for_and_then_named() {
     let Some(database) = TestDatabase::app_db().await else {
         return;
     };
-    add_trigger(&database, "g", "t", "WAITING", false).await;
+    add_trigger(&database, "g", "t", "WAITING", Concurrent).await;
     let app_db = database.open().await;
     let token = token(&app_db).await;
     let quartz = PostgresQuartz::new(app_db);

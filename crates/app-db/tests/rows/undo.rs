@@ -5,6 +5,7 @@ use std::process::Command;
 use metaferry_app_db::postgres::{PostgresAppDb, PostgresQuartz, PostgresUndoScript};
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{ReadOnlyGuard as _, Scheduler as _, UndoScript as _};
+use metaferry_metabase::quartz::Concurrency::Concurrent;
 
 use crate::database::{TestDatabase, token};
 use crate::quartz::{add_trigger, expect_meanwhile, meanwhile, mixed};
@@ -123,8 +124,8 @@ async fn it_keeps_paused_what_was_all_paused_before() {
     if !there_is_psql() {
         return database.drop().await;
     }
-    add_trigger(&database, "g", "paused", "PAUSED", false).await;
-    add_trigger(&database, "g", "runs", "WAITING", false).await;
+    add_trigger(&database, "g", "paused", "PAUSED", Concurrent).await;
+    add_trigger(&database, "g", "runs", "WAITING", Concurrent).await;
     database
         .execute(
             "INSERT INTO qrtz_paused_trigger_grps VALUES ('MetabaseScheduler', 'g'),
@@ -133,7 +134,7 @@ async fn it_keeps_paused_what_was_all_paused_before() {
         .await;
     let app_db = database.open().await;
     let (_folder, path) = set_up(&app_db).await;
-    add_trigger(&database, "new group", "new", "PAUSED", false).await;
+    add_trigger(&database, "new group", "new", "PAUSED", Concurrent).await;
     database
         .execute("INSERT INTO qrtz_paused_trigger_grps VALUES ('MetabaseScheduler', 'new group')")
         .await;

@@ -1,0 +1,222 @@
+//! `metaferry store` and `metaferry serve` over a Postgres app DB, driven as Metabase's own admin screen would: who is
+//! let in, one migration at a time, and a cancel in every phase that leaves everything as it was.
+
+mod slow_store;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use metaferry_sample::credentials::{
+    EMBEDDED_SESSION, ENDED_SESSION, EXPIRED_SESSION, INACTIVE_API_KEY, INACTIVE_SESSION, ORDINARY_API_KEY,
+    ORDINARY_SESSION, SUPERUSER_API_KEY, SUPERUSER_PLAIN_SESSION, SUPERUSER_SESSION,
+};
+use slow_store::SlowStore;
+use world::{Answer, Options, World};
+
+/// How soon users may write again after a cancel.
+const UNDONE_WITHIN: Duration = Duration::from_secs(2);
+/// How much later a slow machine may see it; on top of [`UNDONE_WITHIN`], and said so when it was needed.
+const SLACK: Duration = Duration::from_secs(3);
+
+#[test]
+fn only_superusers_are_let_in() {
+    let Some(world) = World::start(Options::default()) else {
+        return;
+    };
+    let ask = |method: &str, headers: &[&str]| world.ask(method, "/api/cloud-migration", headers).status;
+    let session = |value: &str| format!("X-Metabase-Session: {value}");
+    for nobody in [
+        EXPIRED_SESSION,
+        ENDED_SESSION,
+        INACTIVE_SESSION,
+        EMBEDDED_SESSION,
+        "nobody",
+    ] {
+        for method in ["GET", "POST"] {
+            assert_eq!(ask(method, &[&session(nobody)]), 401, "{method} by {nobody}");
+        }
+    }
+    for key in [
+        INACTIVE_API_KEY,
+        "mb_wrong",
+        &format!("{}A", &SUPERUSER_API_KEY[..SUPERUSER_API_KEY.len() - 1]),
+    ] {
+        assert_eq!(ask("POST", &[&format!("X-API-KEY: {key}")]), 401, "{key}");
+    }
+    assert_eq!(ask("POST", &[]), 401);
+    assert_eq!(world.ask("PUT", "/api/cloud-migration/cancel", &[]).status, 401);
+    assert_eq!(ask("POST", &[&session(ORDINARY_SESSION)]), 403);
+    assert_eq!(ask("GET", &[&format!("X-API-KEY: {ORDINARY_API_KEY}")]), 403);
+    let cookie = format!("Cookie: metabase.SESSION={SUPERUSER_SESSION}");
+    assert_eq!(ask("POST", &[&cookie, "Origin: https://elsewhere.example"]), 403);
+    assert_eq!(world.rows(), 0, "nobody began anything");
+    for header in [
+        &cookie,
+        &session(SUPERUSER_PLAIN_SESSION),
+        &format!("X-API-KEY: {SUPERUSER_API_KEY}"),
+    ] {
+        let answer = world.ask("GET", "/api/cloud-migration", &[header]);
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{header}");
+    }
+    assert_eq!(world.cancel().body, "0", "there is nothing to cancel");
+}
+
+#[test]
+fn one_of_two_starts_goes_through_and_arrives() {
+    let Some(world) = World::start(Options::default()) else {
+        return;
+    };
+    let before = world.state_of_metabase();
+    let (one, two) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| world.begin());
+        (world.begin(), other.join().unwrap())
+    });
+    let mut statuses = [one.status, two.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409], "{one:?} {two:?}");
+    let begun = if one.status == 200 { one } else { two };
+    let row = begun.json();
+    // As it is when it is answered: by then it may be a step further.
+    assert!(["init", "setup"].contains(&begun.state().as_str()), "{begun:?}");
+    let mut keys: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "created_at",
+            "external_id",
+            "id",
+            "progress",
+            "state",
+            "updated_at",
+            "upload_url"
+        ]
+    );
+    assert!(
+        !row["upload_url"].as_str().unwrap().contains('?'),
+        "a presigned query is a secret"
+    );
+
+    let mut progress = 0;
+    let last = world.wait_until("it ends", |answer| {
+        let now = answer.json()["progress"].as_u64().unwrap();
+        assert!(now >= progress, "progress fell from {progress} to {now}");
+        progress = now;
+        ["done", "error", "cancelled"].contains(&answer.state().as_str())
+    });
+    assert_eq!(
+        (last.state().as_str(), progress),
+        ("done", 100),
+        "{}",
+        world.log()
+    );
+    assert_eq!(world.rows(), 1);
+    world.wait_for("the lease is given back", || world.lease_is_free());
+    assert_eq!(world.state_of_metabase(), before);
+    assert_eq!(world.dumps(), [""; 0], "the dump is deleted");
+    assert_eq!(
+        world.state_at_store(row["external_id"].as_str().unwrap()),
+        "verified"
+    );
+    assert_eq!(world.begin().status, 200, "another may begin");
+    world.cancel();
+}
+
+#[test]
+fn a_cancel_while_read_only_spreads_undoes_it() {
+    let Some(world) = World::start(Options {
+        propagation_seconds: 60,
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let before = world.state_of_metabase();
+    assert_eq!(world.begin().status, 200);
+    world.wait_for("read-only is on", || world.read_only() == "true");
+    assert_eq!(world.begin().status, 409);
+    cancelled_and_undone(&world, &before);
+    assert_eq!(world.begin().status, 200, "what was undone can begin again");
+    world.cancel();
+}
+
+#[test]
+fn a_cancel_while_the_snapshot_is_held_up_undoes_it() {
+    let Some(world) = World::start(Options {
+        propagation_seconds: 5,
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let before = world.state_of_metabase();
+    assert_eq!(world.begin().status, 200);
+    world.wait_for("read-only is on", || world.read_only() == "true");
+    let lock = world.lock_table("report_card");
+    world.wait_until("the dump begins", |answer| answer.state() == "dump");
+    cancelled_and_undone(&world, &before);
+    drop(lock);
+}
+
+#[test]
+fn a_cancel_while_the_store_is_slow_undoes_it() {
+    let store = SlowStore::start();
+    let Some(world) = World::start(Options {
+        store: Some(store.address()),
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let before = world.state_of_metabase();
+    assert_eq!(world.begin().status, 200);
+    world.wait_until("the upload begins", |answer| answer.state() == "upload");
+    assert_eq!(
+        world.state_of_metabase(),
+        before,
+        "users write again before the upload begins"
+    );
+    assert_ne!(world.dumps(), [""; 0], "the dump waits to be sent");
+    cancelled_and_undone(&world, &before);
+}
+
+/// Also by plain SQL, as Metabase's own cancel: nobody tells the server.
+#[test]
+fn a_cancel_by_somebody_else_undoes_it() {
+    let Some(world) = World::start(Options {
+        propagation_seconds: 60,
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let before = world.state_of_metabase();
+    assert_eq!(world.begin().status, 200);
+    world.wait_for("read-only is on", || world.read_only() == "true");
+    world.sql("UPDATE cloud_migration SET state = 'cancelled', updated_at = now() WHERE state <> 'done'");
+    undone(&world, &before, Instant::now());
+}
+
+fn cancelled_and_undone(world: &World, before: &str) {
+    let answer = world.cancel();
+    let since = Instant::now();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "1"));
+    undone(world, before, since);
+    assert_eq!(world.cancel().body, "0");
+}
+
+#[expect(clippy::print_stderr, reason = "a promise that was kept late says so")]
+fn undone(world: &World, before: &str, since: Instant) {
+    world.wait_for("read-only and triggers are as before", || {
+        world.state_of_metabase() == before
+    });
+    let took = since.elapsed();
+    assert!(
+        took < UNDONE_WITHIN + SLACK,
+        "undone after {took:?}: {}",
+        world.log()
+    );
+    if took > UNDONE_WITHIN {
+        eprintln!("LATE: undone after {took:?}, not {UNDONE_WITHIN:?}: is the machine busy?");
+    }
+    world.wait_for("the files are gone", || world.dumps().is_empty());
+    world.wait_for("the lease is given back", || world.lease_is_free());
+    let newest: Answer = world.newest();
+    assert_eq!(newest.state(), "cancelled", "it stays cancelled");
+}

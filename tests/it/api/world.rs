@@ -1,0 +1,352 @@
+//! An app DB in a real Postgres, a store and a server, each a process of its own; asked with `psql` and `curl`.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use metaferry_sample::credentials::SUPERUSER_API_KEY;
+use metaferry_sample::{SampleOptions, SampleSource};
+
+/// The longest that anything here is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks.
+const PACE: Duration = Duration::from_millis(40);
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) propagation_seconds: u32,
+    /// Instead of a `metaferry store`.
+    pub(crate) store: Option<String>,
+}
+
+/// Everything ends with it.
+pub(crate) struct World {
+    admin_url: String,
+    url: String,
+    database: String,
+    folder: tempfile::TempDir,
+    /// With the trailing slash left out.
+    server: String,
+    store: String,
+    processes: Vec<Child>,
+}
+
+/// An answer of the API.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(crate) fn state(&self) -> String {
+        self.json()["state"].as_str().unwrap().to_owned()
+    }
+}
+
+impl World {
+    /// `None`, said aloud, where the server, `psql`, `curl` or the program is missing.
+    #[expect(clippy::print_stderr, reason = "a test that skips says so")]
+    pub(crate) fn start(options: Options) -> Option<Self> {
+        let Ok(admin_url) = std::env::var("METAFERRY_TEST_POSTGRES_URL") else {
+            eprintln!("SKIPPED: METAFERRY_TEST_POSTGRES_URL names no Postgres server");
+            return None;
+        };
+        let program = std::env::current_exe()
+            .unwrap()
+            .parent()?
+            .parent()?
+            .join("metaferry");
+        if !program.is_file() {
+            eprintln!(
+                "SKIPPED: there is no {}; build it with `cargo build -p metaferry-server`",
+                program.display()
+            );
+            return None;
+        }
+        for tool in ["psql", "curl"] {
+            if Command::new(tool).arg("--version").output().is_err() {
+                eprintln!("SKIPPED: there is no {tool}");
+                return None;
+            }
+        }
+        let database = format!(
+            "metaferry_api_{}_{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let (start, _) = admin_url.rsplit_once('/').expect("a URL with a database");
+        let mut world = Self {
+            url: format!("{start}/{database}"),
+            folder: tempfile::tempdir().unwrap(),
+            admin_url,
+            database,
+            server: String::new(),
+            store: options.store.unwrap_or_default(),
+            processes: Vec::new(),
+        };
+        psql(&world.admin_url, &format!("CREATE DATABASE {}", world.database));
+        let sample = world.folder.path().join("sample.sql");
+        std::fs::write(
+            &sample,
+            SampleSource::new(SampleOptions { seed: 1, scale: 0.05 }).postgres_sql(),
+        )
+        .unwrap();
+        let loaded = Command::new("psql")
+            .args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &world.url, "-f"])
+            .arg(&sample)
+            .output()
+            .unwrap();
+        assert!(
+            loaded.status.success(),
+            "{}",
+            String::from_utf8_lossy(&loaded.stderr)
+        );
+        world.sql("TRUNCATE cloud_migration; DELETE FROM qrtz_fired_triggers");
+        if world.store.is_empty() {
+            let data = world.folder.path().join("store");
+            let listening = world.run(
+                Command::new(&program).arg("store").arg("--data").arg(data),
+                "store.log",
+            );
+            world.store = listening;
+        }
+        let mut serve = Command::new(&program);
+        serve
+            .args(["serve", "--from", &world.url])
+            .env("MB_STORE_API_URL", &world.store)
+            .env("METAFERRY_METABASE_VERSION", "v0.55.0")
+            .env("METAFERRY_DATA_DIR", world.data_dir())
+            .env(
+                "METAFERRY_PROPAGATION_SECONDS",
+                options.propagation_seconds.to_string(),
+            );
+        world.server = world.run(&mut serve, "serve.log");
+        Some(world)
+    }
+
+    /// Starts a program on a port of the system's choice; answers its address.
+    fn run(&mut self, command: &mut Command, log: &str) -> String {
+        let path = self.folder.path().join(log);
+        let file = std::fs::File::create(&path).unwrap();
+        let child = command
+            .args(["--listen", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        self.processes.push(child);
+        let mut address = None;
+        self.wait_for("the program listens", || {
+            let said = std::fs::read_to_string(&path).unwrap();
+            let found = said
+                .split_once("listens on ")
+                .and_then(|(_, rest)| Some(rest.split_once(['\n', ','])?.0.to_owned()));
+            address = found;
+            address.is_some()
+        });
+        address.unwrap()
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("serve.log")).unwrap_or_default()
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[&str]) -> Answer {
+        let mut curl = Command::new("curl");
+        curl.args([
+            "--noproxy",
+            "*",
+            "-sS",
+            "--max-time",
+            "30",
+            "-X",
+            method,
+            "-w",
+            "\n%{http_code}",
+        ]);
+        for header in headers {
+            curl.args(["-H", header]);
+        }
+        let output = curl.arg(format!("{}{path}", self.server)).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (body, status) = text.rsplit_once('\n').unwrap();
+        let status = status.parse().unwrap();
+        assert_ne!(
+            status,
+            0,
+            "{} {}",
+            String::from_utf8_lossy(&output.stderr),
+            self.log()
+        );
+        Answer {
+            status,
+            body: body.to_owned(),
+        }
+    }
+
+    fn as_superuser(&self, method: &str, path: &str) -> Answer {
+        self.ask(method, path, &[&format!("X-API-KEY: {SUPERUSER_API_KEY}")])
+    }
+
+    pub(crate) fn begin(&self) -> Answer {
+        self.as_superuser("POST", "/api/cloud-migration")
+    }
+
+    pub(crate) fn newest(&self) -> Answer {
+        self.as_superuser("GET", "/api/cloud-migration")
+    }
+
+    pub(crate) fn cancel(&self) -> Answer {
+        self.as_superuser("PUT", "/api/cloud-migration/cancel")
+    }
+
+    /// What the store says of a migration.
+    pub(crate) fn state_at_store(&self, external_id: &str) -> String {
+        let url = format!("{}/api/v2/migration/{external_id}", self.store);
+        let output = Command::new("curl")
+            .args(["--noproxy", "*", "-sS", &url])
+            .output()
+            .unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stdout)));
+        json["state"]
+            .as_str()
+            .or(json["status"].as_str())
+            .unwrap_or_else(|| panic!("{json}"))
+            .to_owned()
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        psql(&self.url, sql)
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.sql("SELECT count(*) FROM cloud_migration").parse().unwrap()
+    }
+
+    pub(crate) fn read_only(&self) -> String {
+        self.sql("SELECT value FROM setting WHERE key = 'read-only-mode'")
+    }
+
+    /// The settings but for the one that only grows, and all of Quartz's tables.
+    pub(crate) fn state_of_metabase(&self) -> String {
+        self.sql(
+            "SELECT string_agg(t::text, E'\\n') FROM (SELECT * FROM setting WHERE key <> 'settings-last-updated' ORDER BY key) t;
+             SELECT string_agg(t::text, E'\\n') FROM (SELECT * FROM qrtz_triggers ORDER BY sched_name, trigger_group, trigger_name) t;
+             SELECT string_agg(t::text, E'\\n') FROM (SELECT * FROM qrtz_paused_trigger_grps ORDER BY 1, 2) t",
+        )
+    }
+
+    pub(crate) fn lease_is_free(&self) -> bool {
+        self.sql("SELECT expires_at <= clock_timestamp() FROM metaferry.lease") == "t"
+    }
+
+    /// Whatever lies in the data folder but `undo.sql`.
+    pub(crate) fn dumps(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.data_dir()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "undo.sql").collect()
+    }
+
+    /// Locks a table as a schema change does, until what is answered is dropped.
+    pub(crate) fn lock_table(&self, table: &str) -> TableLock<'_> {
+        let child = Command::new("psql")
+            .args(["-q", "-d", &self.url, "-c"])
+            .arg(format!(
+                "BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)"
+            ))
+            .env("PGAPPNAME", "metaferry-test-lock")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.wait_for("the table is locked", || {
+            self.sql("SELECT count(*) FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock' AND relation IS NOT NULL
+                          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+                != "0"
+        });
+        TableLock { world: self, child }
+    }
+
+    /// Until the newest row is so.
+    pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut(&Answer) -> bool) -> Answer {
+        let mut last = None;
+        self.wait_for(what, || {
+            let answer = self.newest();
+            let so = is_so(&answer);
+            last = Some(answer);
+            so
+        });
+        last.unwrap()
+    }
+
+    pub(crate) fn wait_for(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "waited in vain until {what}: {}",
+                self.log()
+            );
+            // A look costs the processes under test their time: not without pause.
+            std::thread::park_timeout(PACE);
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            // Ended already, where this fails.
+            process.kill().ok();
+            process.wait().ok();
+        }
+        psql(
+            &self.admin_url,
+            &format!("DROP DATABASE {} WITH (FORCE)", self.database),
+        );
+    }
+}
+
+/// A lock of another session.
+pub(crate) struct TableLock<'a> {
+    world: &'a World,
+    child: Child,
+}
+
+impl Drop for TableLock<'_> {
+    fn drop(&mut self) {
+        self.world.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = 'metaferry-test-lock'",
+        );
+        self.child.wait().ok();
+    }
+}
+
+/// What a statement answers, unaligned.
+fn psql(url: &str, sql: &str) -> String {
+    let output = Command::new("psql")
+        .args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql])
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() || std::thread::panicking(),
+        "{sql}: {error}"
+    );
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}

@@ -1,0 +1,4 @@
+//! The programs as a whole, over real databases.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod api;
