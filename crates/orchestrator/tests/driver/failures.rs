@@ -90,6 +90,22 @@ async fn whatever_fails_everything_is_undone_and_then_the_row_says_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn error_is_written_last_however_slow_undoing_is() {
+    for slow in [Call::RestoreReadOnly, Call::RestoreScheduler, Call::DiscardDump] {
+        let world = World::new(1);
+        world.strike(move |strike| match strike.call {
+            Call::CopyRows => Fault::Fail(ErrorKind::Corrupt),
+            call if call == slow => Fault::Slow(std::time::Duration::from_secs(5)),
+            _ => Fault::Nothing,
+        });
+        let run = Node::new(&world).migrate().await;
+        assert_eq!(run.settled().phase(), Phase::Error);
+        error_was_written_last(&world.durable());
+        assert_kept(&world, format!("{slow:?} is slow"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_needed_to_arrive_does_not_fail_it() {
     let lasting = [
         Effect::WriteState(Phase::Done),
