@@ -1,4 +1,8 @@
 //! The command line, a contract: scripts depend on its words, its JSON and its exit codes.
+#![expect(
+    clippy::doc_markdown,
+    reason = "doc comments here are help texts for a terminal, not Markdown"
+)]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -71,7 +71,7 @@ impl Preflight for MigrationPreflight {
             }
             Err(error) => findings.push(finding(Severity::Blocker, "source", error.chain())),
         }
-        findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Ok(findings)
     }
 }

@@ -28,6 +28,11 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
     } else {
         Logs::LeaveOut
     };
+    let reread = if args.no_verify {
+        Reread::Skip
+    } else {
+        Reread::Verify
+    };
     let dumper = FileDumper::new(
         wiring::source(&address)?,
         Arc::new(H2Format),
@@ -37,11 +42,7 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
         } else {
             Existing::Refuse
         },
-        if args.no_verify {
-            Reread::Skip
-        } else {
-            Reread::Verify
-        },
+        reread,
     );
     let request = DumpRequest {
         file: file_of(&args.to.to_string_lossy()),
@@ -74,7 +75,7 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
     progress.end();
     let report = ended?;
     output.result(
-        &text(&report, !args.no_verify),
+        &text(&report, reread),
         &json(&report, began.elapsed().as_secs_f64()),
     );
     Ok(Ending::Done)
@@ -94,7 +95,7 @@ fn differing(error: PortError) -> CommandError {
     }
 }
 
-fn text(report: &DumpReport, verified: bool) -> String {
+fn text(report: &DumpReport, reread: Reread) -> String {
     let tables = &report.snapshot.tables;
     let rows: u64 = tables.iter().map(|table| table.rows).sum();
     let mut text = format!(
@@ -102,10 +103,9 @@ fn text(report: &DumpReport, verified: bool) -> String {
         report.file.path.display(),
         tables.len(),
         report.file.size_bytes,
-        if verified {
-            "; read again and equal"
-        } else {
-            "; not read again"
+        match reread {
+            Reread::Verify => "; read again and equal",
+            Reread::Skip => "; not read again",
         }
     );
     for left_out in report

@@ -15,23 +15,33 @@ use crate::wiring;
 
 pub(super) async fn run(args: VerifyArgs, _: &Config, output: Output) -> Result<Ending, CommandError> {
     let (left, right) = (address("--left", &args.left)?, address("--right", &args.right)?);
-    let (left, right) = tokio::try_join!(side(&left, args.raw), side(&right, args.raw))?;
+    let extent = if args.raw { Extent::Raw } else { Extent::Carried };
+    let (left, right) = tokio::try_join!(side(&left, extent), side(&right, extent))?;
     let comparisons = compare(&left.tables, &right.tables);
     let equal = comparisons.iter().all(TableComparison::is_equal);
     let whole = equal && left.dangling.is_empty() && right.dangling.is_empty();
+    let ending = if whole { Ending::Done } else { Ending::Different };
     output.result(
         &text(&comparisons, &left, &right),
-        &json(&comparisons, &left, &right, whole),
+        &json(&comparisons, &left, &right, ending),
     );
-    Ok(if whole { Ending::Done } else { Ending::Different })
+    Ok(ending)
 }
 
-async fn side(address: &AppDbAddress, raw: bool) -> Result<Scan, CommandError> {
+/// What of a database is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// What a copy carries.
+    Carried,
+    /// Everything.
+    Raw,
+}
+
+async fn side(address: &AppDbAddress, extent: Extent) -> Result<Scan, CommandError> {
     let snapshot = wiring::source(address)?.snapshot().await?;
-    let policy = if raw {
-        CopyPolicy::default()
-    } else {
-        MetabasePolicy::usual().decide(&*snapshot).await?.policy
+    let policy = match extent {
+        Extent::Raw => CopyPolicy::default(),
+        Extent::Carried => MetabasePolicy::usual().decide(&*snapshot).await?.policy,
     };
     let found = scan(&*snapshot, &policy, &Cancellation::new())
         .await
@@ -66,7 +76,7 @@ fn text(comparisons: &[TableComparison], left: &Scan, right: &Scan) -> String {
     lines.join("\n")
 }
 
-fn json(comparisons: &[TableComparison], left: &Scan, right: &Scan, equal: bool) -> serde_json::Value {
+fn json(comparisons: &[TableComparison], left: &Scan, right: &Scan, ending: Ending) -> serde_json::Value {
     let tables: Vec<serde_json::Value> = comparisons
         .iter()
         .map(|table| {
@@ -79,7 +89,7 @@ fn json(comparisons: &[TableComparison], left: &Scan, right: &Scan, equal: bool)
         })
         .collect();
     serde_json::json!({
-        "equal": equal,
+        "equal": ending == Ending::Done,
         "tables": tables,
         "dangling": {"left": left.dangling, "right": right.dangling},
     })
