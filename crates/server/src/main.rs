@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod exit;
 mod h2_dump;
+mod memory;
 mod output;
 mod policy;
 mod preflight;
@@ -26,6 +27,7 @@ use crate::output::Output;
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
+    memory::bound();
     let cli = cli::Cli::parse();
     let output = Output { json: cli.json };
     let ended = Config::read().and_then(|config| {

@@ -165,7 +165,7 @@ async fn recovery_deletes_the_dump_that_was_announced_wherever_dumps_go_now() {
     world.pass(LEASE_TERM).await;
     let mut moved = crate::node::settings();
     moved.dump_folder = "/elsewhere".into();
-    moved.dump_file = Some("/home/somebody/dump.mv.db".into());
+    moved.dump_file = Some("/data/somebody/dump.mv.db".into());
     Node::with(&world, moved).orchestrator.recover().await.unwrap();
     assert_kept(&world, "configured otherwise");
 }

@@ -77,7 +77,7 @@ async fn somebody_elses_dump_is_sent_and_never_deleted() {
         Fault::Fail(metaferry_domain::ErrorKind::Denied),
     ] {
         let world = World::new(1);
-        let theirs = PathBuf::from("/home/somebody/dump.mv.db");
+        let theirs = PathBuf::from("/data/somebody/dump.mv.db");
         world.change(|durable| {
             durable.files.insert(theirs.clone(), DumpOnDisk::Finished);
         });
