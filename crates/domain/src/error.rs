@@ -78,7 +78,7 @@ impl ErrorClass {
             Self::Network => "check the connection to the named host, then retry",
             Self::Disk => "make room on the named disk (or name another directory), then retry",
             Self::Permission => "grant what is named, or use other credentials, then retry",
-            Self::Data => "look at what is named; nothing was changed, and a retry alone will not help",
+            Self::Data => "look at what is named and put it right; a retry alone will not help",
         }
     }
 }

@@ -180,6 +180,13 @@ impl Orchestrator {
         cancelled
     }
 
+    /// Asks the migration that this process steers to stop, and no other.
+    pub async fn interrupt(&self, by: Canceller) {
+        if let Some(running) = &*self.running.lock().await {
+            running.cancel.send_replace(Some(by));
+        }
+    }
+
     /// The newest rows of `cloud_migration`.
     ///
     /// # Errors

@@ -59,6 +59,7 @@ fn no_mysql() -> PortError {
 /// What a migration is to be like.
 #[derive(Debug)]
 pub(crate) struct Choices {
+    pub(crate) purpose: Purpose,
     pub(crate) to: String,
     pub(crate) strength: ReadOnlyStrength,
     pub(crate) retention: DumpRetention,
@@ -95,7 +96,7 @@ pub(crate) async fn shores(
     choices: Choices,
 ) -> Result<Shores, CommandError> {
     make_folder(&config.data_dir)?;
-    let app_db = app_db(config, address).await?;
+    let app_db = app_db(config, address, choices.purpose).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let proxies = proxies_towards(&config.metabase.store_api_url);
     let http = HttpClient::new(HttpConfig {
@@ -230,15 +231,31 @@ pub(crate) async fn rows(
     config: &Config,
     address: &AppDbAddress,
 ) -> Result<Arc<dyn MigrationRows>, CommandError> {
-    Ok(app_db(config, address).await?.rows)
+    Ok(app_db(config, address, Purpose::Look).await?.rows)
 }
 
-async fn app_db(config: &Config, address: &AppDbAddress) -> Result<AppDbPorts, CommandError> {
+/// What an app DB is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To look, or to cancel: nothing is created in it.
+    Look,
+    /// To migrate it: our own tables are made.
+    Migrate,
+}
+
+async fn app_db(
+    config: &Config,
+    address: &AppDbAddress,
+    purpose: Purpose,
+) -> Result<AppDbPorts, CommandError> {
     let source = source(address)?;
     match address {
         AppDbAddress::Postgres(server) => {
             let pool = PostgresServer::new(server).pool(CONNECTIONS_MAX).await?;
-            let app_db = PostgresAppDb::open(pool.clone()).await?;
+            let app_db = match purpose {
+                Purpose::Look => PostgresAppDb::open_to_look(pool.clone()).await?,
+                Purpose::Migrate => PostgresAppDb::open(pool.clone()).await?,
+            };
             let session_key = match &config.metabase.session_secret {
                 Some(secret) => {
                     Some(DerivedKey::derive(secret).map_err(|error| CommandError::usage(error.to_string()))?)

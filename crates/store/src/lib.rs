@@ -4,6 +4,7 @@ pub mod config;
 pub mod error;
 pub mod inspector;
 
+mod etag;
 mod folder;
 mod receive;
 mod record;

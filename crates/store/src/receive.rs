@@ -13,6 +13,7 @@ use md5::{Digest, Md5};
 use tokio::io::AsyncWriteExt;
 
 use crate::config::Limits;
+use crate::etag::etag_of_whole;
 use crate::folder::{Folder, TempFile};
 use crate::refusal::Refusal;
 
@@ -33,7 +34,7 @@ pub(crate) struct Received {
 impl Received {
     /// As S3 writes it: MD5 in hex, in quotes.
     pub(crate) fn etag(&self) -> String {
-        format!("\"{}\"", hex::encode(self.md5))
+        etag_of_whole(self.md5)
     }
 }
 

@@ -38,6 +38,9 @@ pub(crate) struct StoredObject {
     pub(crate) etag: String,
     /// The multipart upload that it was made by.
     pub(crate) upload: Option<Uuid>,
+    /// Bytes of each of its parts, in order; empty for a single PUT.
+    #[serde(default)]
+    pub(crate) part_sizes: Vec<u64>,
 }
 
 /// How far a migration has come on this shore.

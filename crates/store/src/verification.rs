@@ -8,6 +8,7 @@ use metaferry_domain::{ErrorKind, PortError};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::etag::etag_of_file;
 use crate::inspector::DumpFacts;
 use crate::record::{MigrationRecord, Restoration, Stage};
 use crate::refusal::Refusal;
@@ -69,6 +70,31 @@ async fn verdict(shared: &Arc<Shared>, record: &MigrationRecord) -> Stage {
             return Stage::Rejected { reason };
         }
         Ok(_) => {}
+    }
+    // The file format has no checksums of its own: what changed on this disk since it arrived is only seen here.
+    let (hashed, part_sizes) = (file.clone(), object.part_sizes.clone());
+    match shared
+        .blocking(move |_| Ok(etag_of_file(&hashed, &part_sizes)))
+        .await
+    {
+        Ok(Ok(etag)) if etag == object.etag => {}
+        Ok(Ok(etag)) => {
+            let reason = format!(
+                "the object was damaged on the store's disk: its ETag is {etag}, it arrived with {}",
+                object.etag
+            );
+            return Stage::Rejected { reason };
+        }
+        Ok(Err(error)) => {
+            return Stage::Uploaded {
+                problem: Some(format!("cannot read the object: {error}")),
+            };
+        }
+        Err(refusal) => {
+            return Stage::Uploaded {
+                problem: Some(format!("cannot read the object: {refusal:?}")),
+            };
+        }
     }
     let inspector = shared.deps.inspector.clone();
     // On a task of its own, so that a panic over hostile bytes ends this look and not the worker.

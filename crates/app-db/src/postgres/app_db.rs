@@ -38,6 +38,16 @@ impl PostgresAppDb {
         Ok(OwnTables::find(&pool).await?.map(|own| Self { pool, own }))
     }
 
+    /// Opens the app DB for looking at its rows and cancelling them, which needs no table of ours and creates none.
+    /// Everything that needs the lease fails as long as nobody has opened it by [`PostgresAppDb::open`].
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
+    pub async fn open_to_look(pool: PgPool) -> Result<Self, PortError> {
+        let own = OwnTables::find(&pool).await?.unwrap_or_default();
+        Ok(Self { pool, own })
+    }
+
     /// Begins a transaction that has proved `token`: the lease is ours now, and nobody can take it before the
     /// transaction ends, because taking it waits for the lock on its row (renewing it does not).
     ///

@@ -14,6 +14,13 @@ pub(super) struct OwnTables {
     prefix: &'static str,
 }
 
+impl Default for OwnTables {
+    /// Where they would be made first.
+    fn default() -> Self {
+        IN_SCHEMA
+    }
+}
+
 /// In a schema of our own.
 const IN_SCHEMA: OwnTables = OwnTables { prefix: "metaferry." };
 /// Beside Metabase's tables, where no schema may be created.

@@ -28,13 +28,19 @@ impl LeaseStore for SqliteState {
                 term_ms,
             });
         }
-        let by = self
-            .current()
-            .await?
-            .map_or_else(|| "another process".to_owned(), |lease| lease.holder);
+        let by = self.current().await?.map_or_else(
+            || "another process".to_owned(),
+            |lease| {
+                format!(
+                    "{}, for {} s at most if that process is gone",
+                    lease.holder,
+                    lease.term_ms.div_ceil(1000)
+                )
+            },
+        );
         Err(PortError::new(
             ErrorKind::Conflict,
-            format!("the lease is held by {by}"),
+            format!("the lease is held by {by}; try again then"),
         ))
     }
 

@@ -5,8 +5,7 @@
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::encode;
 use super::page::{self, MapId, PageBody, PagePosition};
@@ -30,7 +29,23 @@ pub(crate) struct ChunkSink {
     path: PathBuf,
     chunk_bytes: usize,
     highest_map: MapId,
-    broken: AtomicBool,
+    /// Why the file cannot be completed any more: the first failure, told to every later caller.
+    failed: OnceLock<Failure>,
+}
+
+/// An I/O failure that can be told again.
+#[derive(Debug, Clone, Copy)]
+struct Failure {
+    doing: &'static str,
+    kind: std::io::ErrorKind,
+    code: Option<i32>,
+}
+
+impl Failure {
+    fn again(self) -> std::io::Error {
+        self.code
+            .map_or_else(|| self.kind.into(), std::io::Error::from_raw_os_error)
+    }
 }
 
 /// The file, and the thread that syncs it meanwhile.
@@ -92,7 +107,7 @@ impl ChunkSink {
             path,
             chunk_bytes,
             highest_map,
-            broken: AtomicBool::new(false),
+            failed: OnceLock::new(),
         })
     }
 
@@ -135,20 +150,32 @@ impl ChunkSink {
         file.writeback
             .finish()
             .and_then(|()| action(&mut file.file))
-            .map_err(|source| {
-                self.broken.store(true, Ordering::Release);
-                WriteError::Io {
-                    doing,
-                    path: self.path.clone(),
-                    source,
-                }
-            })
+            .map_err(|source| self.fail(doing, source))
+    }
+
+    fn fail(&self, doing: &'static str, source: std::io::Error) -> WriteError {
+        let failure = Failure {
+            doing,
+            kind: source.kind(),
+            code: source.raw_os_error(),
+        };
+        // The first failure stays: the ones after it follow from it.
+        let _ = self.failed.set(failure);
+        WriteError::Io {
+            doing,
+            path: self.path.clone(),
+            source,
+        }
     }
 
     fn lock_open(&self) -> Result<MutexGuard<'_, OpenChunk>, WriteError> {
         let open = self.open.lock().map_err(|_| WriteError::Broken)?;
-        if self.broken.load(Ordering::Acquire) {
-            return Err(WriteError::Broken);
+        if let Some(failure) = self.failed.get() {
+            return Err(WriteError::Io {
+                doing: failure.doing,
+                path: self.path.clone(),
+                source: failure.again(),
+            });
         }
         Ok(open)
     }
@@ -178,12 +205,7 @@ impl ChunkSink {
         file.writeback.written(full.len() as u64);
         drop(file);
         if let Err(source) = written {
-            self.broken.store(true, Ordering::Release);
-            return Err(WriteError::Io {
-                doing: "write",
-                path: self.path.clone(),
-                source,
-            });
+            return Err(self.fail("write", source));
         }
         let mut open = self.open.lock().map_err(|_| WriteError::Broken)?;
         if open.spare.capacity() == 0 {

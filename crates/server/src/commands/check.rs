@@ -1,4 +1,4 @@
-//! `check`: every reason why a migration would fail. Touches nothing but our own tables in the app DB.
+//! `check`: every reason why a migration would fail. Touches nothing.
 
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::plan::{DumpRetention, Strictness};
@@ -14,6 +14,7 @@ use crate::wiring;
 pub(super) async fn run(args: SourceArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let address = config.app_db(args.from.as_deref())?;
     let choices = wiring::Choices {
+        purpose: wiring::Purpose::Look,
         to: "store".to_owned(),
         strength: ReadOnlyStrength::Flag,
         retention: DumpRetention::Delete,

@@ -133,6 +133,7 @@ async fn migrate(
     interrupt: &Interrupt,
 ) -> Result<Arrived, CommandError> {
     let choices = wiring::Choices {
+        purpose: wiring::Purpose::Migrate,
         to: "store".to_owned(),
         strength: metaferry_domain::migration::ReadOnlyStrength::Flag,
         retention: DumpRetention::Delete,

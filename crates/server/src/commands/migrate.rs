@@ -3,10 +3,9 @@
 use metaferry_domain::event::Canceller;
 use metaferry_domain::migration::Phase;
 use metaferry_domain::plan::{DumpRetention, Strictness};
-use metaferry_domain::ports::MigrationRow;
 use metaferry_domain::state::MigrationState;
-use metaferry_domain::{ErrorKind, PortError};
-use metaferry_orchestrator::{Ended, NotBegun, Warnings};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
+use metaferry_orchestrator::{Ended, NotBegun, Orchestrator, Warnings};
 
 use crate::cli::MigrateArgs;
 use crate::config::Config;
@@ -14,9 +13,13 @@ use crate::exit::{CommandError, Ending};
 use crate::output::Output;
 use crate::{shutdown, wiring};
 
+/// How often an interrupt is passed on, so that it also reaches a migration that is only just beginning.
+const INTERRUPT_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
+
 pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let address = config.app_db(args.source.from.as_deref())?;
     let choices = wiring::Choices {
+        purpose: wiring::Purpose::Migrate,
         to: args.to,
         strength: args.read_only.into(),
         retention: if args.keep {
@@ -38,40 +41,65 @@ pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> R
     };
     let shores = wiring::shores(config, &address, choices).await?;
     let orchestrator = shores.orchestrator;
-    orchestrator.recover().await?;
-    let row = match orchestrator.start().await {
-        Ok(row) => row,
+    let interrupted = Cancellation::new();
+    let watching = tokio::spawn(interrupt(orchestrator.clone(), interrupted.clone(), output));
+    let ended = cross(&orchestrator, &interrupted, output).await;
+    watching.abort();
+    ended
+}
+
+/// Turns an interrupt into a cancel of whatever this process steers then, or begins to steer a moment later. A second
+/// one ends the process at once: what it leaves is undone by the next.
+async fn interrupt(orchestrator: Orchestrator, interrupted: Cancellation, output: Output) {
+    shutdown::requested().await;
+    interrupted.cancel();
+    output.say("cancelling: everything is undone first; interrupt again to leave that to the next metaferry");
+    loop {
+        orchestrator.interrupt(Canceller::Interrupt).await;
+        tokio::select! {
+            () = tokio::time::sleep(INTERRUPT_EVERY) => {}
+            () = shutdown::requested() => std::process::exit(i32::from(Ending::Cancelled.code())),
+        }
+    }
+}
+
+/// First what another process left, then a migration of our own.
+async fn cross(
+    orchestrator: &Orchestrator,
+    interrupted: &Cancellation,
+    output: Output,
+) -> Result<Ending, CommandError> {
+    for ended in orchestrator.recover().await? {
+        match ended {
+            // Gone on with, not begun anew: this is the migration that was asked for.
+            Ended::Settled(state) if state.phase() == Phase::Done => {
+                output.say("the migration that another process had left was gone on with");
+                return tell(&state, output);
+            }
+            Ended::Settled(_) => output.say("what another process had left is undone"),
+            Ended::Stuck(_) | Ended::LeaseLost => return how(ended, output),
+        }
+    }
+    let cancelled = || {
+        CommandError::from(PortError::new(
+            ErrorKind::Cancelled,
+            "interrupted; everything is as it was",
+        ))
+    };
+    interrupted.check().map_err(|_| cancelled())?;
+    match orchestrator.start().await {
+        Ok(row) => output.say(&format!(
+            "migration {} has begun (row {} of cloud_migration)",
+            row.external_id, row.id.0
+        )),
+        Err(_) if interrupted.is_cancelled() => {
+            orchestrator.ended().await;
+            return Err(cancelled());
+        }
         Err(NotBegun { error, .. }) => return Err(error.into()),
-    };
-    output.say(&format!(
-        "migration {} has begun (row {} of cloud_migration)",
-        row.external_id, row.id.0
-    ));
-    let ended = orchestrator.ended();
-    tokio::pin!(ended);
-    let ended = tokio::select! {
-        ended = &mut ended => ended,
-        () = shutdown::requested() => {
-            output.say("cancelling: everything is undone first");
-            orchestrator.cancel(Canceller::Interrupt).await?;
-            ended.await
-        }
-    };
-    match ended {
-        Some(Ended::Settled(state)) => tell(&state, &row, output),
-        Some(Ended::Stuck(state)) => {
-            let why = state
-                .failure()
-                .map(|failure| format!("{}; ", failure.message))
-                .unwrap_or_default();
-            let stuck = "something could not be undone yet: see the log; `metaferry serve`, or the next `migrate`, tries again";
-            Err(CommandError::new(Ending::Failed, format!("{why}{stuck}")))
-        }
-        Some(Ended::LeaseLost) => Err(PortError::new(
-            ErrorKind::Unavailable,
-            "the lease was lost; another process goes on with this migration",
-        )
-        .into()),
+    }
+    match orchestrator.ended().await {
+        Some(ended) => how(ended, output),
         None => Err(CommandError::new(
             Ending::Failed,
             "the migration ended before it had begun",
@@ -79,13 +107,28 @@ pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> R
     }
 }
 
+fn how(ended: Ended, output: Output) -> Result<Ending, CommandError> {
+    match ended {
+        Ended::Settled(state) => tell(&state, output),
+        Ended::Stuck(state) => {
+            let why = state
+                .failure()
+                .map(|failure| format!("{}; ", failure.message))
+                .unwrap_or_default();
+            let stuck = "something could not be undone yet: see the log; `metaferry serve`, or the next `migrate`, tries again";
+            Err(CommandError::new(Ending::Failed, format!("{why}{stuck}")))
+        }
+        Ended::LeaseLost => Err(CommandError::new(
+            Ending::Failed,
+            "the lease was lost; another process goes on with this migration, or the next one undoes it",
+        )),
+    }
+}
+
 /// Says how it ended.
-fn tell(state: &MigrationState, row: &MigrationRow, output: Output) -> Result<Ending, CommandError> {
+fn tell(state: &MigrationState, output: Output) -> Result<Ending, CommandError> {
     let run = state.run();
-    let external_id = run
-        .shore
-        .as_ref()
-        .map_or(row.external_id.as_str(), |shore| shore.external_id.as_str());
+    let external_id = run.shore.as_ref().map_or("", |shore| shore.external_id.as_str());
     if let MigrationState::Done { arrived, .. } = state {
         let rows: u64 = arrived.snapshot.tables.iter().map(|table| table.rows).sum();
         let text = format!(

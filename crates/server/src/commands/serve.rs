@@ -21,6 +21,7 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 pub(super) async fn run(args: ServeArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let app_db = config.app_db(args.source.from.as_deref())?;
     let choices = wiring::Choices {
+        purpose: wiring::Purpose::Migrate,
         to: args.to,
         strength: args.read_only.into(),
         retention: DumpRetention::Delete,

@@ -6,11 +6,11 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{base_url, json, migration_id, part_path, presigned, upload_id};
+use crate::etag::etag_of_parts;
 use crate::record::{MigrationRecord, OpenUpload, Stage, StoredObject};
 use crate::refusal::Refusal;
 use crate::router::Shore;
@@ -116,12 +116,15 @@ fn assemble(
     etags: &BTreeMap<String, String>,
 ) -> Result<Completed, Refusal> {
     let md5s = part_md5s(etags, open.part_count)?;
-    let mut total = 0_u64;
+    let mut part_sizes = Vec::with_capacity(md5s.len());
     for (number, md5) in (1..).zip(&md5s) {
         let found = shared.folder.part_size(record.id, open.id, number, md5);
         let found = found.map_err(|error| Refusal::disk("look at a part", &error))?;
-        total = total.saturating_add(found.ok_or(Refusal::InvalidPart(number))?);
+        part_sizes.push(found.ok_or(Refusal::InvalidPart(number))?);
     }
+    let total = part_sizes
+        .iter()
+        .fold(0, |total: u64, size| total.saturating_add(*size));
     let max_bytes = shared.config.limits.object_bytes_max;
     if total > max_bytes {
         return Err(Refusal::TooLarge { max_bytes });
@@ -141,6 +144,7 @@ fn assemble(
         size_bytes,
         etag: etag.clone(),
         upload: Some(open.id),
+        part_sizes,
     });
     record.upload = None;
     shared.keep(&record)?;
@@ -193,11 +197,9 @@ fn part_md5s(etags: &BTreeMap<String, String>, part_count: u32) -> Result<Vec<St
     Ok(md5s)
 }
 
-/// As S3 makes it: MD5 of the parts' MD5s, a dash, how many.
 fn object_etag(md5s: &[String]) -> String {
-    let mut hash = Md5::new();
-    for md5 in md5s {
-        hash.update(hex::decode(md5).expect("encoded by part_md5s"));
-    }
-    format!("\"{}-{}\"", hex::encode(hash.finalize()), md5s.len())
+    etag_of_parts(
+        md5s.iter()
+            .map(|md5| hex::decode(md5).expect("encoded by part_md5s")),
+    )
 }

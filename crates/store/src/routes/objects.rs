@@ -55,6 +55,7 @@ pub(crate) async fn put_object(
                 size_bytes,
                 etag,
                 upload: None,
+                part_sizes: Vec::new(),
             });
             shared.keep(&record)
         })
