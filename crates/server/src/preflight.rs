@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use metaferry_domain::PortError;
 use metaferry_domain::copy_policy::{Origin, TablePolicy};
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{Finding, Preflight, Severity, Source};
+use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::read_only::ReadOnlyMode;
 use metaferry_transfer::dump::PolicyMaker;
+use metaferry_uploader::StoreApiClient;
 
 use crate::policy::MetabasePolicy;
 
@@ -22,12 +23,32 @@ pub(crate) struct MigrationPreflight {
     pub(crate) encryption_key_set: bool,
     pub(crate) read_only_overridden: Option<ReadOnlyMode>,
     pub(crate) strength: ReadOnlyStrength,
+    /// `MB_MIGRATION_DUMP_FILE`.
+    pub(crate) dump_file: Option<PathBuf>,
+    /// The store that is migrated to, unless it is a bucket.
+    pub(crate) store: Option<StoreApiClient>,
 }
+
+/// An id that no store gave: asking for it changes nothing and shows whether anybody answers.
+const NOBODYS_MIGRATION: &str = "00000000-0000-0000-0000-000000000000";
 
 #[async_trait]
 impl Preflight for MigrationPreflight {
     async fn check(&self) -> Result<Vec<Finding>, PortError> {
         let mut findings = self.of_configuration();
+        if let Some(store) = &self.store
+            && let Err(error) = store.status(NOBODYS_MIGRATION).await
+            && error.kind == ErrorKind::Unavailable
+        {
+            findings.push(finding(
+                Severity::Blocker,
+                "store_unreachable",
+                format!(
+                    "the store does not answer; check MB_STORE_API_URL and the network: {}",
+                    error.chain()
+                ),
+            ));
+        }
         match self.source.snapshot().await {
             Ok(snapshot) => {
                 match self.policy.decide(&*snapshot).await {
@@ -109,6 +130,16 @@ impl MigrationPreflight {
                 Severity::Blocker,
                 "enforced",
                 "read-only of strength `enforced` is not built yet; say --read-only flag or none".to_owned(),
+            ));
+        }
+        if let Some(file) = self.dump_file.as_ref().filter(|file| !file.is_file()) {
+            findings.push(finding(
+                Severity::Blocker,
+                "dump_file",
+                format!(
+                    "MB_MIGRATION_DUMP_FILE names {}, which is no file",
+                    file.display()
+                ),
             ));
         }
         let probe = self.data_dir.join(format!(".write-probe-{}", std::process::id()));

@@ -148,6 +148,8 @@ pub(crate) async fn shores(
         encryption_key_set: config.metabase.encryption_secret.is_some(),
         read_only_overridden: config.metabase.read_only_mode,
         strength: choices.strength,
+        dump_file: config.metabase.migration_dump_file.clone(),
+        store: matches!(shore, OtherShore::Store { .. }).then(|| store_api.clone()),
     });
     let stores = Stores {
         http,

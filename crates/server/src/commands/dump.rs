@@ -8,6 +8,7 @@ use metaferry_domain::migration::Attempt;
 use metaferry_domain::ports::{DumpReport, DumpRequest, Dumper, Plaintext};
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::copy_policy::Logs;
+use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_transfer::dump::{Existing, FileDumper, Reread};
 
 use crate::cli::DumpArgs;
@@ -49,6 +50,7 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
         attempt: Attempt(1),
         plaintext: Plaintext::Keep,
     };
+    refuse_to_replace_the_source(&address, &request)?;
     let began = Instant::now();
     let progress = Arc::new(Progress::new("dump"));
     let cancel = Cancellation::new();
@@ -79,6 +81,24 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
         &json(&report, began.elapsed().as_secs_f64()),
     );
     Ok(Ending::Done)
+}
+
+/// `--force` is about somebody's old dump, never about what is being dumped.
+fn refuse_to_replace_the_source(address: &AppDbAddress, request: &DumpRequest) -> Result<(), CommandError> {
+    let AppDbAddress::H2 { path } = address else {
+        return Ok(());
+    };
+    let source = std::fs::canonicalize(file_of(path));
+    match (source, std::fs::canonicalize(&request.file)) {
+        (Ok(source), Ok(target)) if source == target => Err(CommandError::new(
+            Ending::Refused,
+            format!(
+                "--to names the app DB itself, {}; name another file",
+                target.display()
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Damage that the re-reading found is a difference, not a failure to read.
