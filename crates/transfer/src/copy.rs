@@ -54,43 +54,11 @@ pub async fn copy(
         plan.tables.iter().map(|table| table.rows_estimate).sum(),
     ));
 
-    let mut running: JoinSet<Result<Copied, TransferError>> = JoinSet::new();
-    let mut copied = Vec::with_capacity(plan.tables.len());
-    let parallelism = snapshot.parallelism().max(1);
-    for table_plan in &plan.tables {
-        if running.len() >= parallelism {
-            copied.extend(finished(&mut running).await?);
-        }
-        cancel.check()?;
-        let name = table_plan.read.table.clone();
-        let at_table = |source| TransferError::Table {
-            table: name.clone(),
-            source,
-        };
-        let Some(table) = catalogue.table(&name) else {
-            continue;
-        };
-        let columns = table_plan.columns(table);
-        let rules =
-            RowRules::compile(snapshot, &columns, &table_plan.drop_rows, &table_plan.rewrites).await?;
-        let moving = MovingTable {
-            reader: snapshot.read(&table_plan.read).await.map_err(at_table)?,
-            writer: target
-                .table(&name, &table_plan.read.columns)
-                .await
-                .map_err(at_table)?,
-            digest: TableDigest::new(&columns),
-            width: columns.len(),
-            name: name.clone(),
-            rules,
-            progress: Arc::clone(&progress),
-            cancel: cancel.clone(),
-        };
-        running.spawn(moving.run());
-    }
-    while !running.is_empty() {
-        copied.extend(finished(&mut running).await?);
-    }
+    let mut running = JoinSet::new();
+    let moved = move_tables(snapshot, target, &plan, &progress, cancel, &mut running).await;
+    // Told to stop they go on to their next wait; whoever cleans up must find nothing open.
+    running.shutdown().await;
+    let copied = moved?;
 
     let mut left_out = Vec::with_capacity(plan.left_out.len());
     for (name, why) in plan.left_out {
@@ -122,6 +90,56 @@ pub async fn copy(
         notes,
         bytes: progress.bytes.load(Ordering::Relaxed),
     })
+}
+
+/// Moves every table of the plan, as many at once as the source can read with profit. On an error the others are
+/// left in `running`.
+async fn move_tables(
+    snapshot: &dyn Snapshot,
+    target: &dyn Target,
+    plan: &Plan,
+    progress: &Arc<Progress>,
+    cancel: &Cancellation,
+    running: &mut JoinSet<Result<Copied, TransferError>>,
+) -> Result<Vec<Copied>, TransferError> {
+    let catalogue = snapshot.catalogue();
+    let mut copied = Vec::with_capacity(plan.tables.len());
+    let parallelism = snapshot.parallelism().max(1);
+    for table_plan in &plan.tables {
+        if running.len() >= parallelism {
+            copied.extend(finished(running).await?);
+        }
+        cancel.check()?;
+        let name = table_plan.read.table.clone();
+        let at_table = |source| TransferError::Table {
+            table: name.clone(),
+            source,
+        };
+        let Some(table) = catalogue.table(&name) else {
+            continue;
+        };
+        let columns = table_plan.columns(table);
+        let rules =
+            RowRules::compile(snapshot, &columns, &table_plan.drop_rows, &table_plan.rewrites).await?;
+        let moving = MovingTable {
+            reader: snapshot.read(&table_plan.read).await.map_err(at_table)?,
+            writer: target
+                .table(&name, &table_plan.read.columns)
+                .await
+                .map_err(at_table)?,
+            digest: TableDigest::new(&columns),
+            width: columns.len(),
+            name: name.clone(),
+            rules,
+            progress: Arc::clone(progress),
+            cancel: cancel.clone(),
+        };
+        running.spawn(moving.run());
+    }
+    while !running.is_empty() {
+        copied.extend(finished(running).await?);
+    }
+    Ok(copied)
 }
 
 async fn finished(

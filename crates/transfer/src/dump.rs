@@ -251,22 +251,16 @@ impl Dumper for FileDumper {
 
     async fn discard(&self, request: &DumpRequest) -> Result<(), PortError> {
         drop(self.take_begun());
+        let replacement = replacement(&request.file);
         for path in [
             self.format.unfinished(&request.file),
             request.file.clone(),
+            self.format.unfinished(&replacement),
+            replacement,
+            Manifest::unfinished(&request.file),
             Manifest::path_for(&request.file),
         ] {
-            match tokio::fs::remove_file(&path).await {
-                Ok(()) => tracing::debug!(path = %path.display(), "removed"),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(source) => {
-                    return Err(TransferError::File {
-                        what: format!("remove {}", path.display()),
-                        source,
-                    }
-                    .into());
-                }
-            }
+            remove(&path).await?;
         }
         Ok(())
     }
@@ -297,12 +291,16 @@ fn replace(working: &Path, file: &Path) -> Result<(), TransferError> {
 /// Removes a file if it is there.
 async fn remove(path: &Path) -> Result<(), TransferError> {
     match tokio::fs::remove_file(path).await {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(TransferError::File {
-            what: format!("remove {}", path.display()),
-            source,
-        }),
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) => tracing::debug!(path = %path.display(), "removed"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => {
+            return Err(TransferError::File {
+                what: format!("remove {}", path.display()),
+                source,
+            });
+        }
     }
+    Ok(())
 }
 
 /// Size and SHA-256 of a file.

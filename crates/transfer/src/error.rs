@@ -54,6 +54,7 @@ impl From<TransferError> for PortError {
                 std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
                 std::io::ErrorKind::NotFound => ErrorKind::NotFound,
                 std::io::ErrorKind::AlreadyExists => ErrorKind::Conflict,
+                std::io::ErrorKind::InvalidData => ErrorKind::Corrupt,
                 _ => ErrorKind::Unavailable,
             },
             TransferError::Limit(_) => ErrorKind::Exhausted,

@@ -63,24 +63,35 @@ impl Manifest {
         dump.with_file_name(name)
     }
 
+    /// Where a manifest is while it is written.
+    pub(crate) fn unfinished(dump: &Path) -> PathBuf {
+        Self::path_for(dump).with_extension("json.unfinished")
+    }
+
     /// Writes it beside the dump: complete or not at all.
     ///
     /// # Errors
     /// If the folder cannot be written.
     pub fn write(&self, dump: &Path) -> Result<PathBuf, TransferError> {
         let path = Self::path_for(dump);
-        let unfinished = path.with_extension("json.unfinished");
+        let unfinished = Self::unfinished(dump);
         let at_path = |source| TransferError::File {
             what: format!("write manifest {}", path.display()),
             source,
         };
         let json = serde_json::to_vec_pretty(self).expect("strings and numbers always serialize");
-        let mut file = std::fs::File::create(&unfinished).map_err(at_path)?;
-        file.write_all(&json)
-            .and_then(|()| file.write_all(b"\n"))
-            .and_then(|()| file.sync_all())
-            .map_err(at_path)?;
-        std::fs::rename(&unfinished, &path).map_err(at_path)?;
+        let written = std::fs::File::create(&unfinished)
+            .and_then(|mut file| {
+                file.write_all(&json)?;
+                file.write_all(b"\n")?;
+                file.sync_all()
+            })
+            .and_then(|()| std::fs::rename(&unfinished, &path));
+        if let Err(error) = written {
+            // What failed is what the caller must hear; a rest is removed with the dump.
+            std::fs::remove_file(&unfinished).unwrap_or_default();
+            return Err(at_path(error));
+        }
         Ok(path)
     }
 
