@@ -224,11 +224,16 @@ impl Dumper for FileDumper {
                 self.verify(&begun.report, &working, cancel).await?;
             }
             let mut file = describe(working.clone(), cancel.clone()).await?;
-            if working != path {
-                replace(&working, &path)?;
-                file.path.clone_from(&path);
+            file.path.clone_from(&path);
+            // Before the older file goes: what can fail for want of room has then been done.
+            Manifest::new(&file, &begun.report).prepare(&path)?;
+            if working != path
+                && let Err(error) = replace(&working, &path)
+            {
+                remove(&Manifest::unfinished(&path)).await?;
+                return Err(error);
             }
-            let manifest = Manifest::new(&file, &begun.report).write(&path)?;
+            let manifest = Manifest::publish(&path)?;
             Ok::<_, TransferError>(DumpReport {
                 file,
                 manifest,

@@ -73,26 +73,38 @@ impl Manifest {
     /// # Errors
     /// If the folder cannot be written.
     pub fn write(&self, dump: &Path) -> Result<PathBuf, TransferError> {
-        let path = Self::path_for(dump);
+        self.prepare(dump)?;
+        Self::publish(dump)
+    }
+
+    /// Writes it durably under another name, so that what remains is a rename: a full disk is met here.
+    pub(crate) fn prepare(&self, dump: &Path) -> Result<(), TransferError> {
         let unfinished = Self::unfinished(dump);
-        let at_path = |source| TransferError::File {
-            what: format!("write manifest {}", path.display()),
-            source,
-        };
         let json = serde_json::to_vec_pretty(self).expect("strings and numbers always serialize");
-        let written = std::fs::File::create(&unfinished)
+        std::fs::File::create(&unfinished)
             .and_then(|mut file| {
                 file.write_all(&json)?;
                 file.write_all(b"\n")?;
                 file.sync_all()
             })
-            .and_then(|()| std::fs::rename(&unfinished, &path));
-        if let Err(error) = written {
-            // What failed is what the caller must hear; a rest is removed with the dump.
-            std::fs::remove_file(&unfinished).unwrap_or_default();
-            return Err(at_path(error));
-        }
+            .map_err(|source| Self::unwritten(dump, source))
+    }
+
+    /// Gives a prepared manifest its name.
+    pub(crate) fn publish(dump: &Path) -> Result<PathBuf, TransferError> {
+        let path = Self::path_for(dump);
+        std::fs::rename(Self::unfinished(dump), &path).map_err(|source| Self::unwritten(dump, source))?;
         Ok(path)
+    }
+
+    /// Removes what was prepared and not published, and says why it is not there.
+    fn unwritten(dump: &Path, source: std::io::Error) -> TransferError {
+        // What failed first is what the caller must hear.
+        std::fs::remove_file(Self::unfinished(dump)).unwrap_or_default();
+        TransferError::File {
+            what: format!("write manifest {}", Self::path_for(dump).display()),
+            source,
+        }
     }
 
     /// Reads the manifest beside a dump.

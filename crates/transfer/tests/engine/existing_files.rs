@@ -79,6 +79,22 @@ async fn an_older_file_outlives_every_failure_of_the_new_one() {
 }
 
 #[tokio::test]
+async fn an_older_file_outlives_a_manifest_that_cannot_be_written() {
+    // Before, the file was replaced by then, and the older manifest told of a file that was gone.
+    let (place, database) = (Place::new(), database());
+    let (old, old_manifest) = (place.put(BOTH[0]), place.put(BOTH[1]));
+    let in_the_way = "dump.json.manifest.json.unfinished";
+    std::fs::create_dir(place.beside(in_the_way)).unwrap();
+    let format = JsonFormat::of(&database.catalogue);
+    let dumper = dumper(&database, &format, &known(&database), Existing::Replace);
+    let error = dump(&dumper, &place, &Cancellation::new()).await.unwrap_err();
+    assert!(error.what.contains("dump.json.manifest.json"), "{error:?}");
+    assert_eq!(place.holds(), [BOTH[0], BOTH[1], in_the_way]);
+    assert_eq!(read(&place.file()), old);
+    assert_eq!(read(&Manifest::path_for(&place.file())), old_manifest);
+}
+
+#[tokio::test]
 async fn discarding_removes_whatever_a_dump_may_have_left_and_may_be_repeated() {
     let (place, database) = (Place::new(), database());
     // A process that died may have left any of these. Before, those of a replacement stayed.
