@@ -68,15 +68,6 @@ impl Manifest {
         Self::path_for(dump).with_extension("json.unfinished")
     }
 
-    /// Writes it beside the dump: complete or not at all.
-    ///
-    /// # Errors
-    /// If the folder cannot be written.
-    pub fn write(&self, dump: &Path) -> Result<PathBuf, TransferError> {
-        self.prepare(dump)?;
-        Self::publish(dump)
-    }
-
     /// Writes it durably under another name, so that what remains is a rename: a full disk is met here.
     pub(crate) fn prepare(&self, dump: &Path) -> Result<(), TransferError> {
         let unfinished = Self::unfinished(dump);
