@@ -1,0 +1,204 @@
+//! Metabase's schema and rows in a real Postgres, the program as a process of its own, and H2 over JDBC.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// The fixture in a database of its own, and a folder for dumps. Both end with it.
+pub(crate) struct AppDb {
+    admin_url: String,
+    pub(crate) url: String,
+    pub(crate) database: String,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) fixtures: PathBuf,
+    pub(crate) jar: PathBuf,
+}
+
+impl AppDb {
+    /// `None`, said aloud, where something is missing that this needs.
+    #[expect(clippy::print_stderr, reason = "a test that skips says so")]
+    pub(crate) fn load() -> Option<Self> {
+        match Self::try_load() {
+            Ok(app_db) => Some(app_db),
+            Err(missing) => {
+                eprintln!("SKIPPED: {missing}");
+                None
+            }
+        }
+    }
+
+    fn try_load() -> Result<Self, String> {
+        let variable = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
+        let admin_url = variable("METAFERRY_TEST_POSTGRES_URL")?;
+        let jar = variable("METAFERRY_TEST_H2_JAR")?.into();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+        let shared = std::env::var_os("METAFERRY_SHARED").map_or(root, PathBuf::from);
+        let fixtures = shared.join("fixtures/appdb");
+        if !fixtures.is_dir() {
+            return Err(format!(
+                "no fixtures in {} (METAFERRY_SHARED)",
+                fixtures.display()
+            ));
+        }
+        let program = program();
+        if !program.is_file() {
+            let program = program.display();
+            return Err(format!(
+                "there is no {program}; build it with `cargo build -p metaferry-server`"
+            ));
+        }
+        for tool in ["psql", "java"] {
+            if Command::new(tool).arg("--version").output().is_err() {
+                return Err(format!("there is no {tool}"));
+            }
+        }
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let database = format!("metaferry_dump_{}_{number}", std::process::id());
+        let (server, _) = admin_url.rsplit_once('/').expect("a URL with a database");
+        let app_db = Self {
+            url: format!("{server}/{database}"),
+            admin_url,
+            folder: tempfile::tempdir().unwrap(),
+            database,
+            fixtures,
+            jar,
+        };
+        psql(&app_db.admin_url, &format!("CREATE DATABASE {}", app_db.database));
+        let loaded = Command::new("sh")
+            .args([
+                "-c",
+                "gunzip -c \"$0\" | psql -q -v ON_ERROR_STOP=1 -d \"$1\" >/dev/null",
+            ])
+            .arg(app_db.fixtures.join("appdb-s001.postgres.sql.gz"))
+            .arg(&app_db.url)
+            .output()
+            .unwrap();
+        assert!(loaded.status.success(), "{}", told(&loaded));
+        Ok(app_db)
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("app-db.mv.db")
+    }
+
+    pub(crate) fn h2_url(&self, name: &str) -> String {
+        format!(
+            "jdbc:h2:file:{}/{name};IFEXISTS=TRUE",
+            self.folder.path().display()
+        )
+    }
+
+    pub(crate) fn dump(&self, to: &Path) -> Output {
+        let to = to.to_str().unwrap();
+        metaferry(&["--json", "dump", "--from", &self.url, "--to", to])
+    }
+
+    /// The JSON of a dump that went well.
+    pub(crate) fn dump_to(&self, to: &Path) -> Value {
+        let (json, code) = ended(&self.dump(to));
+        assert_eq!(code, 0, "{json}");
+        json
+    }
+
+    /// Names in the folder for dumps.
+    pub(crate) fn left_behind(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The rows that H2 itself answers to each named statement, in canonical form; `!ERROR` and why, where it refuses.
+    pub(crate) fn java(&self, url: &str, statements: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {
+        let oracle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/app-db/tests/data/Oracle.java");
+        let mut java = Command::new("java")
+            .args(["-ea:org.h2...", "-Duser.timezone=UTC", "-Xmx256m", "-cp"])
+            .arg(&self.jar)
+            .arg(oracle)
+            .args([url, ""])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines: String = statements
+            .iter()
+            .map(|(name, sql)| format!("{name}\t{sql}\n"))
+            .collect();
+        let mut input = java.stdin.take().unwrap();
+        let feeder = std::thread::spawn(move || input.write_all(lines.as_bytes()));
+        let output = java.wait_with_output().unwrap();
+        assert!(output.status.success(), "{url}: {}", told(&output));
+        feeder.join().unwrap().unwrap();
+        let mut rows: BTreeMap<String, Vec<String>> = statements
+            .iter()
+            .map(|(name, _)| ((*name).to_owned(), Vec::new()))
+            .collect();
+        for line in String::from_utf8(output.stdout).unwrap().split_terminator('\n') {
+            let (name, row) = line.split_once('\t').unwrap_or((line, ""));
+            rows.get_mut(name).unwrap().push(row.to_owned());
+        }
+        rows
+    }
+}
+
+impl Drop for AppDb {
+    fn drop(&mut self) {
+        psql(
+            &self.admin_url,
+            &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database),
+        );
+    }
+}
+
+/// The program that was built beside the tests.
+fn program() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.ancestors().nth(2).unwrap().join("metaferry")
+}
+
+/// Runs it, with nothing of this machine's environment that names an app DB.
+pub(crate) fn metaferry(arguments: &[&str]) -> Output {
+    let mut command = Command::new(program());
+    for (name, _) in std::env::vars_os() {
+        let known = name.to_string_lossy();
+        if known.starts_with("MB_") || known.starts_with("METAFERRY_") {
+            command.env_remove(&name);
+        }
+    }
+    command.args(arguments).output().unwrap()
+}
+
+/// The JSON that a command printed, and its exit code.
+pub(crate) fn ended(output: &Output) -> (Value, i32) {
+    let json = serde_json::from_slice(&output.stdout);
+    let json = json.unwrap_or_else(|error| panic!("{error}: {}", told(output)));
+    (json, output.status.code().unwrap())
+}
+
+/// What a command said of itself.
+pub(crate) fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What a statement answers, unaligned.
+pub(crate) fn psql(url: &str, sql: &str) -> String {
+    let output = Command::new("psql")
+        .args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success() || std::thread::panicking(),
+        "{sql}: {}",
+        told(&output)
+    );
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
