@@ -4,6 +4,7 @@
 mod app_db;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use app_db::{AppDb, ended, metaferry, psql, told};
@@ -282,12 +283,25 @@ fn a_moment_that_h2_cannot_hold_is_named_and_nothing_is_left() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that skips says so")]
 fn what_cannot_be_reached_or_written_is_named() {
     let Some(app_db) = AppDb::load() else { return };
     let missing = app_db.folder.path().join("no-such-folder/app-db.mv.db");
     let ended = app_db.dump(&missing);
     assert_eq!(ended.status.code(), Some(3), "{}", told(&ended));
     assert!(told(&ended).contains("no-such-folder"), "{}", told(&ended));
+
+    let closed_folder = app_db.folder.path().join("closed");
+    std::fs::create_dir(&closed_folder).unwrap();
+    std::fs::set_permissions(&closed_folder, std::fs::Permissions::from_mode(0o555)).unwrap();
+    if std::fs::write(closed_folder.join("probe"), "").is_ok() {
+        eprintln!("SKIPPED: a folder that may not be written to: whoever runs this may write anywhere");
+    } else {
+        let ended = app_db.dump(&closed_folder.join("app-db.mv.db"));
+        assert_eq!(ended.status.code(), Some(3), "{}", told(&ended));
+        assert!(told(&ended).contains("closed/app-db.mv.db"), "{}", told(&ended));
+    }
+    std::fs::remove_dir_all(&closed_folder).unwrap();
 
     let to = app_db.file();
     let to = to.to_str().unwrap();
