@@ -52,7 +52,7 @@ impl From<TransferError> for PortError {
             TransferError::File { source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Exhausted,
                 std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
-                std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => ErrorKind::NotFound,
                 std::io::ErrorKind::AlreadyExists => ErrorKind::Conflict,
                 std::io::ErrorKind::InvalidData => ErrorKind::Corrupt,
                 _ => ErrorKind::Unavailable,

@@ -56,7 +56,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn of_io(error: &io::Error) -> ErrorKind {
     match error.kind() {
-        io::ErrorKind::NotFound => ErrorKind::NotFound,
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+            ErrorKind::NotFound
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             ErrorKind::Exhausted
