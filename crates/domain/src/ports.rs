@@ -9,6 +9,7 @@
 //! | [`Scheduler`] | jobs paused and resumed exactly |
 //! | [`Source`], [`Snapshot`], [`RowReader`] | consistent rows out of a database |
 //! | [`Target`], [`TableWriter`] | rows into a database or file |
+//! | [`LoadTarget`] | rows into a database that shows all of them at once, or none |
 //! | [`Dumper`] | a snapshot into a verified file |
 //! | [`Uploader`], [`ObjectStore`], [`StoreClient`] | a file to the other shore |
 //! | [`Authenticator`] | who is this caller |
@@ -47,7 +48,10 @@ pub use read_only::{ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof};
 pub use scheduler::{PausedBefore, Scheduler};
 pub use source::{RowOrder, RowReader, Snapshot, Source, TableRead};
 pub use store_client::{CreatedMigration, MultipartUrls, StoreClient};
-pub use target::{FinishedTarget, GeneratedColumns, TableWriter, Target};
+pub use target::{
+    CaseRule, FinishedTarget, GeneratedColumns, KeptTable, LoadTarget, Survey, TableWriter, Target, UniqueRule,
+    Unplaced,
+};
 pub use uploader::{
     Destination, ObjectFacts, ObjectStore, PartBody, PartReceipt, UploadLog, UploadObserver, UploadReceipt,
     UploadRequest, Uploader,

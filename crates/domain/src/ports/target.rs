@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::PortError;
-use crate::ports::RowOrder;
+use crate::ports::{RowOrder, Snapshot};
 use crate::row_batch::RowBatch;
 use crate::schema::Catalogue;
 
@@ -59,4 +59,77 @@ pub trait TableWriter: Send {
 
     /// No more rows; answers how many there were.
     async fn finish(self: Box<Self>) -> Result<u64, PortError>;
+}
+
+/// A table whose own rows stay at the target: none are written to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptTable {
+    /// Table, in lower case.
+    pub name: String,
+    /// Why, for the report.
+    pub why: String,
+}
+
+/// What the source has and the target has no place for. Only where leaving it behind was allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unplaced {
+    /// Table, in lower case.
+    pub table: String,
+    /// Columns in lower case; empty if the whole table has no place.
+    pub columns: Vec<String>,
+}
+
+/// How the target compares the values of a column of a [`UniqueRule`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaseRule {
+    /// Letter by letter.
+    Exact,
+    /// Without regard to case.
+    Folded,
+}
+
+/// A key or index of the target that refuses duplicates and that nothing at the source enforces already.
+/// Rows with NULL in a column of it are never duplicates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UniqueRule {
+    /// Table, in lower case.
+    pub table: String,
+    /// Name of the key or index.
+    pub name: String,
+    /// Columns in lower case.
+    pub columns: Vec<(String, CaseRule)>,
+    /// Applies only to rows in which these columns, in lower case, are NULL.
+    pub only_where_null: Vec<String>,
+}
+
+/// What a target found before anything was touched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Survey {
+    /// Tables that keep their own rows.
+    pub kept: Vec<KeptTable>,
+    /// What stays behind for want of a place.
+    pub unplaced: Vec<Unplaced>,
+    /// What rows must be looked at for before they are written.
+    pub unique: Vec<UniqueRule>,
+    /// Things a person should know.
+    pub notes: Vec<String>,
+}
+
+/// A database as a target, in this order: [`LoadTarget::survey`], [`Target::prepare`], rows, [`LoadTarget::reread`],
+/// and [`Target::finish`] or [`LoadTarget::abandon`]. Until `finish` nobody else sees a change; a process that dies
+/// before leaves what was there, and what it left beside that goes at the next `survey`.
+#[async_trait]
+pub trait LoadTarget: Target {
+    /// Looks at what is there and removes what dead loads left. Refuses by name, touching nothing: a target with
+    /// users in it, and what the source has and the target has no place for, each unless it was allowed.
+    /// [`Conflict`](crate::ErrorKind::Conflict) while another load is under way.
+    async fn survey(&mut self, catalogue: &Catalogue) -> Result<Survey, PortError>;
+
+    /// Called when every writer has finished: builds what rests on the rows (keys, indexes, sequences), checks the
+    /// foreign keys ([`Corrupt`](crate::ErrorKind::Corrupt), naming them), and gives the rows as the database holds
+    /// them. Generated columns and columns that nothing was written to are among those of its catalogue.
+    async fn reread(&mut self) -> Result<Box<dyn Snapshot>, PortError>;
+
+    /// Takes everything back. Dropping the target comes to the same, later.
+    async fn abandon(self: Box<Self>) -> Result<(), PortError>;
 }
