@@ -17,6 +17,8 @@ pub(crate) enum Need {
     Javac,
     H2Jar,
     PostgresJdbcJar,
+    MariaDbServer,
+    MariaDbJdbcJar,
     Python,
     GnuTime,
 }
@@ -27,6 +29,8 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need::Javac,
     Need::H2Jar,
     Need::PostgresJdbcJar,
+    Need::MariaDbServer,
+    Need::MariaDbJdbcJar,
 ];
 
 impl Need {
@@ -36,6 +40,10 @@ impl Need {
             Self::Javac => on_path("javac").is_some(),
             Self::H2Jar => h2_jar().is_some(),
             Self::PostgresJdbcJar => postgres_jdbc_jar().is_some(),
+            Self::MariaDbServer => ["mariadbd", "mariadb-install-db", "mariadb-admin", "mariadb"]
+                .iter()
+                .all(|name| mariadb_bin(name).is_some()),
+            Self::MariaDbJdbcJar => mariadb_jdbc_jar().is_some(),
             Self::Python => on_path("python3").is_some(),
             Self::GnuTime => Path::new("/usr/bin/time").is_file(),
         }
@@ -47,6 +55,8 @@ impl Need {
             Self::Javac => "default-jdk-headless",
             Self::H2Jar => "libh2-java",
             Self::PostgresJdbcJar => "libpostgresql-jdbc-java",
+            Self::MariaDbServer => "mariadb-server",
+            Self::MariaDbJdbcJar => "libmariadb-java",
             Self::Python => "python3",
             Self::GnuTime => "time",
         }
@@ -60,6 +70,10 @@ impl Need {
             Self::Javac => "a JDK, 11 or later (javac on PATH)",
             Self::H2Jar => "H2's jar, version 2.1.214 (METAFERRY_TEST_H2_JAR names it)",
             Self::PostgresJdbcJar => "the PostgreSQL JDBC jar (METAFERRY_TEST_PG_JDBC_JAR names it)",
+            Self::MariaDbServer => {
+                "MariaDB server and client programs (mariadbd, mariadb-install-db, mariadb; 10.6 or later)"
+            }
+            Self::MariaDbJdbcJar => "the MariaDB JDBC jar (METAFERRY_TEST_MARIADB_JDBC_JAR names it)",
             Self::Python => "Python 3 (python3 on PATH)",
             Self::GnuTime => "GNU time (/usr/bin/time)",
         }
@@ -160,6 +174,11 @@ pub(crate) fn postgres_bin(name: &str) -> Option<PathBuf> {
     }
 }
 
+/// A program of MariaDB's: the server is in `sbin`, which not every PATH has.
+pub(crate) fn mariadb_bin(name: &str) -> Option<PathBuf> {
+    on_path(name).or_else(|| Some(Path::new("/usr/sbin").join(name)).filter(|path| path.is_file()))
+}
+
 /// The jar of the H2 that judges our files.
 pub(crate) fn h2_jar() -> Option<PathBuf> {
     named_or_first("METAFERRY_TEST_H2_JAR", &["h2-2.1.214.jar", "h2.jar"])
@@ -168,6 +187,11 @@ pub(crate) fn h2_jar() -> Option<PathBuf> {
 /// The JDBC driver with which the oracle reads Postgres.
 pub(crate) fn postgres_jdbc_jar() -> Option<PathBuf> {
     named_or_first("METAFERRY_TEST_PG_JDBC_JAR", &["postgresql.jar"])
+}
+
+/// The JDBC driver with which the oracle reads MariaDB.
+pub(crate) fn mariadb_jdbc_jar() -> Option<PathBuf> {
+    named_or_first("METAFERRY_TEST_MARIADB_JDBC_JAR", &["mariadb-java-client.jar"])
 }
 
 /// Says aloud when the distribution's H2 is not the version that we claim to agree with.

@@ -1,6 +1,8 @@
 //! The servers that tests use, as environment variables; started here, ended whatever happens.
 
+mod mariadb;
 mod postgres;
+mod temporary;
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -8,6 +10,7 @@ use std::process::Command;
 use crate::failure::Failure;
 use crate::machine;
 
+use mariadb::TempMariaDb;
 pub(crate) use postgres::TempPostgres;
 
 /// Running servers and the variables that lead to them. Dropping it ends the servers.
@@ -16,6 +19,8 @@ pub(crate) struct Servers {
     variables: Vec<(&'static str, OsString)>,
     /// None when the caller brought a server of their own.
     postgres: Option<TempPostgres>,
+    /// The same.
+    mariadb: Option<TempMariaDb>,
 }
 
 impl Servers {
@@ -23,13 +28,20 @@ impl Servers {
     pub(crate) fn start() -> Result<Self, Failure> {
         machine::provide(machine::FOR_TESTS)?;
         let mut variables = Vec::new();
-        let named = std::env::var_os("METAFERRY_TEST_POSTGRES_URL").filter(|url| !url.is_empty());
-        let postgres = match named {
-            Some(_) => None,
-            None => Some(TempPostgres::start()?),
+        let is_named = |variable: &str| std::env::var_os(variable).is_some_and(|url| !url.is_empty());
+        let postgres = match is_named("METAFERRY_TEST_POSTGRES_URL") {
+            true => None,
+            false => Some(TempPostgres::start()?),
+        };
+        let mariadb = match is_named("METAFERRY_TEST_MARIADB_URL") {
+            true => None,
+            false => Some(TempMariaDb::start()?),
         };
         if let Some(postgres) = &postgres {
             variables.push(("METAFERRY_TEST_POSTGRES_URL", postgres.url("postgres").into()));
+        }
+        if let Some(mariadb) = &mariadb {
+            variables.push(("METAFERRY_TEST_MARIADB_URL", mariadb.url("mysql").into()));
         }
         if let Some(jar) = machine::h2_jar() {
             machine::warn_about_h2(&jar);
@@ -38,7 +50,14 @@ impl Servers {
         if let Some(jar) = machine::postgres_jdbc_jar() {
             variables.push(("METAFERRY_TEST_PG_JDBC_JAR", jar.into()));
         }
-        Ok(Self { variables, postgres })
+        if let Some(jar) = machine::mariadb_jdbc_jar() {
+            variables.push(("METAFERRY_TEST_MARIADB_JDBC_JAR", jar.into()));
+        }
+        Ok(Self {
+            variables,
+            postgres,
+            mariadb,
+        })
     }
 
     /// Sets the variables for `command`.
@@ -52,6 +71,9 @@ impl Servers {
     pub(crate) fn watch_child(&self, pid: Option<u32>) {
         if let Some(postgres) = &self.postgres {
             postgres.watch_child(pid);
+        }
+        if let Some(mariadb) = &self.mariadb {
+            mariadb.watch_child(pid);
         }
     }
 }
