@@ -105,7 +105,7 @@ impl Chunk {
             Err(problem) => return Ok(Err(problem)),
         };
         let place = match format {
-            Format::V2 => footer.block == Some(self.block),
+            Format::V1 | Format::V2 => footer.block == Some(self.block),
             Format::V3 => footer.blocks == Some(self.blocks),
         };
         Ok(

@@ -31,21 +31,28 @@ impl std::error::Error for Malformed {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unsupported {
-    /// A file written with CIPHER=AES.
-    Encrypted,
+    /// A file written with CIPHER=AES, and no password was given.
+    PasswordMissing,
     /// A page-store database of H2 before 1.4 (`.h2.db`).
     PageStore,
     /// A store format other than those read.
     Format(u32),
+    /// A file of H2 before 1.4.198 that was not closed while transactions were open.
+    OpenTransactionsOfOldH2,
 }
 
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Encrypted => f.write_str("an encrypted file (CIPHER=AES); decrypt it with H2's ChangeFileEncryption first"),
-            Self::PageStore => f.write_str("a page-store database (.h2.db); export it with the H2 that wrote it"),
-            Self::Format(1) => f.write_str("store format 1 (H2 1.4.200 or older); export it with the H2 that wrote it and import it into 2.x"),
-            Self::Format(format) => write!(f, "store format {format}; formats 2 and 3 (H2 2.x) are read"),
+            Self::PasswordMissing => f.write_str("an encrypted file (CIPHER=AES) without its file password"),
+            Self::PageStore => f.write_str(
+                "a page-store database (.h2.db, written by H2 1.3 or by 1.4 with MV_STORE=FALSE); start the Metabase, or the H2, that wrote it, \
+                 export with SCRIPT, and run the script in H2 2.1.214 (RUNSCRIPT … FROM_1X)",
+            ),
+            Self::Format(format) => write!(f, "store format {format}; formats 1, 2 and 3 (H2 1.4 and 2.x) are read"),
+            Self::OpenTransactionsOfOldH2 => f.write_str(
+                "a file of H2 before 1.4.198 that was left with open transactions; open and close it once with the H2 that wrote it",
+            ),
         }
     }
 }
@@ -82,6 +89,9 @@ pub enum ReadError {
         /// What the two header blocks lack.
         why: String,
     },
+    /// The password does not open an encrypted file.
+    #[error("the file password is wrong (or both header blocks of the encrypted file are damaged)")]
+    WrongPassword,
     /// A kind of H2 database that this reader does not read.
     #[error("cannot read {0}")]
     Unsupported(Unsupported),

@@ -3,7 +3,7 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::error::{Malformed, ReadError, Unsupported};
-use crate::source::Source;
+use crate::source::{Encryption, Source};
 use crate::text_map::TextMap;
 
 /// Size of a block, the unit in which chunks are placed.
@@ -14,6 +14,8 @@ pub(crate) const HEADER_BLOCKS: u64 = 2;
 /// Store formats that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
+    /// H2 1.4.
+    V1,
     /// H2 2.0 and 2.1.
     V2,
     /// H2 2.2 and later.
@@ -67,6 +69,9 @@ pub(crate) fn read(source: &Source) -> Result<(FileHeader, Agreement), ReadError
         (Ok(Ok(header)), _) | (_, Ok(Ok(header))) => Ok((header, Agreement::One)),
         (Err(error @ (ReadError::Unsupported(_) | ReadError::Io { .. })), _) => Err(error),
         (_, Err(error @ (ReadError::Unsupported(_) | ReadError::Io { .. }))) => Err(error),
+        (Ok(Err(_)), _) | (_, Ok(Err(_))) if source.encryption() == Encryption::Aes => {
+            Err(ReadError::WrongPassword)
+        }
         (Ok(Err(a)), Ok(Err(b))) => Err(ReadError::NotH2 {
             why: format!("first header block: {a}; second: {b}"),
         }),
@@ -89,9 +94,6 @@ fn read_block(source: &Source, offset: u64) -> Result<Result<FileHeader, Malform
     }
     let mut block = vec![0; usize::try_from(left.min(BLOCK_BYTES)).unwrap_or(0)];
     source.read_exact_at(&mut block, offset)?;
-    if block.starts_with(b"H2encrypt\n") {
-        return Err(ReadError::Unsupported(Unsupported::Encrypted));
-    }
     if block.starts_with(b"-- H2 0.5/B --") {
         return Err(ReadError::Unsupported(Unsupported::PageStore));
     }
@@ -119,6 +121,7 @@ fn parse(block: &[u8]) -> Result<Result<FileHeader, Unsupported>, Malformed> {
     }
     let written = map.hex_or("format", 1)?;
     let format = match map.hex_or("formatRead", written)? {
+        1 => Format::V1,
         2 => Format::V2,
         3 => Format::V3,
         other => return Ok(Err(Unsupported::Format(u32::try_from(other).unwrap_or(u32::MAX)))),

@@ -3,10 +3,12 @@
 mod bytes;
 mod catalogue;
 mod chunk;
+mod cipher;
 pub mod definition;
 mod error;
 mod file_header;
 mod fletcher;
+mod generic_object;
 mod map;
 mod page;
 mod reader;
@@ -21,12 +23,14 @@ mod write;
 mod write_error;
 
 pub use catalogue::{Index, IndexKind, IndexOwner};
+pub use cipher::FilePassword;
 pub use error::{Malformed, ReadError, Unsupported};
 pub use file_header::{Closure, Format};
 pub use reader::{
     DataType, Database, Facts, FoundRow, IndexEntries, IndexEntry, MapTypes, OlderVersion, OpenOptions,
     OpenWork, PassedOver, Row, RowKeys, RowType, Rows, Table,
 };
+pub use source::Encryption;
 pub use sql_type::SqlType;
 pub use value::{Date, DecFloat, Decimal, Interval, Text, TimeOfDay, Unscaled, Value};
 pub use write::{DatabaseWriter, Summary, TableSummary, TableWriter, WriteOptions, WriteUser};

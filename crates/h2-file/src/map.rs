@@ -14,16 +14,42 @@ use crate::bytes::Cursor;
 use crate::error::{Malformed, ReadError};
 use crate::page::{Child, Page, Position};
 use crate::store::Store;
+use crate::{generic_object, value_decode};
 
 /// With two children per node, more levels than this would need more entries than there are numbers.
 const DEPTH_MAX: usize = 64;
 const TOO_DEEP: &str = "its tree is deeper than 64 levels";
 
-/// A map of the opened version: its id and its root page (none if it is empty).
+/// A map of the opened version: its id, its root page (none if it is empty) and how its keys, if they are numbers,
+/// are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MapRoot {
     pub(crate) id: u32,
     pub(crate) root: Position,
+    pub(crate) long_keys: LongKeys,
+}
+
+/// How 64-bit keys are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LongKeys {
+    /// As a varlong: formats 2 and 3.
+    Plain,
+    /// As a BIGINT value: tables of format 1.
+    Value,
+    /// As a generic object: the other maps of format 1.
+    Object,
+}
+
+impl LongKeys {
+    /// Reads one key.
+    #[inline]
+    pub(crate) fn read(self, cursor: &mut Cursor<'_>) -> Result<i64, Malformed> {
+        match self {
+            Self::Plain => cursor.varlong(),
+            Self::Value => value_decode::big_int(cursor),
+            Self::Object => generic_object::long(cursor),
+        }
+    }
 }
 
 /// Walks the leaves of a map from the first to the last key.
@@ -66,7 +92,8 @@ impl Leaves {
             if self.path.len() >= DEPTH_MAX {
                 return Err(ReadError::Map { map, what: TOO_DEEP });
             }
-            let next = child_of_long(&self.page, key).map_err(|problem| position.malformed(map, problem))?;
+            let next = child_of_long(&self.page, key, self.map.long_keys)
+                .map_err(|problem| position.malformed(map, problem))?;
             let children = std::mem::take(&mut self.page.children);
             position = children.get(next).map_or(Position(0), |child| child.position);
             if self.started {
@@ -196,10 +223,10 @@ fn uncached(store: &Store, map: MapRoot) -> impl FnMut(Position) -> Result<Box<P
 }
 
 /// The child of a node with long keys under which `key` belongs. A key equal to a node key goes right of it.
-pub(crate) fn child_of_long(page: &Page, key: i64) -> Result<usize, Malformed> {
+pub(crate) fn child_of_long(page: &Page, key: i64, keys: LongKeys) -> Result<usize, Malformed> {
     let mut cursor = Cursor::new(page.contents());
     for index in 0..page.keys {
-        if key < cursor.varlong()? {
+        if key < keys.read(&mut cursor)? {
             return Ok(index);
         }
     }
@@ -273,8 +300,8 @@ pub(crate) fn last_long_key(store: &Store, map: MapRoot) -> Result<Option<i64>, 
     let mut last = None;
     for _ in 0..page.keys {
         last = Some(
-            cursor
-                .varlong()
+            map.long_keys
+                .read(&mut cursor)
                 .map_err(|problem| page.position.malformed(map.id, problem))?,
         );
     }

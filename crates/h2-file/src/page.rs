@@ -6,6 +6,7 @@ mod compression;
 
 use crate::bytes::Cursor;
 use crate::error::{Malformed, ReadError};
+use crate::file_header::Format;
 use crate::store::Store;
 
 /// Where a page is: chunk id, offset in the chunk, length class, leaf or node. 0 is no page.
@@ -157,10 +158,11 @@ impl Page {
         store.source.read_exact_at(&mut self.raw, start)?;
         self.position = position;
         self.map = map;
-        self.decode().map_err(|problem| position.malformed(map, problem))
+        self.decode(store.format)
+            .map_err(|problem| position.malformed(map, problem))
     }
 
-    fn decode(&mut self) -> Result<(), Malformed> {
+    fn decode(&mut self, format: Format) -> Result<(), Malformed> {
         let mut cursor = Cursor::new(&self.raw);
         let length = cursor.u32()?;
         let check = cursor.u16()?;
@@ -174,7 +176,12 @@ impl Page {
         self.raw.truncate(length);
         let mut cursor = Cursor::new(&self.raw);
         cursor.take(6)?;
-        let _page_number = cursor.varint()?;
+        match format {
+            Format::V1 => {}
+            Format::V2 | Format::V3 => {
+                let _page_number = cursor.varint()?;
+            }
+        }
         let map = cursor.varint()?;
         if u32::try_from(map) != Ok(self.map) {
             return Err(cursor.malformed("belongs to another map"));

@@ -29,7 +29,7 @@ pub enum Value<'a> {
     Real(f32),
     /// DOUBLE PRECISION and FLOAT.
     Double(f64),
-    /// CHARACTER, padded with spaces to the declared length.
+    /// CHARACTER, padded with spaces to the declared length; in format 1 without spaces at the end.
     Char(Text<'a>),
     /// CHARACTER VARYING.
     Varchar(Text<'a>),
@@ -61,7 +61,7 @@ pub enum Value<'a> {
     Timestamp(Date, TimeOfDay),
     /// TIMESTAMP WITH TIME ZONE: local date and time, and offset in seconds east of UTC.
     TimestampTz(Date, TimeOfDay, i32),
-    /// ENUM, by the ordinal that the file holds (from 1 in 2.x, from 0 in 1.4.200).
+    /// ENUM, by ordinal, from 1.
     Enum(u32),
     /// INTERVAL.
     Interval(Interval),

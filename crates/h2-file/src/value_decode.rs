@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use crate::SqlType;
 use crate::bytes::Cursor;
 use crate::error::Malformed;
+use crate::file_header::Format;
 use crate::value::{Date, DecFloat, Decimal, Interval, Text, TimeOfDay, Unscaled, Value};
 
 type Result<T> = std::result::Result<T, Malformed>;
@@ -61,7 +62,15 @@ impl Shape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LobReference {
     pub(crate) lob: i64,
-    pub(crate) octets: u64,
+    pub(crate) length: LobLength,
+}
+
+/// What a row says of the length of its large object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LobLength {
+    Octets(u64),
+    /// UTF-16 units: all that format 1 says of a CLOB.
+    Units(u64),
 }
 
 /// A value, or where it is.
@@ -74,30 +83,61 @@ pub(crate) enum Decoded<'a> {
 
 /// Reads one value of a column.
 #[inline]
-pub(crate) fn decode<'a>(cursor: &mut Cursor<'a>, shape: &Shape) -> Result<Decoded<'a>> {
+pub(crate) fn decode<'a>(cursor: &mut Cursor<'a>, shape: &Shape, format: Format) -> Result<Decoded<'a>> {
     match cursor.u8()? {
         15 => blob(cursor),
-        16 => clob(cursor),
-        tag => plain(cursor, tag, shape, NESTING_MAX).map(Decoded::Value),
+        16 => clob(cursor, format),
+        tag => plain(cursor, tag, shape, format, NESTING_MAX).map(Decoded::Value),
     }
 }
 
 /// Reads one value that cannot be a stored large object: catalogue columns, index keys, array elements.
-pub(crate) fn decode_inline<'a>(cursor: &mut Cursor<'a>, shape: &Shape) -> Result<Value<'a>> {
-    inline(cursor, shape, NESTING_MAX)
+pub(crate) fn decode_inline<'a>(cursor: &mut Cursor<'a>, shape: &Shape, format: Format) -> Result<Value<'a>> {
+    inline(cursor, shape, format, NESTING_MAX)
 }
 
 /// Steps over one value.
-pub(crate) fn skip(cursor: &mut Cursor<'_>) -> Result<()> {
-    decode(cursor, &Shape::Plain).map(|_| ())
+pub(crate) fn skip(cursor: &mut Cursor<'_>, format: Format) -> Result<()> {
+    decode(cursor, &Shape::Plain, format).map(|_| ())
 }
 
-fn inline<'a>(cursor: &mut Cursor<'a>, shape: &Shape, nesting: u8) -> Result<Value<'a>> {
+/// Reads a BIGINT that cannot be NULL.
+pub(crate) fn big_int(cursor: &mut Cursor<'_>) -> Result<i64> {
+    let start = *cursor;
+    match cursor.u8()? {
+        tag @ BIGINT_SMALL..=BIGINT_SMALL_LAST => Ok(i64::from(tag & 7)),
+        BIGINT => cursor.varlong(),
+        BIGINT_NEGATIVE => Ok(cursor.varlong()?.wrapping_neg()),
+        _ => Err(start.malformed("a BIGINT is missing")),
+    }
+}
+
+/// Reads the tag and length of an ARRAY that must have `count` elements; they follow.
+pub(crate) fn begin_array(cursor: &mut Cursor<'_>, count: usize) -> Result<()> {
+    let start = *cursor;
+    if cursor.u8()? != ARRAY {
+        return Err(start.malformed("an ARRAY is missing"));
+    }
+    if usize::try_from(cursor.varint()?) == Ok(count) {
+        Ok(())
+    } else {
+        Err(start.malformed("an ARRAY has another number of values than its table has columns"))
+    }
+}
+
+const BIGINT: u8 = 5;
+const ARRAY: u8 = 17;
+/// 0 to 7 are the tag alone.
+const BIGINT_SMALL: u8 = 48;
+const BIGINT_SMALL_LAST: u8 = 55;
+const BIGINT_NEGATIVE: u8 = 67;
+
+fn inline<'a>(cursor: &mut Cursor<'a>, shape: &Shape, format: Format, nesting: u8) -> Result<Value<'a>> {
     let start = *cursor;
     let decoded = match cursor.u8()? {
         15 => blob(cursor)?,
-        16 => clob(cursor)?,
-        tag => return plain(cursor, tag, shape, nesting),
+        16 => clob(cursor, format)?,
+        tag => return plain(cursor, tag, shape, format, nesting),
     };
     match decoded {
         Decoded::Value(value) => Ok(value),
@@ -108,13 +148,21 @@ fn inline<'a>(cursor: &mut Cursor<'a>, shape: &Shape, nesting: u8) -> Result<Val
 }
 
 #[inline]
-fn plain<'a>(cursor: &mut Cursor<'a>, tag: u8, shape: &Shape, nesting: u8) -> Result<Value<'a>> {
+fn plain<'a>(
+    cursor: &mut Cursor<'a>,
+    tag: u8,
+    shape: &Shape,
+    format: Format,
+    nesting: u8,
+) -> Result<Value<'a>> {
     Ok(match tag {
         0 => Value::Null,
         2 => Value::TinyInt(cursor.i8()?),
         3 => Value::SmallInt(cursor.i16()?),
+        // Format 1 has no tag of its own for an ENUM.
+        4 if *shape == Shape::Enum => enumerated(cursor.varint()?, format, cursor)?,
         4 => Value::Integer(cursor.varint()?),
-        5 => Value::BigInt(cursor.varlong()?),
+        BIGINT => Value::BigInt(cursor.varlong()?),
         6 => {
             let scale = scale(cursor)?;
             Value::Numeric(Decimal {
@@ -130,7 +178,7 @@ fn plain<'a>(cursor: &mut Cursor<'a>, tag: u8, shape: &Shape, nesting: u8) -> Re
         12 => Value::Varbinary(Cow::Borrowed(cursor.byte_string()?)),
         13 => Value::Varchar(cursor.string()?),
         14 => Value::VarcharIgnoreCase(cursor.string()?),
-        17 => Value::Array(elements(cursor, shape, nesting)?),
+        ARRAY => Value::Array(elements(cursor, shape, format, nesting)?),
         19 => Value::JavaObject(Cow::Borrowed(cursor.byte_string()?)),
         20 => Value::Uuid(cursor.array()?),
         21 => Value::Char(cursor.string()?),
@@ -144,14 +192,12 @@ fn plain<'a>(cursor: &mut Cursor<'a>, tag: u8, shape: &Shape, nesting: u8) -> Re
                 offset.ok_or(cursor.malformed("impossible time zone offset"))?,
             )
         }
-        25 => Value::Enum(
-            u32::try_from(cursor.varint()?).map_err(|_| cursor.malformed("negative ENUM ordinal"))?,
-        ),
+        25 => enumerated(cursor.varint()?, format, cursor)?,
         26 => Value::Interval(interval(cursor)?),
-        27 => Value::Row(elements(cursor, shape, nesting)?),
-        32..=47 if *shape == Shape::Enum => Value::Enum(u32::from(tag & 15)),
+        27 => Value::Row(elements(cursor, shape, format, nesting)?),
+        32..=47 if *shape == Shape::Enum => enumerated(i32::from(tag & 15), format, cursor)?,
         32..=47 => Value::Integer(i32::from(tag & 15)),
-        48..=55 => Value::BigInt(i64::from(tag & 7)),
+        BIGINT_SMALL..=BIGINT_SMALL_LAST => Value::BigInt(i64::from(tag & 7)),
         56 | 57 => small_numeric(0, i64::from(tag & 1)),
         58 => small_numeric(0, cursor.varlong()?),
         59 => {
@@ -162,7 +208,7 @@ fn plain<'a>(cursor: &mut Cursor<'a>, tag: u8, shape: &Shape, nesting: u8) -> Re
         62 | 63 => Value::Real(f32::from(tag & 1)),
         64 | 65 => Value::Boolean(tag == 65),
         66 => Value::Integer(cursor.varint()?.wrapping_neg()),
-        67 => Value::BigInt(cursor.varlong()?.wrapping_neg()),
+        BIGINT_NEGATIVE => Value::BigInt(cursor.varlong()?.wrapping_neg()),
         68..=99 => Value::Varchar(cursor.string_units(usize::from(tag.wrapping_sub(68)))?),
         100..=131 => Value::Varbinary(Cow::Borrowed(cursor.take(usize::from(tag.wrapping_sub(100)))?)),
         134 => Value::Json(Cow::Borrowed(cursor.byte_string()?)),
@@ -179,6 +225,20 @@ fn plain<'a>(cursor: &mut Cursor<'a>, tag: u8, shape: &Shape, nesting: u8) -> Re
         138 => Value::DecFloat(decfloat(cursor)?),
         _ => return Err(cursor.malformed("unknown value tag")),
     })
+}
+
+/// Ordinals count from 1, in format 1 from 0.
+fn enumerated<'a>(ordinal: i32, format: Format, cursor: &Cursor<'_>) -> Result<Value<'a>> {
+    let first = match format {
+        Format::V1 => 1,
+        Format::V2 | Format::V3 => 0,
+    };
+    let ordinal = u32::try_from(ordinal)
+        .ok()
+        .and_then(|ordinal| ordinal.checked_add(first));
+    ordinal
+        .map(Value::Enum)
+        .ok_or(cursor.malformed("negative ENUM ordinal"))
 }
 
 fn small_numeric<'a>(scale: i32, unscaled: i64) -> Value<'a> {
@@ -300,14 +360,19 @@ fn interval(cursor: &mut Cursor<'_>) -> Result<Interval> {
     })
 }
 
-fn elements<'a>(cursor: &mut Cursor<'a>, shape: &Shape, nesting: u8) -> Result<Vec<Value<'a>>> {
+fn elements<'a>(
+    cursor: &mut Cursor<'a>,
+    shape: &Shape,
+    format: Format,
+    nesting: u8,
+) -> Result<Vec<Value<'a>>> {
     let nesting = nesting
         .checked_sub(1)
         .ok_or(cursor.malformed("arrays or rows are nested too deeply"))?;
     let count = cursor.count()?;
     let mut values = Vec::new();
     for index in 0..count {
-        values.push(inline(cursor, shape.of_element(index), nesting)?);
+        values.push(inline(cursor, shape.of_element(index), format, nesting)?);
     }
     Ok(values)
 }
@@ -318,26 +383,42 @@ const STORED: i32 = -3;
 fn blob<'a>(cursor: &mut Cursor<'a>) -> Result<Decoded<'a>> {
     Ok(match lob_bytes(cursor)? {
         LobBytes::Inline(bytes) => Decoded::Value(Value::Blob(Cow::Borrowed(bytes))),
-        LobBytes::Stored(reference) => Decoded::StoredBlob(reference),
+        LobBytes::Stored(lob, length) => Decoded::StoredBlob(LobReference {
+            lob,
+            length: LobLength::Octets(length),
+        }),
     })
 }
 
-fn clob<'a>(cursor: &mut Cursor<'a>) -> Result<Decoded<'a>> {
+/// Format 1 gives one length: of an inline text in octets, of a stored one in characters. Later ones give both.
+fn clob<'a>(cursor: &mut Cursor<'a>, format: Format) -> Result<Decoded<'a>> {
     let lob = lob_bytes(cursor)?;
     let decoded = match lob {
         LobBytes::Inline(bytes) => {
             let text = std::str::from_utf8(bytes).map_err(|_| cursor.malformed("CLOB is not UTF-8"))?;
             Decoded::Value(Value::Clob(Text::Utf8(Cow::Borrowed(text))))
         }
-        LobBytes::Stored(reference) => Decoded::StoredClob(reference),
+        LobBytes::Stored(lob, length) => Decoded::StoredClob(LobReference {
+            lob,
+            length: match format {
+                Format::V1 => LobLength::Units(length),
+                Format::V2 | Format::V3 => LobLength::Octets(length),
+            },
+        }),
     };
-    let _units = cursor.varlong()?;
+    match format {
+        Format::V1 => {}
+        Format::V2 | Format::V3 => {
+            let _units = cursor.varlong()?;
+        }
+    }
     Ok(decoded)
 }
 
 enum LobBytes<'a> {
     Inline(&'a [u8]),
-    Stored(LobReference),
+    /// Its id and length.
+    Stored(i64, u64),
 }
 
 fn lob_bytes<'a>(cursor: &mut Cursor<'a>) -> Result<LobBytes<'a>> {
@@ -348,7 +429,7 @@ fn lob_bytes<'a>(cursor: &mut Cursor<'a>) -> Result<LobBytes<'a>> {
     }
     let _table = cursor.varint()?;
     let lob = cursor.varlong()?;
-    let octets =
+    let length =
         u64::try_from(cursor.varlong()?).map_err(|_| start.malformed("negative length of a large object"))?;
-    Ok(LobBytes::Stored(LobReference { lob, octets }))
+    Ok(LobBytes::Stored(lob, length))
 }

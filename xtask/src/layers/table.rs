@@ -4,8 +4,8 @@
 /// each other. Ours are named by role, without `metaferry-`. A line may wait for a crate that is not there yet.
 const TABLE: &str = "
     domain          |                                    | uuid mockall
-    # The format's compression, and sha2 for its password hashes; its ciphers join when they are written.
-    h2-file         |                                    | flate2 sha2
+    # The compression and the ciphers of the format, and sha2 for its password hashes.
+    h2-file         |                                    | aes flate2 pbkdf2 sha2 zeroize
     metabase        | domain                             | aes aes-gcm base64 cbc hex hmac pbkdf2 sha2 url zeroize
     # sqlparser reads defaults, checks and views, and reaches no database; bcrypt checks API keys against their rows.
     app-db          | domain metabase h2-file            | sqlx sqlparser bcrypt bytes futures-util serde_json url uuid

@@ -49,24 +49,29 @@ pub(super) fn table(sql: &str, around: &Surroundings) -> Parsed<TableDefinition>
     let (schema, name) = parser.qualified()?;
     let comment = parser.comment()?;
     parser.expect_symbol('(', "the columns of a table are missing")?;
-    let mut columns = Vec::new();
+    let (mut columns, mut checks) = (Vec::new(), Vec::new());
     if !parser.eat_symbol(')')? {
         loop {
-            columns.push(column(&mut parser, around)?);
+            columns.push(column(&mut parser, around, &mut checks)?);
             if parser.eat_symbol(')')? {
                 break;
             }
             parser.expect_symbol(',', "an unknown clause of a column")?;
         }
     }
+    let checks = checks
+        .into_iter()
+        .enumerate()
+        .map(|(index, check)| (format!("{name}_CHECK_{}", index.saturating_add(1)), check))
+        .collect();
     Ok(TableDefinition {
         schema,
         name,
         columns,
+        checks,
         primary_key: None,
         uniques: Vec::new(),
         foreign_keys: Vec::new(),
-        checks: Vec::new(),
         indexes: Vec::new(),
         comment,
     })
@@ -104,7 +109,12 @@ fn base_domain<'d>(mut ahead: Parser<'_>, around: &'d Surroundings) -> Parsed<Op
     })
 }
 
-fn column(parser: &mut Parser<'_>, around: &Surroundings) -> Parsed<ColumnDefinition> {
+/// Reads a column. What 1.4 writes of checks among the clauses of a column goes to `checks`.
+fn column(
+    parser: &mut Parser<'_>,
+    around: &Surroundings,
+    checks: &mut Vec<String>,
+) -> Parsed<ColumnDefinition> {
     let name = parser.name()?;
     let base = base_domain(*parser, around)?;
     let sql_type = sql_type(parser, &|name| {
@@ -118,7 +128,7 @@ fn column(parser: &mut Parser<'_>, around: &Surroundings) -> Parsed<ColumnDefini
         visibility: Visibility::Visible,
         comment: None,
     };
-    while clause(parser, around, &mut column)? {}
+    while clause(parser, around, &mut column, checks)? {}
     if let (ValueSource::None, Some(default)) =
         (&column.value_source, base.and_then(|base| base.default.clone()))
     {
@@ -128,7 +138,12 @@ fn column(parser: &mut Parser<'_>, around: &Surroundings) -> Parsed<ColumnDefini
 }
 
 /// Reads one clause; `false` if the column ends here. ON UPDATE, DEFAULT ON NULL and SELECTIVITY are not kept.
-fn clause(parser: &mut Parser<'_>, around: &Surroundings, column: &mut ColumnDefinition) -> Parsed<bool> {
+fn clause(
+    parser: &mut Parser<'_>,
+    around: &Surroundings,
+    column: &mut ColumnDefinition,
+    checks: &mut Vec<String>,
+) -> Parsed<bool> {
     if parser.eat(&["INVISIBLE"])? {
         column.visibility = Visibility::Invisible;
     } else if parser.eat(&["DEFAULT", "ON", "NULL"])?
@@ -138,6 +153,11 @@ fn clause(parser: &mut Parser<'_>, around: &Surroundings, column: &mut ColumnDef
         // Nothing of these shows in what is stored.
     } else if parser.eat(&["DEFAULT"])? {
         column.value_source = ValueSource::Default(parser.column_expression()?.to_owned());
+    } else if parser.eat(&["AS"])? {
+        // A generated column of 1.4.
+        column.value_source = ValueSource::Generated(parser.column_expression()?.to_owned());
+    } else if parser.eat(&["CHECK"])? {
+        checks.push(parser.column_expression()?.to_owned());
     } else if parser.eat(&["ON", "UPDATE"])? {
         parser.column_expression()?;
     } else if parser.eat(&["GENERATED", "ALWAYS", "AS", "IDENTITY"])? {
@@ -155,7 +175,16 @@ fn clause(parser: &mut Parser<'_>, around: &Surroundings, column: &mut ColumnDef
                     (counting.start, counting.increment, counting.next);
             }
             (None, _) => return start.expected("an unknown sequence"),
-            (Some(_), ValueSource::None | ValueSource::Default(_) | ValueSource::Generated(_)) => {}
+            // How 1.4 writes an identity: a default with the sequence that it draws from.
+            (Some(counting), source @ ValueSource::Default(_)) => {
+                *source = ValueSource::Identity(Identity {
+                    kind: IdentityKind::ByDefault,
+                    start: counting.start,
+                    increment: counting.increment,
+                    next: counting.next,
+                });
+            }
+            (Some(_), ValueSource::None | ValueSource::Generated(_)) => {}
         }
     } else if parser.eat(&["SELECTIVITY"])? {
         parser.integer::<i64>()?;

@@ -207,7 +207,7 @@ impl<'s> Parser<'s> {
 
     /// Does a clause of a column begin here?
     fn is_column_clause(&self) -> Parsed<bool> {
-        const CLAUSES: [&[&str]; 9] = [
+        const CLAUSES: [&[&str]; 10] = [
             &["INVISIBLE"],
             &["DEFAULT"],
             &["ON", "UPDATE"],
@@ -217,6 +217,7 @@ impl<'s> Parser<'s> {
             &["COMMENT"],
             &["NOT", "NULL"],
             &["NULL_TO_DEFAULT"],
+            &["CHECK"],
         ];
         for clause in CLAUSES {
             let mut ahead = *self;

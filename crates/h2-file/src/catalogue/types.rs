@@ -98,26 +98,26 @@ fn plain_type(parser: &mut Parser<'_>) -> Parsed<SqlType> {
         },
         "CHARACTER" | "CHAR" | "NCHAR" => {
             if parser.eat(&["VARYING"])? {
-                SqlType::Varchar(argument(parser)?.unwrap_or(VARYING_MAX))
+                SqlType::Varchar(varying(parser)?)
             } else if parser.eat(&["LARGE", "OBJECT"])? {
                 lob(parser, SqlType::Clob)?
             } else {
                 SqlType::Char(argument(parser)?.unwrap_or(1))
             }
         }
-        "VARCHAR" | "NVARCHAR" => SqlType::Varchar(argument(parser)?.unwrap_or(VARYING_MAX)),
-        "VARCHAR_IGNORECASE" => SqlType::VarcharIgnoreCase(argument(parser)?.unwrap_or(VARYING_MAX)),
+        "VARCHAR" | "NVARCHAR" => SqlType::Varchar(varying(parser)?),
+        "VARCHAR_IGNORECASE" => SqlType::VarcharIgnoreCase(varying(parser)?),
         "CLOB" | "TEXT" => lob(parser, SqlType::Clob)?,
         "BINARY" => {
             if parser.eat(&["VARYING"])? {
-                SqlType::Varbinary(argument(parser)?.unwrap_or(VARYING_MAX))
+                SqlType::Varbinary(varying(parser)?)
             } else if parser.eat(&["LARGE", "OBJECT"])? {
                 lob(parser, SqlType::Blob)?
             } else {
                 SqlType::Binary(argument(parser)?.unwrap_or(1))
             }
         }
-        "VARBINARY" => SqlType::Varbinary(argument(parser)?.unwrap_or(VARYING_MAX)),
+        "VARBINARY" => SqlType::Varbinary(varying(parser)?),
         "BLOB" => lob(parser, SqlType::Blob)?,
         "JSON" => lob(parser, SqlType::Json)?,
         "JAVA_OBJECT" | "OTHER" => lob(parser, SqlType::JavaObject)?,
@@ -155,6 +155,11 @@ fn argument<N: std::str::FromStr>(parser: &mut Parser<'_>) -> Parsed<Option<N>> 
     parser.eat(&["CHARACTERS"])?;
     parser.expect_symbol(')', "a closing parenthesis is missing")?;
     Ok(Some(number))
+}
+
+/// H2 1.4 allowed, and wrote, lengths above those of 2.x.
+fn varying(parser: &mut Parser<'_>) -> Parsed<u32> {
+    Ok(argument(parser)?.unwrap_or(VARYING_MAX).min(VARYING_MAX))
 }
 
 fn fraction_digits(parser: &mut Parser<'_>) -> Parsed<Option<u8>> {

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use crate::SqlType;
 use crate::catalogue::{Index, IndexKind, assemble};
+use crate::cipher::FilePassword;
 use crate::definition::{Definition, TableDefinition};
 use crate::error::{Malformed, ReadError};
 use crate::file_header::{Closure, Format};
-use crate::reader::entries::{Entries, KeyKind};
+use crate::reader::entries::{Entries, KeyKind, ValueKind};
 use crate::reader::index_entries::IndexEntries;
 use crate::reader::layout::Maps;
 use crate::reader::lob::{LobMaps, LobReader};
@@ -19,7 +20,7 @@ use crate::reader::page_cache::PageCache;
 use crate::reader::registry::{MapTypes, map_types};
 use crate::reader::rows::{FoundRow, Rows, find_row};
 use crate::reader::system::{catalogue_rows, open_transactions};
-use crate::source::Source;
+use crate::source::{Encryption, Source, Stored};
 use crate::store::Store;
 use crate::value_decode::Shape;
 use crate::versioned::OpenTransactions;
@@ -46,6 +47,8 @@ pub struct Database {
 pub struct Facts {
     /// Store format.
     pub format: Format,
+    /// Was it encrypted?
+    pub encryption: Encryption,
     /// Newest chunk of the version.
     pub chunk: u32,
     /// The version.
@@ -155,10 +158,12 @@ impl Table {
 }
 
 /// How to open a file.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
     /// What to do when the newest version is damaged.
     pub older_version: OlderVersion,
+    /// The file password of an encrypted file; others do not need it.
+    pub password: Option<FilePassword>,
 }
 
 impl OpenOptions {
@@ -174,18 +179,12 @@ impl OpenOptions {
         if metadata.is_dir() {
             return Err(failed(std::io::ErrorKind::IsADirectory.into()));
         }
-        Database::from_source(
-            Source::File {
-                file,
-                len: metadata.len(),
-            },
-            self,
-        )
+        Database::from_source(Stored::File(file), &self)
     }
 
     /// Opens a database whose bytes are in memory.
     pub fn open_bytes(self, bytes: impl Into<Arc<[u8]>>) -> Result<Database, ReadError> {
-        Database::from_source(Source::Memory(bytes.into()), self)
+        Database::from_source(Stored::Memory(bytes.into()), &self)
     }
 }
 
@@ -198,7 +197,8 @@ impl Database {
         OpenOptions::default().open(path)
     }
 
-    fn from_source(source: Source, options: OpenOptions) -> Result<Self, ReadError> {
+    fn from_source(stored: Stored, options: &OpenOptions) -> Result<Self, ReadError> {
+        let source = Source::new(stored, options.password.as_ref())?;
         let newest = newest::find(source, options.older_version)?;
         let (store, maps) = (newest.store, newest.maps);
         let open_transactions = open_transactions(&store, &maps)?;
@@ -221,6 +221,7 @@ impl Database {
             .collect();
         let facts = Facts {
             format: newest.header.format,
+            encryption: store.source.encryption(),
             chunk: newest.chunk.id,
             version: newest.chunk.version,
             create_build: catalogue.create_build,
@@ -284,9 +285,14 @@ impl Database {
         let Some(map) = self.maps.get(&table.map_name()) else {
             return Ok(0);
         };
-        Entries::new(&self.store, map, KeyKind::RowKey, table.shapes.len())
-            .count(&self.store, &self.open_transactions)
-            .map_err(|error| table.locate(error))
+        Entries::new(
+            &self.store,
+            map,
+            KeyKind::RowKey,
+            ValueKind::Row(table.shapes.len()),
+        )
+        .count(&self.store, &self.open_transactions)
+        .map_err(|error| table.locate(error))
     }
 
     /// The rows of a table in row key order.

@@ -4,7 +4,8 @@
 
 use crate::bytes::Cursor;
 use crate::error::{Malformed, ReadError};
-use crate::map::{Leaves, MapRoot, end_of_leaf};
+use crate::file_header::Format;
+use crate::map::{Leaves, LongKeys, MapRoot, end_of_leaf};
 use crate::page::Page;
 use crate::store::Store;
 use crate::value_decode;
@@ -19,15 +20,37 @@ pub(crate) enum KeyKind {
     IndexKey(usize),
 }
 
-/// What the values of a map are: so many columns (none in an index).
-pub(crate) type ValueColumns = usize;
+/// What the values of a map are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ValueKind {
+    /// A row of so many columns.
+    Row(usize),
+    /// Nothing: the values of an index.
+    Nothing,
+}
+
+impl ValueKind {
+    fn skip(self, cursor: &mut Cursor<'_>, format: Format) -> Result<(), Malformed> {
+        match (self, format) {
+            (Self::Row(columns), _) => {
+                begin_row(cursor, columns, format)?;
+                skip_columns(cursor, columns, format)
+            }
+            // A NULL value.
+            (Self::Nothing, Format::V1) => value_decode::skip(cursor, format),
+            (Self::Nothing, Format::V2 | Format::V3) => Ok(()),
+        }
+    }
+}
 
 /// Iteration state over one map.
 #[derive(Debug)]
 pub(crate) struct Entries {
     leaves: Leaves,
+    format: Format,
+    long_keys: LongKeys,
     key_kind: KeyKind,
-    value_columns: ValueColumns,
+    value_kind: ValueKind,
     list: ValueList,
     /// Entries of the current leaf that are not visited yet.
     left: usize,
@@ -42,11 +65,13 @@ pub(crate) struct Entries {
 }
 
 impl Entries {
-    pub(crate) fn new(store: &Store, map: MapRoot, key_kind: KeyKind, value_columns: ValueColumns) -> Self {
+    pub(crate) fn new(store: &Store, map: MapRoot, key_kind: KeyKind, value_kind: ValueKind) -> Self {
         Self {
             leaves: Leaves::new(store, map),
+            format: store.format,
+            long_keys: map.long_keys,
             key_kind,
-            value_columns,
+            value_kind,
             list: ValueList::Plain,
             left: 0,
             key_at: 0,
@@ -71,6 +96,11 @@ impl Entries {
     /// At the key of the current entry.
     pub(crate) fn key(&self) -> Cursor<'_> {
         cursor_at(self.leaf(), self.key_at)
+    }
+
+    /// The row key that is the key of the current entry.
+    pub(crate) fn row_key(&self) -> Result<i64, Malformed> {
+        self.long_keys.read(&mut self.key())
     }
 
     /// At the value of the current entry.
@@ -113,7 +143,7 @@ impl Entries {
                 let counted = self.next_in_leaf(open).and_then(|visible| {
                     if visible {
                         let mut cursor = self.value();
-                        skip_columns(&mut cursor, self.value_columns)?;
+                        self.value_kind.skip(&mut cursor, self.format)?;
                         self.value_at = cursor.at();
                         self.skip_other_value()?;
                     }
@@ -146,15 +176,15 @@ impl Entries {
         let leaf = self.leaves.leaf();
         let mut cursor = Cursor::new(leaf.contents());
         for _ in 0..leaf.keys {
-            let row_key = cursor.varlong()?;
             match self.key_kind {
                 KeyKind::RowKey => {
+                    let row_key = self.long_keys.read(&mut cursor)?;
                     if self.last_row_key.is_some_and(|last| last >= row_key) {
                         return Err(cursor.malformed("row keys are not ascending"));
                     }
                     self.last_row_key = Some(row_key);
                 }
-                KeyKind::IndexKey(columns) => skip_columns(&mut cursor, columns)?,
+                KeyKind::IndexKey(columns) => skip_index_key(&mut cursor, columns, self.format)?,
             }
         }
         self.list = ValueList::read(&mut cursor)?;
@@ -166,15 +196,17 @@ impl Entries {
         self.left = self.left.saturating_sub(1);
         self.key_at = self.next_key_at;
         let mut key = self.key();
-        key.varlong()?;
-        if let KeyKind::IndexKey(columns) = self.key_kind {
-            skip_columns(&mut key, columns)?;
+        match self.key_kind {
+            KeyKind::RowKey => {
+                self.long_keys.read(&mut key)?;
+            }
+            KeyKind::IndexKey(columns) => skip_index_key(&mut key, columns, self.format)?,
         }
         let mut value = self.value();
-        let columns = self.value_columns;
+        let (kind, format) = (self.value_kind, self.format);
         let entry = self
             .list
-            .entry(&mut value, open, |cursor| skip_columns(cursor, columns))?;
+            .entry(&mut value, open, |cursor| kind.skip(cursor, format))?;
         (self.next_key_at, self.value_at) = (key.at(), value.at());
         self.other_value_follows = entry == Entry::VisibleBeforeOther;
         let visible = entry != Entry::Absent;
@@ -187,7 +219,7 @@ impl Entries {
     fn skip_other_value(&mut self) -> Result<(), Malformed> {
         if self.other_value_follows {
             let mut cursor = self.value();
-            skip_columns(&mut cursor, self.value_columns)?;
+            self.value_kind.skip(&mut cursor, self.format)?;
             self.value_at = cursor.at();
             self.other_value_follows = false;
         }
@@ -208,9 +240,33 @@ fn cursor_at(leaf: &Page, at: usize) -> Cursor<'_> {
     Cursor::at_offset(leaf.contents(), at)
 }
 
-pub(crate) fn skip_columns(cursor: &mut Cursor<'_>, columns: usize) -> Result<(), Malformed> {
+/// Steps to the columns of a row, which is an ARRAY value in format 1.
+pub(crate) fn begin_row(cursor: &mut Cursor<'_>, columns: usize, format: Format) -> Result<(), Malformed> {
+    match format {
+        Format::V1 => value_decode::begin_array(cursor, columns),
+        Format::V2 | Format::V3 => Ok(()),
+    }
+}
+
+pub(crate) fn skip_columns(cursor: &mut Cursor<'_>, columns: usize, format: Format) -> Result<(), Malformed> {
     for _ in 0..columns {
-        value_decode::skip(cursor)?;
+        value_decode::skip(cursor, format)?;
     }
     Ok(())
+}
+
+/// The row key comes before the columns; in format 1 it is the last value of an ARRAY.
+fn skip_index_key(cursor: &mut Cursor<'_>, columns: usize, format: Format) -> Result<(), Malformed> {
+    let values = match format {
+        Format::V1 => {
+            let values = columns.saturating_add(1);
+            value_decode::begin_array(cursor, values)?;
+            values
+        }
+        Format::V2 | Format::V3 => {
+            cursor.varlong()?;
+            columns
+        }
+    };
+    skip_columns(cursor, values, format)
 }

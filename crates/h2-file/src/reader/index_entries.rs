@@ -2,11 +2,12 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::error::{Malformed, ReadError};
+use crate::file_header::Format;
 use crate::map::MapRoot;
 use crate::reader::database::Database;
-use crate::reader::entries::{Entries, KeyKind};
+use crate::reader::entries::{Entries, KeyKind, ValueKind};
 use crate::value::Value;
-use crate::value_decode::{Shape, decode_inline};
+use crate::value_decode::{Shape, begin_array, big_int, decode_inline, skip};
 
 /// Iterates over an index. An entry borrows from the page it lies on.
 #[derive(Debug)]
@@ -29,7 +30,12 @@ pub struct IndexEntry<'r> {
 
 impl<'d> IndexEntries<'d> {
     pub(crate) fn new(database: &'d Database, map: MapRoot, shapes: Vec<Shape>) -> Self {
-        let entries = Entries::new(&database.store, map, KeyKind::IndexKey(shapes.len()), 0);
+        let entries = Entries::new(
+            &database.store,
+            map,
+            KeyKind::IndexKey(shapes.len()),
+            ValueKind::Nothing,
+        );
         Self {
             database,
             entries,
@@ -45,9 +51,15 @@ impl<'d> IndexEntries<'d> {
             return Ok(None);
         }
         self.after_error = true;
+        let format = self.database.store.format;
         if self.started {
-            // The values of an index take no bytes.
-            let end = self.entries.value().at();
+            let mut value = self.entries.value();
+            // The values of an index take no bytes but in format 1.
+            if format == Format::V1 {
+                let leaf = self.entries.leaf();
+                skip(&mut value, format).map_err(|problem| leaf.position.malformed(leaf.map, problem))?;
+            }
+            let end = value.at();
             self.entries.value_ended(end)?;
         }
         self.started = self
@@ -59,11 +71,21 @@ impl<'d> IndexEntries<'d> {
         let leaf = self.entries.leaf();
         let malformed = |problem: Malformed| leaf.position.malformed(leaf.map, problem);
         let mut cursor = self.entries.key();
-        let row_key = cursor.varlong().map_err(malformed)?;
+        let row_key_first = match format {
+            Format::V1 => {
+                begin_array(&mut cursor, self.shapes.len().saturating_add(1)).map_err(malformed)?;
+                None
+            }
+            Format::V2 | Format::V3 => Some(cursor.varlong().map_err(malformed)?),
+        };
         let mut values = Vec::with_capacity(self.shapes.len());
         for shape in &self.shapes {
-            values.push(decode_inline(&mut cursor, shape).map_err(malformed)?);
+            values.push(decode_inline(&mut cursor, shape, format).map_err(malformed)?);
         }
+        let row_key = match row_key_first {
+            Some(row_key) => row_key,
+            None => big_int(&mut cursor).map_err(malformed)?,
+        };
         self.after_error = false;
         Ok(Some(IndexEntry { row_key, values }))
     }

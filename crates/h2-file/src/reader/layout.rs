@@ -1,5 +1,5 @@
 //! The layout map: which chunks a version consists of and where the root page of each map is; and the meta map,
-//! which names the maps.
+//! which names the maps. In format 1 one map is both.
 //!
 //! The pages of the layout map may themselves lie in chunks that only the layout map locates. The entry of a chunk
 //! is always on pages of newer chunks, so looking it up from the root ends.
@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::chunk::Chunk;
 use crate::error::ReadError;
-use crate::map::{Leaves, MapRoot, find_string, string_entries};
+use crate::file_header::Format;
+use crate::map::{Leaves, LongKeys, MapRoot, find_string, string_entries};
 use crate::page::Position;
 use crate::reader::scan::ChunkIndex;
 use crate::store::Store;
@@ -56,6 +57,7 @@ pub(crate) fn load(store: &mut Store, newest: Chunk, index: &mut ChunkIndex) -> 
     let layout = MapRoot {
         id: LAYOUT_MAP,
         root: newest.root,
+        long_keys: LongKeys::Plain,
     };
     if layout.root.is_none() {
         return Err(ReadError::Map {
@@ -171,6 +173,30 @@ fn latin1(text: &str) -> Vec<u8> {
         .collect()
 }
 
+/// The `map.` entries of the meta map, without that prefix.
+fn described_by_meta(store: &Store, meta: MapRoot) -> Result<Vec<(String, String)>, ReadError> {
+    let mut described = Vec::new();
+    let mut leaves = Leaves::new(store, meta);
+    while let Some(leaf) = leaves.next_leaf(store)? {
+        string_entries(leaf, |key, value| {
+            if let Some(id) = key.strip_prefix("map.") {
+                described.push((id.to_owned(), value.into_owned()));
+            }
+        })
+        .map_err(|problem| leaf.position.malformed(meta.id, problem))?;
+    }
+    Ok(described)
+}
+
+/// How the map `name` writes its keys, should they be numbers.
+fn long_keys(format: Format, name: &str) -> LongKeys {
+    match format {
+        Format::V1 if name.starts_with("table.") => LongKeys::Value,
+        Format::V1 => LongKeys::Object,
+        Format::V2 | Format::V3 => LongKeys::Plain,
+    }
+}
+
 fn read_maps(store: &Store, layout: &BTreeMap<String, String>) -> Result<Maps, ReadError> {
     let wrong = |key: &str, what| ReadError::Metadata {
         map: "layout",
@@ -186,25 +212,21 @@ fn read_maps(store: &Store, layout: &BTreeMap<String, String>) -> Result<Maps, R
                 .map_err(|_| wrong(&key, "is no page position")),
         }
     };
-    let meta_id = layout
-        .get("meta.id")
-        .ok_or_else(|| wrong("meta.id", "is missing"))?;
-    let meta_id = u32::from_str_radix(meta_id, 16).map_err(|_| wrong("meta.id", "is no number"))?;
-    let meta = MapRoot {
-        id: meta_id,
-        root: root_of(meta_id)?,
+    let described = match store.format {
+        Format::V1 => layout
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix("map.")?.to_owned(), value.clone())))
+            .collect(),
+        Format::V2 | Format::V3 => {
+            let meta_id = layout
+                .get("meta.id")
+                .ok_or_else(|| wrong("meta.id", "is missing"))?;
+            let id = u32::from_str_radix(meta_id, 16).map_err(|_| wrong("meta.id", "is no number"))?;
+            let root = root_of(id)?;
+            let long_keys = LongKeys::Plain;
+            described_by_meta(store, MapRoot { id, root, long_keys })?
+        }
     };
-
-    let mut described = Vec::new();
-    let mut leaves = Leaves::new(store, meta);
-    while let Some(leaf) = leaves.next_leaf(store)? {
-        string_entries(leaf, |key, value| {
-            if let Some(id) = key.strip_prefix("map.") {
-                described.push((id.to_owned(), value.into_owned()));
-            }
-        })
-        .map_err(|problem| leaf.position.malformed(meta_id, problem))?;
-    }
     // `name.` entries only repeat what `map.` entries say, and H2 repairs them from those.
     let mut maps = Maps::default();
     for (id, text) in described {
@@ -221,6 +243,7 @@ fn read_maps(store: &Store, layout: &BTreeMap<String, String>) -> Result<Maps, R
             root: MapRoot {
                 id: number,
                 root: root_of(number)?,
+                long_keys: long_keys(store.format, &name),
             },
             key_type: label("key"),
             value_type: label("val"),

@@ -6,15 +6,19 @@ use std::sync::Arc;
 
 use crate::bytes::Cursor;
 use crate::error::{Malformed, ReadError};
-use crate::map::{MapRoot, child_of_long, descend};
+use crate::file_header::Format;
+use crate::generic_object;
+use crate::map::{LongKeys, MapRoot, child_of_long, descend};
 use crate::page::Page;
 use crate::reader::layout::Maps;
 use crate::reader::page_cache::PageCache;
 use crate::store::Store;
-use crate::value_decode::LobReference;
+use crate::value_decode::{LobLength, LobReference};
 
 /// H2 nests stream ids twice at most.
 const INDIRECTIONS_MAX: u8 = 4;
+/// A UTF-16 unit takes so many octets of UTF-8 at most; the two of a pair take four.
+const UNIT_OCTETS_MAX: u64 = 3;
 /// More memory is reserved only as parts arrive.
 const RESERVE_BYTES_MAX: u64 = 1 << 20;
 
@@ -45,30 +49,39 @@ pub(crate) struct LobReader<'d> {
 
 impl LobReader<'_> {
     pub(crate) fn read(&self, reference: LobReference) -> Result<Vec<u8>, ReadError> {
-        let LobReference { lob, octets } = reference;
-        if octets > self.bytes_max {
+        let LobReference { lob, length } = reference;
+        let (LobLength::Octets(stated) | LobLength::Units(stated)) = length;
+        if stated > self.bytes_max {
             return Err(ReadError::LobTooLarge {
                 lob,
-                bytes: octets,
+                bytes: stated,
                 bytes_max: self.bytes_max,
             });
         }
+        let octets_max = match length {
+            LobLength::Octets(octets) => octets,
+            LobLength::Units(units) => units.saturating_mul(UNIT_OCTETS_MAX),
+        };
         let missing = |what| ReadError::Lob {
             lob,
             problem: Malformed::new(0, what),
         };
-        let Some((page, at)) = self.find(self.maps.lob_map, lob, skip_lob_meta)? else {
+        let format = self.store.format;
+        let skip = |cursor: &mut Cursor<'_>| skip_lob_meta(cursor, format);
+        let Some((page, at)) = self.find(self.maps.lob_map, lob, skip)? else {
             return Err(missing("lobMap has no such large object"));
         };
-        let stream_id = Cursor::at_offset(page.contents(), at)
-            .byte_string()
+        let stream_id = stream_id(&mut Cursor::at_offset(page.contents(), at), format)
             .map_err(|problem| ReadError::Lob { lob, problem })?;
-        let mut bytes = Vec::with_capacity(usize::try_from(octets.min(RESERVE_BYTES_MAX)).unwrap_or(0));
-        self.append(lob, stream_id, octets, INDIRECTIONS_MAX, &mut bytes)?;
-        if u64::try_from(bytes.len()) != Ok(octets) {
-            return Err(missing("is shorter than its row says"));
+        let mut bytes = Vec::with_capacity(usize::try_from(stated.min(RESERVE_BYTES_MAX)).unwrap_or(0));
+        self.append(lob, stream_id, octets_max, INDIRECTIONS_MAX, &mut bytes)?;
+        // A length in characters is checked where the text is.
+        match length {
+            LobLength::Octets(octets) if u64::try_from(bytes.len()) != Ok(octets) => {
+                Err(missing("is shorter than its row says"))
+            }
+            LobLength::Octets(_) | LobLength::Units(_) => Ok(bytes),
         }
-        Ok(bytes)
     }
 
     /// Appends what `stream_id` lists. Every part gives at least one byte, so no more parts are read than `octets`.
@@ -142,16 +155,12 @@ impl LobReader<'_> {
         then: impl FnOnce(&[u8]) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         let wrong = |problem| ReadError::Lob { lob, problem };
-        let Some((page, at)) =
-            self.find(self.maps.lob_data, key, |cursor| cursor.byte_string().map(|_| ()))?
-        else {
+        let format = self.store.format;
+        let skip = |cursor: &mut Cursor<'_>| byte_array(cursor, format).map(|_| ());
+        let Some((page, at)) = self.find(self.maps.lob_data, key, skip)? else {
             return Err(wrong(Malformed::new(0, "lobData lacks a block")));
         };
-        then(
-            Cursor::at_offset(page.contents(), at)
-                .byte_string()
-                .map_err(wrong)?,
-        )
+        then(byte_array(&mut Cursor::at_offset(page.contents(), at), format).map_err(wrong)?)
     }
 
     /// The leaf of `key` and where its value begins.
@@ -163,10 +172,10 @@ impl LobReader<'_> {
     ) -> Result<Option<(Arc<Page>, usize)>, ReadError> {
         let Some(map) = map else { return Ok(None) };
         let page = |position| self.cache.page(self.store, position, map);
-        let Some(leaf) = descend(map, page, |node| child_of_long(node, key))? else {
+        let Some(leaf) = descend(map, page, |node| child_of_long(node, key, map.long_keys))? else {
             return Ok(None);
         };
-        let at = find_in_leaf(&leaf, key, skip_value)
+        let at = find_in_leaf(&leaf, map.long_keys, key, skip_value)
             .map_err(|problem| leaf.position.malformed(map.id, problem))?;
         Ok(at.map(|at| (leaf, at)))
     }
@@ -174,13 +183,14 @@ impl LobReader<'_> {
 
 fn find_in_leaf(
     leaf: &Page,
+    keys: LongKeys,
     key: i64,
     skip_value: impl Fn(&mut Cursor<'_>) -> Result<(), Malformed>,
 ) -> Result<Option<usize>, Malformed> {
     let mut cursor = Cursor::new(leaf.contents());
     let mut place = None;
     for index in 0..leaf.keys {
-        if cursor.varlong()? == key {
+        if keys.read(&mut cursor)? == key {
             place = Some(index);
         }
     }
@@ -191,11 +201,37 @@ fn find_in_leaf(
     Ok(Some(cursor.at()))
 }
 
-/// An entry of `lobMap`: stream id, table id, length, hash.
-fn skip_lob_meta(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
-    cursor.byte_string()?;
-    cursor.varint()?;
-    cursor.varlong()?;
-    cursor.u64()?;
+fn byte_array<'a>(cursor: &mut Cursor<'a>, format: Format) -> Result<&'a [u8], Malformed> {
+    match format {
+        Format::V1 => generic_object::bytes(cursor),
+        Format::V2 | Format::V3 => cursor.byte_string(),
+    }
+}
+
+/// Parts of an entry of `lobMap`: stream id, table id, length, hash.
+const LOB_META_PARTS: usize = 4;
+
+/// Reads the first part of an entry of `lobMap`.
+fn stream_id<'a>(cursor: &mut Cursor<'a>, format: Format) -> Result<&'a [u8], Malformed> {
+    if format == Format::V1 && generic_object::array(cursor)? != LOB_META_PARTS {
+        return Err(cursor.malformed("an entry of lobMap has not four parts"));
+    }
+    byte_array(cursor, format)
+}
+
+fn skip_lob_meta(cursor: &mut Cursor<'_>, format: Format) -> Result<(), Malformed> {
+    stream_id(cursor, format)?;
+    match format {
+        Format::V1 => {
+            generic_object::skip_int(cursor)?;
+            generic_object::long(cursor)?;
+            generic_object::skip_int(cursor)?;
+        }
+        Format::V2 | Format::V3 => {
+            cursor.varint()?;
+            cursor.varlong()?;
+            cursor.u64()?;
+        }
+    }
     Ok(())
 }

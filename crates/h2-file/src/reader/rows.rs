@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use crate::bytes::Cursor;
 use crate::error::{Malformed, ReadError};
-use crate::map::{child_of_long, descend};
+use crate::file_header::Format;
+use crate::map::{LongKeys, child_of_long, descend};
 use crate::page::Page;
 use crate::reader::database::{Database, Table};
-use crate::reader::entries::{Entries, KeyKind, skip_columns};
+use crate::reader::entries::{Entries, KeyKind, ValueKind, begin_row, skip_columns};
 use crate::reader::lob::LobReader;
 use crate::value::{Text, Value};
-use crate::value_decode::{Decoded, LobReference, decode};
+use crate::value_decode::{Decoded, LobLength, LobReference, decode};
 use crate::versioned::{Entry, ValueList};
 
 /// Iterates over the rows of a table. A row borrows from the page it lies on, so it must be done with before the
@@ -48,7 +49,8 @@ pub struct Row<'r> {
 impl<'d> Rows<'d> {
     pub(crate) fn new(database: &'d Database, table: &'d Table, after: Option<i64>) -> Self {
         let map = database.maps.get(&table.map_name());
-        let entries = map.map(|map| Entries::new(&database.store, map, KeyKind::RowKey, table.shapes.len()));
+        let values = ValueKind::Row(table.shapes.len());
+        let entries = map.map(|map| Entries::new(&database.store, map, KeyKind::RowKey, values));
         Self {
             database,
             table,
@@ -97,12 +99,12 @@ impl<'d> Rows<'d> {
         while entries.advance(store, open)? {
             let leaf = entries.leaf();
             let malformed = |problem| leaf.position.malformed(leaf.map, problem);
-            let key = entries.key().varlong().map_err(malformed)?;
+            let key = entries.row_key().map_err(malformed)?;
             if self.after.is_none_or(|after| key > after) {
                 return Ok(Some(key));
             }
             let mut cursor = entries.value();
-            skip_columns(&mut cursor, self.table.shapes.len()).map_err(malformed)?;
+            skip_row(&mut cursor, self.table.shapes.len(), store.format).map_err(malformed)?;
             let end = cursor.at();
             entries.value_ended(end)?;
         }
@@ -117,9 +119,11 @@ fn decode_row<'r>(
     lobs: &LobReader<'_>,
 ) -> Result<Vec<Value<'r>>, ReadError> {
     let mut values = Vec::with_capacity(table.shapes.len());
+    let format = lobs.store.format;
+    begin_row(cursor, table.shapes.len(), format).map_err(|problem| table.row_error(key, 0, problem))?;
     for (column, shape) in table.shapes.iter().enumerate() {
         let located = |problem| table.row_error(key, column, problem);
-        values.push(match decode(cursor, shape).map_err(located)? {
+        values.push(match decode(cursor, shape, format).map_err(located)? {
             Decoded::Value(value) => value,
             Decoded::StoredBlob(reference) => {
                 let bytes = lobs
@@ -137,11 +141,26 @@ fn decode_row<'r>(
     Ok(values)
 }
 
+fn skip_row(cursor: &mut Cursor<'_>, columns: usize, format: Format) -> Result<(), Malformed> {
+    begin_row(cursor, columns, format)?;
+    skip_columns(cursor, columns, format)
+}
+
 fn stored_text(lobs: &LobReader<'_>, reference: LobReference) -> Result<String, ReadError> {
-    String::from_utf8(lobs.read(reference)?).map_err(|error| ReadError::Lob {
-        lob: reference.lob,
+    let lob = reference.lob;
+    let text = String::from_utf8(lobs.read(reference)?).map_err(|error| ReadError::Lob {
+        lob,
         problem: Malformed::new(error.utf8_error().valid_up_to(), "CLOB is not UTF-8"),
-    })
+    })?;
+    match reference.length {
+        LobLength::Units(units) if u64::try_from(text.encode_utf16().count()) != Ok(units) => {
+            Err(ReadError::Lob {
+                lob,
+                problem: Malformed::new(0, "CLOB has another length than its row says"),
+            })
+        }
+        LobLength::Units(_) | LobLength::Octets(_) => Ok(text),
+    }
 }
 
 /// A row found by its key; holds the page on which it lies.
@@ -175,12 +194,12 @@ pub(crate) fn find_row<'d>(
         return Ok(None);
     };
     let page = |position| database.cache.page(&database.store, position, map);
-    let Some(page) =
-        descend(map, page, |node| child_of_long(node, key)).map_err(|error| table.locate(error))?
+    let Some(page) = descend(map, page, |node| child_of_long(node, key, map.long_keys))
+        .map_err(|error| table.locate(error))?
     else {
         return Ok(None);
     };
-    let at = row_in_leaf(database, table, &page, key)
+    let at = row_in_leaf(database, table, &page, map.long_keys, key)
         .map_err(|problem| table.locate(page.position.malformed(map.id, problem)))?;
     Ok(at.map(|at| FoundRow {
         database,
@@ -196,19 +215,21 @@ fn row_in_leaf(
     database: &Database,
     table: &Table,
     leaf: &Page,
+    keys: LongKeys,
     key: i64,
 ) -> Result<Option<usize>, Malformed> {
     let mut cursor = Cursor::new(leaf.contents());
     let mut place = None;
     for index in 0..leaf.keys {
-        if cursor.varlong()? == key {
+        if keys.read(&mut cursor)? == key {
             place = Some(index);
         }
     }
     let Some(place) = place else { return Ok(None) };
     let list = ValueList::read(&mut cursor)?;
     let columns = table.shapes.len();
-    let skip_row = |cursor: &mut Cursor<'_>| skip_columns(cursor, columns);
+    let format = database.store.format;
+    let skip_row = |cursor: &mut Cursor<'_>| skip_row(cursor, columns, format);
     for _ in 0..place {
         let entry = list.entry(&mut cursor, &database.open_transactions, skip_row)?;
         let rows_left = match entry {

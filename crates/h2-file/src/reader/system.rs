@@ -3,15 +3,18 @@
 
 use crate::bytes::Cursor;
 use crate::catalogue::CatalogueRow;
-use crate::error::{Malformed, ReadError};
+use crate::error::{Malformed, ReadError, Unsupported};
+use crate::file_header::Format;
 use crate::map::last_long_key;
-use crate::reader::entries::{Entries, KeyKind};
+use crate::reader::entries::{Entries, KeyKind, ValueKind, begin_row};
 use crate::reader::layout::Maps;
 use crate::store::Store;
 use crate::value::{Text, Value};
 use crate::value_decode::{Shape, decode_inline};
 use crate::versioned::OpenTransactions;
 
+/// Before H2 1.4.198 one undo log served all transactions, and held values that are nowhere else.
+const UNDO_LOG_OF_ALL: &str = "undoLog";
 /// Columns of the catalogue: ID, HEAD, TYPE, SQL.
 const CATALOGUE_COLUMNS: usize = 4;
 
@@ -19,7 +22,11 @@ const CATALOGUE_COLUMNS: usize = 4;
 pub(crate) fn open_transactions(store: &Store, maps: &Maps) -> Result<OpenTransactions, ReadError> {
     let mut open = OpenTransactions::default();
     for (name, map) in maps.iter().filter(|(name, _)| name.starts_with("undoLog")) {
-        open.add_undo_log(name, last_long_key(store, map)?);
+        let last_key = last_long_key(store, map)?;
+        if name == UNDO_LOG_OF_ALL && last_key.is_some() {
+            return Err(ReadError::Unsupported(Unsupported::OpenTransactionsOfOldH2));
+        }
+        open.add_undo_log(name, last_key);
     }
     Ok(open)
 }
@@ -34,13 +41,13 @@ pub(crate) fn catalogue_rows(
     let Some(map) = maps.get("table.0") else {
         return Ok(rows);
     };
-    let mut entries = Entries::new(store, map, KeyKind::RowKey, CATALOGUE_COLUMNS);
+    let mut entries = Entries::new(store, map, KeyKind::RowKey, ValueKind::Row(CATALOGUE_COLUMNS));
     while entries.advance(store, open)? {
         let leaf = entries.leaf();
         let malformed = |problem| leaf.position.malformed(map.id, problem);
-        let id = entries.key().varlong().map_err(malformed)?;
+        let id = entries.row_key().map_err(malformed)?;
         let mut cursor = entries.value();
-        let row = catalogue_row(id, &mut cursor).map_err(malformed)?;
+        let row = catalogue_row(id, &mut cursor, store.format).map_err(malformed)?;
         let end = cursor.at();
         if id > 0 {
             rows.push(row);
@@ -50,9 +57,10 @@ pub(crate) fn catalogue_rows(
     Ok(rows)
 }
 
-fn catalogue_row(id: i64, cursor: &mut Cursor<'_>) -> Result<CatalogueRow, Malformed> {
+fn catalogue_row(id: i64, cursor: &mut Cursor<'_>, format: Format) -> Result<CatalogueRow, Malformed> {
+    begin_row(cursor, CATALOGUE_COLUMNS, format)?;
     let mut column = |what| {
-        let value = decode_inline(cursor, &Shape::Plain)?;
+        let value = decode_inline(cursor, &Shape::Plain, format)?;
         Ok((value, cursor.malformed(what)))
     };
     let (row_id, wrong_id) = column("the ID of a catalogue row is not its key")?;

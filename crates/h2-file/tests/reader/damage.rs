@@ -6,7 +6,7 @@
 use metaferry_h2_file::{OlderVersion, OpenOptions};
 use proptest::prelude::*;
 
-use crate::support::{FIXTURES, bytes, read_everything};
+use crate::support::{FIXTURES, bytes, options, read_everything};
 
 #[derive(Debug, Clone)]
 enum Damage {
@@ -74,7 +74,12 @@ fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
 /// Reads all there is in both ways of opening; what comes out does not matter.
 fn survives(bytes: &[u8]) {
     for older_version in [OlderVersion::Refuse, OlderVersion::Accept] {
-        if let Ok(database) = (OpenOptions { older_version }).open_bytes(bytes.to_vec()) {
+        if let Ok(database) = (OpenOptions {
+            older_version,
+            ..options()
+        })
+        .open_bytes(bytes.to_vec())
+        {
             let _ = read_everything(&database);
         }
     }

@@ -19,10 +19,7 @@ fn every_value_of_every_fixture_equals_what_h2_read() {
         let database = open(name);
         let json = expected(name);
         let tables = json["tables"].as_array().unwrap();
-        let base_tables: Vec<_> = tables
-            .iter()
-            .filter(|table| table["kind"] == "BASE TABLE")
-            .collect();
+        let base_tables: Vec<_> = tables.iter().filter(|table| is_base_table(table)).collect();
         assert_eq!(database.tables().len(), base_tables.len(), "{name}");
         for table in base_tables {
             values += compare_rows(name, &database, table);
@@ -30,6 +27,11 @@ fn every_value_of_every_fixture_equals_what_h2_read() {
     }
     // A comparison that compares nothing would pass as well.
     assert!(values > 40_000, "{values}");
+}
+
+/// 1.4 calls it a TABLE.
+fn is_base_table(json: &Json) -> bool {
+    json["kind"] == "BASE TABLE" || json["kind"] == "TABLE"
 }
 
 fn compare_rows(fixture: &str, database: &Database, json: &Json) -> usize {
@@ -146,7 +148,7 @@ fn columns_keys_and_indexes_equal_what_h2_says() {
             let (schema, table_name) = (table["schema"].as_str().unwrap(), table["name"].as_str().unwrap());
             let place = format!("{name}: {schema}.{table_name}");
             match table["kind"].as_str().unwrap() {
-                "BASE TABLE" => {
+                "BASE TABLE" | "TABLE" => {
                     let found = database.table(schema, table_name).unwrap();
                     compare_definition(&place, found.definition(), table);
                     compare_indexes(&place, &database, found.id(), table);
@@ -185,7 +187,7 @@ fn columns_keys_and_indexes_equal_what_h2_says() {
 }
 
 fn compare_definition(place: &str, table: &TableDefinition, json: &Json) {
-    assert_eq!(table.comment.as_deref(), json["remarks"].as_str(), "{place}");
+    assert_eq!(table.comment.as_deref(), remarks(json), "{place}");
     let primary_key: Vec<_> = table
         .primary_key
         .iter()
@@ -220,6 +222,26 @@ fn compare_definition(place: &str, table: &TableDefinition, json: &Json) {
     assert_eq!(found, expected, "{place}");
 }
 
+/// 1.4 reports an empty text for no comment.
+fn remarks(json: &Json) -> Option<&str> {
+    json["remarks"].as_str().filter(|remarks| !remarks.is_empty())
+}
+
+/// The standard names of types, for those that 1.4 reported.
+fn standard_name(reported: &str) -> String {
+    match reported {
+        "VARCHAR" => "CHARACTER VARYING",
+        "CLOB" => "CHARACTER LARGE OBJECT",
+        "BLOB" => "BINARY LARGE OBJECT",
+        "DOUBLE" => "DOUBLE PRECISION",
+        "VARBINARY" => "BINARY VARYING",
+        "CHAR" => "CHARACTER",
+        other => other,
+    }
+    // DECIMAL and NUMERIC are stored alike; the definition does not tell them apart.
+    .replace("DECIMAL", "NUMERIC")
+}
+
 fn compare_column(place: &str, column: &ColumnDefinition, json: &Json) {
     assert_eq!(column.name, json["name"].as_str().unwrap(), "{place}");
     let nullable = if column.nullability == Nullability::Nullable {
@@ -228,7 +250,7 @@ fn compare_column(place: &str, column: &ColumnDefinition, json: &Json) {
         "NO"
     };
     assert_eq!(nullable, json["nullable"], "{place}");
-    assert_eq!(column.comment.as_deref(), json["remarks"].as_str(), "{place}");
+    assert_eq!(column.comment.as_deref(), remarks(json), "{place}");
     let is = |yes| if yes { "YES" } else { "NO" };
     assert_eq!(
         is(matches!(column.value_source, ValueSource::Identity(_))),
@@ -245,12 +267,11 @@ fn compare_column(place: &str, column: &ColumnDefinition, json: &Json) {
         ValueSource::None | ValueSource::Generated(_) | ValueSource::Identity(_) => None,
     };
     // A domain's default is the column's in the definition; H2 lists it with the domain only.
-    if column.name != "MAIL" {
+    if column.name != "MAIL" && !matches!(column.value_source, ValueSource::Identity(_)) {
         assert_eq!(default, json["default"].as_str(), "{place}");
     }
     let (type_name, size, scale) = h2_type(&column.sql_type);
-    // DECIMAL and NUMERIC are stored alike; the definition does not tell them apart.
-    let expected_name = json["type"].as_str().unwrap().replace("DECIMAL", "NUMERIC");
+    let expected_name = standard_name(json["type"].as_str().unwrap());
     assert_eq!(
         type_name,
         expected_name.split('(').next().unwrap().trim(),

@@ -1,20 +1,22 @@
 //! Which version is opened, and that a loss is never silent.
 
 use metaferry_h2_file::{
-    Closure, DatabaseWriter, OlderVersion, OpenOptions, ReadError, Unsupported, WriteOptions,
+    Closure, DatabaseWriter, Encryption, FilePassword, OlderVersion, OpenOptions, ReadError, Unsupported,
+    WriteOptions,
 };
 
-use crate::support::{FIXTURES, bytes, open};
+use crate::support::{FIXTURES, bytes, open, options};
 
 const BLOCK: usize = 4096;
 
 fn open_bytes(bytes: &[u8]) -> Result<metaferry_h2_file::Database, ReadError> {
-    OpenOptions::default().open_bytes(bytes.to_vec())
+    options().open_bytes(bytes.to_vec())
 }
 
 fn open_older(bytes: &[u8]) -> Result<metaferry_h2_file::Database, ReadError> {
     OpenOptions {
         older_version: OlderVersion::Accept,
+        ..options()
     }
     .open_bytes(bytes.to_vec())
 }
@@ -181,13 +183,33 @@ fn a_bulk_written_file_opens_whole_or_not_at_all() {
 }
 
 #[test]
-fn what_is_not_read_is_named() {
-    let mut encrypted = vec![0; 3 * BLOCK];
-    encrypted[..10].copy_from_slice(b"H2encrypt\n");
+fn an_encrypted_file_wants_its_password() {
+    let encrypted = bytes("encrypted");
+    let open = |password: Option<&str>| {
+        let password = password.map(FilePassword::new);
+        OpenOptions {
+            password,
+            ..OpenOptions::default()
+        }
+        .open_bytes(encrypted.clone())
+    };
+    assert_eq!(open(Some("filepw")).unwrap().facts().encryption, Encryption::Aes);
     assert!(matches!(
-        open_bytes(&encrypted).unwrap_err(),
-        ReadError::Unsupported(Unsupported::Encrypted)
+        open(None).unwrap_err(),
+        ReadError::Unsupported(Unsupported::PasswordMissing)
     ));
+    for wrong in ["", "filepw ", "FILEPW"] {
+        let error = open(Some(wrong)).unwrap_err();
+        assert!(matches!(error, ReadError::WrongPassword), "{error}");
+    }
+    assert_eq!(
+        crate::support::open("schema").facts().encryption,
+        Encryption::None
+    );
+}
+
+#[test]
+fn what_is_not_read_is_named() {
     let mut page_store = vec![0; 3 * BLOCK];
     page_store[..14].copy_from_slice(b"-- H2 0.5/B --");
     assert!(matches!(
@@ -203,15 +225,15 @@ fn what_is_not_read_is_named() {
 }
 
 #[test]
-fn format_1_is_refused_by_name() {
-    let text = "H:2,block:2,blockSize:1000,chunk:1,created:18000000000,format:1,version:1";
+fn an_unknown_format_is_refused_by_name() {
+    let text = "H:2,block:2,blockSize:1000,chunk:1,created:18000000000,format:4,version:1";
     let line = format!("{text},fletcher:{:x}\n", fletcher32(text.as_bytes()));
     let mut bytes = vec![0; 3 * BLOCK];
     bytes[..line.len()].copy_from_slice(line.as_bytes());
     bytes[BLOCK..BLOCK + line.len()].copy_from_slice(line.as_bytes());
     assert!(matches!(
         open_bytes(&bytes).unwrap_err(),
-        ReadError::Unsupported(Unsupported::Format(1))
+        ReadError::Unsupported(Unsupported::Format(4))
     ));
 }
 

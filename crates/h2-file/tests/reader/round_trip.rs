@@ -1,7 +1,7 @@
 //! What was read, written by this crate's writer and read again, is the same.
 
 use metaferry_h2_file::definition::{Definition, ValueSource};
-use metaferry_h2_file::{Closure, Database, DatabaseWriter, WriteOptions};
+use metaferry_h2_file::{Closure, Database, DatabaseWriter, Row, Text, Value, WriteOptions};
 
 use crate::support::{FIXTURES, open, read_everything};
 
@@ -41,8 +41,9 @@ fn definitions_and_rows_survive_writing_and_reading() {
             loop {
                 let (row, twin) = (rows.next_row().unwrap(), twins.next_row().unwrap());
                 // By their text, because NaN does not equal itself.
-                let text = |row: &Option<metaferry_h2_file::Row<'_>>| {
-                    row.as_ref().map(|row| format!("{:?}", row.values))
+                let text = |row: &Option<Row<'_>>| {
+                    row.as_ref()
+                        .map(|row| format!("{:?}", row.values.iter().map(padding_apart).collect::<Vec<_>>()))
                 };
                 assert_eq!(text(&row), text(&twin), "{place}");
                 if row.is_none() {
@@ -51,6 +52,14 @@ fn definitions_and_rows_survive_writing_and_reading() {
             }
         }
         read_everything(&copy).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+/// Format 1 holds CHAR values without the spaces at their end; the writer pads them.
+fn padding_apart<'v>(value: &'v Value<'v>) -> Value<'v> {
+    match value {
+        Value::Char(Text::Utf8(text)) => Value::Char(Text::Utf8(text.trim_end_matches(' ').into())),
+        other => other.clone(),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use metaferry_h2_file::{Database, Row, Value};
+use metaferry_h2_file::{Database, FilePassword, OpenOptions, Row, Value};
 
-/// Fixtures that lie beside the tests: formats 2 and 3.
-pub(crate) const FIXTURES: [&str; 14] = [
+/// Fixtures that lie beside the tests: formats 1, 2 and 3, one encrypted.
+pub(crate) const FIXTURES: [&str; 16] = [
     "all_types",
     "lobs",
     "compressed_lobs",
@@ -17,6 +17,8 @@ pub(crate) const FIXTURES: [&str; 14] = [
     "index_order",
     "unclean",
     "uncommitted",
+    "encrypted",
+    "v1_4_200",
     "v2_2_224",
     "v2_3_232",
     "v2_4_240",
@@ -32,8 +34,18 @@ pub(crate) fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(data(&format!("{name}.mv.db"))).unwrap()
 }
 
+/// With the password of the encrypted fixture, which the others do not ask for.
+pub(crate) fn options() -> OpenOptions {
+    OpenOptions {
+        password: Some(FilePassword::new("filepw")),
+        ..OpenOptions::default()
+    }
+}
+
 pub(crate) fn open(name: &str) -> Database {
-    Database::open(data(&format!("{name}.mv.db"))).unwrap_or_else(|error| panic!("{name}: {error}"))
+    options()
+        .open(data(&format!("{name}.mv.db")))
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 pub(crate) fn expected(name: &str) -> serde_json::Value {
