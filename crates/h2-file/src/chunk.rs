@@ -8,10 +8,14 @@ use crate::page::Position;
 use crate::source::Source;
 use crate::text_map::TextMap;
 
+/// Every chunk header begins so: `chunk` is the first key in all formats.
+const HEADER_BEGINNING: &[u8; 6] = b"chunk:";
 /// The header lies within so many bytes.
 const HEADER_BYTES_MAX: usize = 1024;
 /// Length of the footer.
 const FOOTER_BYTES: usize = 128;
+/// So much of the beginning of a chunk tells it from every other: id, block and length come first in its header.
+pub(crate) const MARK_BYTES: usize = 64;
 /// Chunk ids have 26 bits in a page position.
 const CHUNK_ID_MAX: u64 = (1 << 26) - 1;
 
@@ -25,6 +29,8 @@ pub(crate) struct Chunk {
     pub(crate) pages_live: u64,
     /// Root page of the layout map as of this version.
     pub(crate) root: Position,
+    /// The first bytes in the file, once the chunk was found there.
+    pub(crate) mark: [u8; MARK_BYTES],
 }
 
 impl Chunk {
@@ -65,6 +71,7 @@ impl Chunk {
             blocks,
             pages_live: map.hex_or("livePages", pages)?,
             root: Position(map.hex_or("root", 0)?),
+            mark: [0; MARK_BYTES],
         })
     }
 
@@ -82,8 +89,11 @@ impl Chunk {
         if !header.is_ascii() || !header.contains(&b':') {
             return Ok(Err(Malformed::new(0, "no chunk header here")));
         }
-        Ok(Self::parse(header, Some(block)).and_then(|chunk| {
+        Ok(Self::parse(header, Some(block)).and_then(|mut chunk| {
             if chunk.block == block {
+                if let Some(mark) = text.first_chunk() {
+                    chunk.mark = *mark;
+                }
                 Ok(chunk)
             } else {
                 Err(Malformed::new(0, "chunk header is one of another block"))
@@ -117,12 +127,12 @@ impl Chunk {
         )
     }
 
-    /// Is the chunk that `self` describes whole at its block?
-    pub(crate) fn check_in_place(
+    /// The chunk that `self` describes, if it is whole at its block.
+    pub(crate) fn found_in_place(
         &self,
         source: &Source,
         format: Format,
-    ) -> Result<Result<(), Malformed>, ReadError> {
+    ) -> Result<Result<Self, Malformed>, ReadError> {
         let found = match Self::read_header(source, self.block)? {
             Ok(found) => found,
             Err(problem) => return Ok(Err(problem)),
@@ -130,7 +140,46 @@ impl Chunk {
         if found.id != self.id || found.version != self.version || found.blocks != self.blocks {
             return Ok(Err(Malformed::new(0, "another chunk is here")));
         }
-        self.check_footer(source, format)
+        let whole = self.check_footer(source, format)?;
+        Ok(whole.map(|()| Self {
+            mark: found.mark,
+            ..self.clone()
+        }))
+    }
+
+    /// Do the first bytes still say that this chunk is here? A file that ends before them does not.
+    pub(crate) fn is_marked(&self, source: &Source) -> Result<bool, ReadError> {
+        let mut mark = [0; MARK_BYTES];
+        match source.read_exact_at(&mut mark, self.start()) {
+            Ok(()) => Ok(mark == self.mark),
+            Err(error) if error.is_end_of_file() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Is this chunk still whole at its place, with no byte of another one in it?
+    ///
+    /// Whatever overwrites a part of it begins before it, and takes its header, or within it, where its own header
+    /// then stands at the beginning of a block.
+    pub(crate) fn is_untouched(&self, source: &Source, format: Format) -> Result<bool, ReadError> {
+        if !self.is_marked(source)?
+            || self.end() > source.len_now()?
+            || self.check_footer(source, format)?.is_err()
+        {
+            return Ok(false);
+        }
+        let inner = self.block.saturating_add(1)..self.block.saturating_add(self.blocks);
+        for block in inner {
+            let mut beginning = [0; HEADER_BEGINNING.len()];
+            source.read_exact_at(&mut beginning, block.saturating_mul(BLOCK_BYTES))?;
+            if beginning == *HEADER_BEGINNING
+                && let Ok(other) = Self::read_header(source, block)?
+                && other.id != self.id
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

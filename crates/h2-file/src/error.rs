@@ -252,6 +252,25 @@ pub enum ReadError {
         #[source]
         source: Box<ReadError>,
     },
+    /// The file is in use, and a chunk of the opened version was overwritten: whatever was read of it is void.
+    /// Opening the file again gives its newest version.
+    #[error(
+        "version {version} is gone: chunk {chunk} was overwritten while it was being read, since the file is in use"
+    )]
+    Overwritten {
+        /// Chunk id.
+        chunk: u32,
+        /// The version that was opened, or the chunk's own while opening.
+        version: u64,
+    },
+    /// The file is in use and changed under every attempt to open it.
+    #[error("the file is in use and changed during each of {attempts} attempts to open it; the last: {last}")]
+    KeepsChanging {
+        /// Attempts.
+        attempts: u32,
+        /// What the last one met.
+        last: String,
+    },
     /// The database has no table or index with this id.
     #[error("the database has no {what} with id {id}")]
     NoSuchObject {
@@ -260,4 +279,11 @@ pub enum ReadError {
         /// The id asked for.
         id: u32,
     },
+}
+
+impl ReadError {
+    /// Did a read go behind the end of the file?
+    pub(crate) fn is_end_of_file(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::UnexpectedEof)
+    }
 }

@@ -2,6 +2,7 @@
 //! Which chunk is the newest is decided in `reader/newest.rs`; the header may be stale.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use crate::chunk::Chunk;
 use crate::error::{Malformed, ReadError, Unsupported};
 use crate::source::{Encryption, Source};
 use crate::text_map::TextMap;
@@ -39,6 +40,13 @@ pub(crate) struct NamedChunk {
     pub(crate) block: u64,
 }
 
+impl NamedChunk {
+    /// Is it this one?
+    pub(crate) fn is(self, chunk: &Chunk) -> bool {
+        chunk.id == self.chunk && chunk.version == self.version && chunk.block == self.block
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileHeader {
     pub(crate) format: Format,
@@ -48,9 +56,10 @@ pub(crate) struct FileHeader {
     pub(crate) newest: Option<NamedChunk>,
 }
 
-/// Whether the copies of the header confirm each other.
+/// Whether the two copies of the header confirm each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Agreement {
+pub enum Agreement {
+    /// They do.
     Both,
     /// One is damaged, or they differ: after a crash between the two writes.
     One,

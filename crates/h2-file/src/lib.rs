@@ -25,10 +25,10 @@ mod write_error;
 pub use catalogue::{Index, IndexKind, IndexOwner};
 pub use cipher::FilePassword;
 pub use error::{Malformed, ReadError, Unsupported};
-pub use file_header::{Closure, Format};
+pub use file_header::{Agreement, Closure, Format};
 pub use reader::{
-    DataType, Database, Facts, FoundRow, IndexEntries, IndexEntry, MapTypes, OlderVersion, OpenOptions,
-    OpenWork, PassedOver, Row, RowKeys, RowType, Rows, Table,
+    DataType, Database, Facts, FoundRow, Health, IndexEntries, IndexEntry, MapTypes, OPEN_ATTEMPTS_MAX,
+    OlderVersion, OpenOptions, OpenWork, PassedOver, Row, RowKeys, RowType, Rows, Table,
 };
 pub use source::Encryption;
 pub use sql_type::SqlType;

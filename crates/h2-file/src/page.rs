@@ -155,7 +155,16 @@ impl Page {
         // `left` is bounded by a chunk that was found whole in the file, so this allocates no more than the file has.
         self.raw
             .resize(usize::try_from(wanted).map_err(|_| malformed("is too long"))?, 0);
-        store.source.read_exact_at(&mut self.raw, start)?;
+        let read = store.source.read_exact_at(&mut self.raw, start);
+        // What overwrites a chunk begins with its header, so bytes that were read before the mark still stood are
+        // the chunk's. Only if something lies within the chunk is more needed: `Database::confirm`.
+        if !chunk.is_marked(&store.source)? {
+            return Err(ReadError::Overwritten {
+                chunk: chunk.id,
+                version: chunk.version,
+            });
+        }
+        read?;
         self.position = position;
         self.map = map;
         self.decode(store.format)

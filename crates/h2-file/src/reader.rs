@@ -12,8 +12,8 @@ mod rows;
 mod scan;
 mod system;
 
-pub use database::{Database, Facts, OpenOptions, OpenWork, Table};
+pub use database::{Database, Facts, OPEN_ATTEMPTS_MAX, OpenOptions, OpenWork, Table};
 pub use index_entries::{IndexEntries, IndexEntry};
-pub use newest::{OlderVersion, PassedOver};
+pub use newest::{Health, OlderVersion, PassedOver};
 pub use registry::{DataType, MapTypes, RowKeys, RowType};
 pub use rows::{FoundRow, Row, Rows};

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use crate::chunk::Chunk;
+use crate::error::ReadError;
 use crate::file_header::Format;
 use crate::source::Source;
 
@@ -35,6 +36,16 @@ impl Store {
 
     pub(crate) fn forget_chunks(&mut self) {
         self.chunks.clear();
+    }
+
+    /// A chunk of the opened version that is no longer what it was. Looks at every block of the version.
+    pub(crate) fn overwritten_chunk(&self) -> Result<Option<&Chunk>, ReadError> {
+        for chunk in self.chunks.values() {
+            if !chunk.is_untouched(&self.source, self.format)? {
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) fn chunk_count(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::io;
 
 use metaferry_domain::{ErrorKind, PortError};
-use metaferry_h2_file::{ReadError, WriteError};
+use metaferry_h2_file::{ReadError, Unsupported, WriteError};
 
 /// Why a file could not be written.
 pub(super) fn write(error: WriteError) -> PortError {
@@ -25,7 +25,10 @@ pub(super) fn write(error: WriteError) -> PortError {
 pub(super) fn read(error: ReadError) -> PortError {
     let kind = match &error {
         ReadError::Open { source, .. } | ReadError::Io { source, .. } => of_io(source),
+        ReadError::WrongPassword | ReadError::Unsupported(Unsupported::PasswordMissing) => ErrorKind::Denied,
         ReadError::Unsupported(_) => ErrorKind::Unsupported,
+        // Another time it may be still.
+        ReadError::Overwritten { .. } | ReadError::KeepsChanging { .. } => ErrorKind::Unavailable,
         _ => ErrorKind::Corrupt,
     };
     whole(kind, error)

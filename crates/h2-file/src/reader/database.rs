@@ -1,21 +1,22 @@
 //! An opened database: its definition, its tables and the facts about its newest version.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::SqlType;
 use crate::catalogue::{Index, IndexKind, assemble};
 use crate::cipher::FilePassword;
 use crate::definition::{Definition, TableDefinition};
 use crate::error::{Malformed, ReadError};
-use crate::file_header::{Closure, Format};
+use crate::file_header::{Agreement, Closure, Format};
 use crate::reader::entries::{Entries, KeyKind, ValueKind};
 use crate::reader::index_entries::IndexEntries;
 use crate::reader::layout::Maps;
 use crate::reader::lob::{LobMaps, LobReader};
-use crate::reader::newest::{self, OlderVersion, PassedOver};
+use crate::reader::newest::{self, Health, OlderVersion, PassedOver};
 use crate::reader::page_cache::PageCache;
 use crate::reader::registry::{MapTypes, map_types};
 use crate::reader::rows::{FoundRow, Rows, find_row};
@@ -28,7 +29,9 @@ use crate::versioned::OpenTransactions;
 /// An H2 database file, opened for reading.
 ///
 /// The file is never loaded whole and never changed. Reads are positioned, so one `Database` serves any number of
-/// threads. It does not lock: a file that H2 has open is read as of some version written before.
+/// threads. It does not lock: a file that H2 has open is read as of the newest version that was complete. H2 keeps the
+/// chunks of a version for 45 seconds at least; what it overwrites later is noticed, at the latest by
+/// [`Database::confirm`], and is [`ReadError::Overwritten`].
 #[derive(Debug)]
 pub struct Database {
     pub(crate) store: Store,
@@ -59,6 +62,10 @@ pub struct Facts {
     pub created_ms: u64,
     /// How the file was left.
     pub closure: Closure,
+    /// How the version was come by.
+    pub health: Health,
+    /// Whether both copies of the header are good.
+    pub header_copies: Agreement,
     /// Newer versions that were not used, and why.
     pub passed_over: Vec<PassedOver>,
     /// Chunks with live pages.
@@ -157,6 +164,20 @@ impl Table {
     }
 }
 
+/// How often a file that changes under each attempt is tried.
+pub const OPEN_ATTEMPTS_MAX: u32 = 20;
+
+/// Two changes within so short a time may have the same time stamp.
+const STAMP_UNCERTAINTY: Duration = Duration::from_millis(50);
+
+fn has_changed(before: &Metadata, now: &Metadata) -> bool {
+    let (Ok(then), Ok(last)) = (before.modified(), now.modified()) else {
+        return before.len() != now.len();
+    };
+    let just_now = last.elapsed().is_ok_and(|since| since < STAMP_UNCERTAINTY);
+    before.len() != now.len() || then != last || just_now
+}
+
 /// How to open a file.
 #[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
@@ -167,19 +188,37 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// Opens the file at `path`.
+    /// Opens the file at `path`. A file that changes meanwhile is tried up to [`OPEN_ATTEMPTS_MAX`] times.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Database, ReadError> {
         let path = path.as_ref();
         let failed = |source| ReadError::Open {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_dir() {
-            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+        let mut attempts = 0_u32;
+        loop {
+            attempts = attempts.saturating_add(1);
+            let file = File::open(path).map_err(failed)?;
+            let before = file.metadata().map_err(failed)?;
+            if before.is_dir() {
+                return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+            }
+            let error = match Database::from_source(Stored::File(file), &self) {
+                Ok(database) => return Ok(database),
+                Err(error @ (ReadError::Unsupported(_) | ReadError::WrongPassword)) => return Err(error),
+                Err(error) => error,
+            };
+            // By its path: a compaction puts another file in its place.
+            if !has_changed(&before, &std::fs::metadata(path).map_err(failed)?) {
+                return Err(error);
+            }
+            if attempts >= OPEN_ATTEMPTS_MAX {
+                return Err(ReadError::KeepsChanging {
+                    attempts,
+                    last: error.to_string(),
+                });
+            }
         }
-        Database::from_source(Stored::File(file), &self)
     }
 
     /// Opens a database whose bytes are in memory.
@@ -227,6 +266,8 @@ impl Database {
             create_build: catalogue.create_build,
             created_ms: newest.header.created_ms,
             closure: newest.header.closure,
+            health: newest.health,
+            header_copies: newest.agreement,
             passed_over: newest.passed_over,
             chunks: store.chunk_count(),
             file_bytes: store.source.len(),
@@ -292,7 +333,7 @@ impl Database {
             ValueKind::Row(table.shapes.len()),
         )
         .count(&self.store, &self.open_transactions)
-        .map_err(|error| table.locate(error))
+        .map_err(|error| self.explained(table.locate(error)))
     }
 
     /// The rows of a table in row key order.
@@ -307,7 +348,7 @@ impl Database {
 
     /// The row with this row key.
     pub fn row_by_key<'d>(&'d self, table: &'d Table, key: i64) -> Result<Option<FoundRow<'d>>, ReadError> {
-        find_row(self, table, key)
+        find_row(self, table, key).map_err(|error| self.explained(error))
     }
 
     /// The entries of an index in index order. `None` if the file has no map for it: the row keys of the table
@@ -348,6 +389,36 @@ impl Database {
     /// What the type registry says of each map, by map name. Nothing else here depends on it.
     pub fn map_types(&self) -> Result<Vec<MapTypes>, ReadError> {
         map_types(&self.store, &self.maps)
+    }
+
+    /// Was everything that was read so far really of the opened version?
+    ///
+    /// Ask when all is read of a file that may be in use. Looks at each block of the version: about a third of a
+    /// second per gigabyte.
+    ///
+    /// # Errors
+    /// [`ReadError::Overwritten`] if not: what was read is void, and the file must be opened again.
+    pub fn confirm(&self) -> Result<(), ReadError> {
+        match self.store.overwritten_chunk() {
+            Ok(None) => Ok(()),
+            Ok(Some(chunk)) => Err(ReadError::Overwritten {
+                chunk: chunk.id,
+                version: self.facts.version,
+            }),
+            Err(error) if error.is_end_of_file() => Err(ReadError::Overwritten {
+                chunk: self.facts.chunk,
+                version: self.facts.version,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What an error while reading comes from: a damaged file, or one that was overwritten meanwhile.
+    pub(crate) fn explained(&self, error: ReadError) -> ReadError {
+        match self.confirm() {
+            Ok(()) => error,
+            Err(overwritten) => overwritten,
+        }
     }
 
     pub(crate) fn lob_reader(&self) -> LobReader<'_> {

@@ -47,6 +47,11 @@ impl<'d> IndexEntries<'d> {
 
     /// The next entry, or `None` at the end. After an error there are no more entries.
     pub fn next_entry(&mut self) -> Result<Option<IndexEntry<'_>>, ReadError> {
+        let database = self.database;
+        self.next_in_version().map_err(|error| database.explained(error))
+    }
+
+    fn next_in_version(&mut self) -> Result<Option<IndexEntry<'_>>, ReadError> {
         if self.after_error {
             return Ok(None);
         }

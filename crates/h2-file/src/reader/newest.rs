@@ -6,7 +6,7 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::chunk::Chunk;
-use crate::error::ReadError;
+use crate::error::{Malformed, ReadError};
 use crate::file_header::{self, Agreement, Closure, FileHeader, NamedChunk};
 use crate::reader::layout::{self, Maps};
 use crate::reader::scan::{ChunkIndex, Scan};
@@ -24,6 +24,32 @@ pub enum OlderVersion {
     Refuse,
     /// Open the older one, as H2 does; [`Facts::passed_over`](crate::Facts::passed_over) says what is lost.
     Accept,
+}
+
+/// How the opened version was come by, and so how much of the database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// The file was closed in order; this is the version that its header names.
+    Closed,
+    /// The file was not closed: it is in use, or its process was killed. This is the newest version in it, complete.
+    Recovered,
+    /// The same, but a still newer version is not complete: it was being written when the file was read, or when the
+    /// process ended. [`Facts::passed_over`](crate::Facts::passed_over) names it.
+    FellBack,
+    /// A version that had been complete is lost. This is what can still be read, because
+    /// [`OlderVersion::Accept`] asked for it; [`Facts::passed_over`](crate::Facts::passed_over) says what is lost.
+    Salvaged,
+}
+
+impl std::fmt::Display for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "cleanly closed",
+            Self::Recovered => "not closed, newest version complete",
+            Self::FellBack => "not closed, an incomplete newer version passed over",
+            Self::Salvaged => "damaged, salvaged from an older version",
+        })
+    }
 }
 
 /// A version newer than the opened one.
@@ -55,7 +81,9 @@ pub(crate) struct Newest {
     pub(crate) store: Store,
     pub(crate) maps: Maps,
     pub(crate) header: FileHeader,
+    pub(crate) agreement: Agreement,
     pub(crate) chunk: Chunk,
+    pub(crate) health: Health,
     pub(crate) passed_over: Vec<PassedOver>,
     /// Bytes behind the last whole chunk; 0 where the header was believed.
     pub(crate) trailing_bytes: u64,
@@ -76,12 +104,14 @@ pub(crate) fn find(source: Source, older: OlderVersion) -> Result<Newest, ReadEr
                         store,
                         maps,
                         header,
+                        agreement,
                         chunk,
+                        health: Health::Closed,
                         passed_over: Vec::new(),
                         trailing_bytes: 0,
                     });
                 }
-                Err(error @ ReadError::Io { .. }) => return Err(error),
+                Err(error @ (ReadError::Io { .. } | ReadError::Overwritten { .. })) => return Err(error),
                 Err(error) if older == OlderVersion::Refuse => return Err(damaged(&chunk, &error)),
                 Err(_) => {}
             },
@@ -98,32 +128,45 @@ pub(crate) fn find(source: Source, older: OlderVersion) -> Result<Newest, ReadEr
         refuse_if_behind(named, &whole)?;
     }
     let mut passed_over = torn_newer_than_whole(scan);
+    let torn = passed_over.len();
+    passed_over.extend(named_but_lost(header.newest, &whole, &passed_over));
     let mut last_error = None;
     for chunk in whole.iter().take(VERSIONS_TRIED_MAX) {
-        match layout::load(&mut store, chunk.clone(), &mut index) {
+        let error = match load_untouched(&mut store, chunk, &mut index) {
             Ok(maps) => {
-                let chunk = chunk.clone();
+                let named = header.newest;
+                let health =
+                    if passed_over.len() > torn || named.is_some_and(|named| named.version > chunk.version) {
+                        Health::Salvaged
+                    } else if torn > 0 {
+                        Health::FellBack
+                    } else if header.closure == Closure::Clean && named.is_some_and(|named| named.is(chunk)) {
+                        Health::Closed
+                    } else {
+                        Health::Recovered
+                    };
                 return Ok(Newest {
                     store,
                     maps,
                     header,
-                    chunk,
+                    agreement,
+                    chunk: chunk.clone(),
+                    health,
                     passed_over,
                     trailing_bytes,
                 });
             }
-            Err(error @ ReadError::Io { .. }) => return Err(error),
+            Err(error @ (ReadError::Io { .. } | ReadError::Overwritten { .. })) => return Err(error),
             Err(error) if older == OlderVersion::Refuse => return Err(damaged(chunk, &error)),
-            Err(error) => {
-                passed_over.push(PassedOver {
-                    chunk: chunk.id,
-                    version: chunk.version,
-                    block: chunk.block,
-                    why: error.to_string(),
-                });
-                last_error = Some(error);
-            }
-        }
+            Err(error) => error,
+        };
+        passed_over.push(PassedOver {
+            chunk: chunk.id,
+            version: chunk.version,
+            block: chunk.block,
+            why: error.to_string(),
+        });
+        last_error = Some(error);
     }
     Err(ReadError::NoVersion {
         why: match last_error {
@@ -136,13 +179,28 @@ pub(crate) fn find(source: Source, older: OlderVersion) -> Result<Newest, ReadEr
     })
 }
 
+/// Loads the version whose newest chunk is `chunk`. Nothing says that no later version was here, whose chunks took
+/// the place of this one's; so all of them are looked at.
+fn load_untouched(store: &mut Store, chunk: &Chunk, index: &mut ChunkIndex) -> Result<Maps, ReadError> {
+    let maps = layout::load(store, chunk.clone(), index)?;
+    match store.overwritten_chunk()? {
+        None => Ok(maps),
+        Some(overwritten) => Err(ReadError::Chunk {
+            chunk: overwritten.id,
+            version: overwritten.version,
+            block: overwritten.block,
+            problem: Malformed::new(0, "a part of it was overwritten"),
+        }),
+    }
+}
+
 fn named_chunk(store: &Store, named: NamedChunk) -> Result<Result<Chunk, String>, ReadError> {
     let missing = |what: &str| Ok(Err(format!("block {} holds no such chunk: {what}", named.block)));
     let chunk = match Chunk::read_header(&store.source, named.block)? {
         Ok(chunk) => chunk,
         Err(problem) => return missing(problem.what),
     };
-    if chunk.id != named.chunk || chunk.version != named.version {
+    if !named.is(&chunk) {
         return missing("another chunk is here");
     }
     match chunk.check_footer(&store.source, store.format)? {
@@ -161,6 +219,18 @@ fn refuse_if_behind(named: NamedChunk, whole: &[Chunk]) -> Result<(), ReadError>
         )),
         None => Err(lost(named, "there is no whole chunk".to_owned())),
     }
+}
+
+/// What the header names, should it be newer than all that is there and not known as torn.
+fn named_but_lost(named: Option<NamedChunk>, whole: &[Chunk], torn: &[PassedOver]) -> Option<PassedOver> {
+    let named = named?;
+    let newest = whole.first().map_or(0, |chunk| chunk.version);
+    (named.version > newest && !torn.iter().any(|torn| torn.version >= named.version)).then(|| PassedOver {
+        chunk: named.chunk,
+        version: named.version,
+        block: named.block,
+        why: "the header names it, and it is not there".to_owned(),
+    })
 }
 
 fn lost(named: NamedChunk, why: String) -> ReadError {

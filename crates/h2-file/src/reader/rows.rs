@@ -64,6 +64,11 @@ impl<'d> Rows<'d> {
 
     /// The next row, or `None` at the end. After an error there are no more rows.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, ReadError> {
+        let database = self.database;
+        self.next_in_version().map_err(|error| database.explained(error))
+    }
+
+    fn next_in_version(&mut self) -> Result<Option<Row<'_>>, ReadError> {
         if self.after_error {
             return Ok(None);
         }
@@ -177,7 +182,8 @@ impl FoundRow<'_> {
     /// The row, borrowed from the page.
     pub fn row(&self) -> Result<Row<'_>, ReadError> {
         let mut cursor = Cursor::at_offset(self.page.contents(), self.at);
-        let values = decode_row(&mut cursor, self.key, self.table, &self.database.lob_reader())?;
+        let values = decode_row(&mut cursor, self.key, self.table, &self.database.lob_reader())
+            .map_err(|error| self.database.explained(error))?;
         Ok(Row {
             key: self.key,
             values,

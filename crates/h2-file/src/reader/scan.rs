@@ -89,8 +89,8 @@ impl ChunkIndex {
 
     /// `listed`, confirmed by its header and footer, at its block or elsewhere.
     pub(crate) fn locate(&mut self, store: &Store, listed: Chunk) -> Result<Chunk, ReadError> {
-        let problem = match listed.check_in_place(&store.source, store.format)? {
-            Ok(()) => return Ok(listed),
+        let problem = match listed.found_in_place(&store.source, store.format)? {
+            Ok(chunk) => return Ok(chunk),
             Err(problem) => problem,
         };
         let scan = self.scan(&store.source, store.format)?;
@@ -100,6 +100,7 @@ impl ChunkIndex {
         match scan.whole.iter().find(same) {
             Some(elsewhere) => Ok(Chunk {
                 block: elsewhere.block,
+                mark: elsewhere.mark,
                 ..listed
             }),
             None => Err(ReadError::Chunk {
