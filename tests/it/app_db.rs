@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
@@ -18,13 +19,29 @@ pub(crate) struct AppDb {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) fixtures: PathBuf,
     pub(crate) jar: PathBuf,
+    /// Postgres' own JDBC driver.
+    driver: PathBuf,
+}
+
+/// How much data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scale {
+    /// The fixture that lies ready: 1 693 rows.
+    Hundredth,
+    /// Made by the fixtures' generator: 125 069 rows.
+    One,
 }
 
 impl AppDb {
     /// `None`, said aloud, where something is missing that this needs.
-    #[expect(clippy::print_stderr, reason = "a test that skips says so")]
     pub(crate) fn load() -> Option<Self> {
-        match Self::try_load() {
+        Self::load_at(Scale::Hundredth)
+    }
+
+    /// `None`, said aloud, where something is missing that this needs.
+    #[expect(clippy::print_stderr, reason = "a test that skips says so")]
+    pub(crate) fn load_at(scale: Scale) -> Option<Self> {
+        match Self::try_load(scale) {
             Ok(app_db) => Some(app_db),
             Err(missing) => {
                 eprintln!("SKIPPED: {missing}");
@@ -33,10 +50,11 @@ impl AppDb {
         }
     }
 
-    fn try_load() -> Result<Self, String> {
+    fn try_load(scale: Scale) -> Result<Self, String> {
         let variable = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
         let admin_url = variable("METAFERRY_TEST_POSTGRES_URL")?;
         let jar = variable("METAFERRY_TEST_H2_JAR")?.into();
+        let driver = variable("METAFERRY_TEST_PG_JDBC_JAR")?.into();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
         let shared = std::env::var_os("METAFERRY_SHARED").map_or(root, PathBuf::from);
         let fixtures = shared.join("fixtures/appdb");
@@ -53,7 +71,11 @@ impl AppDb {
                 "there is no {program}; build it with `cargo build -p metaferry-server`"
             ));
         }
-        for tool in ["psql", "java"] {
+        let tools = match scale {
+            Scale::Hundredth => &["psql", "java", "javac"][..],
+            Scale::One => &["psql", "java", "javac", "python3"],
+        };
+        for tool in tools {
             if Command::new(tool).arg("--version").output().is_err() {
                 return Err(format!("there is no {tool}"));
             }
@@ -68,19 +90,32 @@ impl AppDb {
             database,
             fixtures,
             jar,
+            driver,
         };
         psql(&app_db.admin_url, &format!("CREATE DATABASE {}", app_db.database));
-        let loaded = Command::new("sh")
-            .args([
-                "-c",
-                "gunzip -c \"$0\" | psql -q -v ON_ERROR_STOP=1 -d \"$1\" >/dev/null",
-            ])
-            .arg(app_db.fixtures.join("appdb-s001.postgres.sql.gz"))
-            .arg(&app_db.url)
+        match scale {
+            Scale::Hundredth => app_db.fill(
+                "gunzip -c appdb-s001.postgres.sql.gz | psql -q -v ON_ERROR_STOP=1 -d \"$0\" >/dev/null",
+            ),
+            Scale::One => app_db.fill(
+                "psql -q -v ON_ERROR_STOP=1 -d \"$0\" -f postgres-schema.sql -f postgres-changelog.sql >/dev/null
+                 PYTHONDONTWRITEBYTECODE=1 python3 appdb_seed.py --scale 1 --target postgres --no-checksums --out \"$1/rows\"
+                 psql -q -v ON_ERROR_STOP=1 -d \"$0\" -f \"$1/rows/load.sql\" >/dev/null
+                 rm -r \"$1/rows\"",
+            ),
+        }
+        Ok(app_db)
+    }
+
+    /// Runs a script in the fixtures' folder; `$0` is the database, `$1` a folder to write to.
+    fn fill(&self, script: &str) {
+        let filled = Command::new("sh")
+            .current_dir(&self.fixtures)
+            .args(["-ec", script, &self.url])
+            .arg(self.folder.path())
             .output()
             .unwrap();
-        assert!(loaded.status.success(), "{}", told(&loaded));
-        Ok(app_db)
+        assert!(filled.status.success(), "{}", told(&filled));
     }
 
     pub(crate) fn file(&self) -> PathBuf {
@@ -118,12 +153,35 @@ impl AppDb {
 
     /// The rows that H2 itself answers to each named statement, in canonical form; `!ERROR` and why, where it refuses.
     pub(crate) fn java(&self, url: &str, statements: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {
-        let oracle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/app-db/tests/data/Oracle.java");
+        self.ask(url, "", statements)
+    }
+
+    /// The same of Postgres, by its own JDBC driver.
+    pub(crate) fn postgres(&self, statements: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {
+        let (user, host) = self
+            .url
+            .strip_prefix("postgres://")
+            .and_then(|rest| rest.split_once('@'))
+            .expect("METAFERRY_TEST_POSTGRES_URL is postgres://USER@HOST:PORT/DATABASE");
+        self.ask(&format!("jdbc:postgresql://{host}"), user, statements)
+    }
+
+    fn ask(&self, url: &str, user: &str, statements: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {
+        let mut class_path = self.jar.clone().into_os_string();
+        class_path.push(":");
+        class_path.push(&self.driver);
+        class_path.push(":");
+        class_path.push(oracle());
         let mut java = Command::new("java")
-            .args(["-ea:org.h2...", "-Duser.timezone=UTC", "-Xmx256m", "-cp"])
-            .arg(&self.jar)
-            .arg(oracle)
-            .args([url, ""])
+            .args([
+                "-ea:org.h2...",
+                "-Duser.timezone=UTC",
+                "-Xmx512m",
+                "-XX:+UseSerialGC",
+            ])
+            .args(["-XX:TieredStopAtLevel=1", "-cp"])
+            .arg(class_path)
+            .args(["Oracle", url, user])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -148,6 +206,24 @@ impl AppDb {
         }
         rows
     }
+}
+
+/// The folder of the program that asks over JDBC, compiled once in a process.
+fn oracle() -> &'static Path {
+    static CLASSES: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = CLASSES.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/app-db/tests/data/Oracle.java");
+        let compiled = Command::new("javac")
+            .args(["-nowarn", "-d"])
+            .arg(folder.path())
+            .arg(source)
+            .output()
+            .unwrap();
+        assert!(compiled.status.success(), "{}", told(&compiled));
+        folder
+    });
+    folder.path()
 }
 
 impl Drop for AppDb {
