@@ -16,9 +16,12 @@ pub(crate) fn failed(what: impl Into<String>, error: sqlx::Error) -> PortError {
 /// What kind of failure it was.
 pub(crate) fn kind(error: &sqlx::Error) -> ErrorKind {
     match error {
-        sqlx::Error::Database(database) => database
-            .code()
-            .map_or(ErrorKind::Unsupported, |code| kind_of_code(&code)),
+        sqlx::Error::Database(database) => match mysql_number(error) {
+            Some(number) => kind_of_mysql(number),
+            None => database
+                .code()
+                .map_or(ErrorKind::Unsupported, |code| kind_of_code(&code)),
+        },
         sqlx::Error::RowNotFound => ErrorKind::NotFound,
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => ErrorKind::Corrupt,
         sqlx::Error::Io(_)
@@ -38,6 +41,38 @@ pub(crate) fn sql_state(error: &sqlx::Error) -> Option<String> {
         .as_database_error()
         .and_then(|database| database.code())
         .map(std::borrow::Cow::into_owned)
+}
+
+/// The number of a MySQL or MariaDB server's answer, if it was one: it says more than their SQLSTATE.
+pub(crate) fn mysql_number(error: &sqlx::Error) -> Option<u16> {
+    error
+        .as_database_error()?
+        .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+        .map(sqlx::mysql::MySqlDatabaseError::number)
+}
+
+/// MariaDB documentation, "MariaDB Error Code Reference"; MySQL's numbers are the same below 1900.
+fn kind_of_mysql(number: u16) -> ErrorKind {
+    match number {
+        // Access denied: to a database, a user, a table, a column, an operation.
+        1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1410 | 1419 | 1698 | 1836 => ErrorKind::Denied,
+        // --read-only, where the server says so by its option.
+        1290 => ErrorKind::Denied,
+        // No such database, table, column, variable.
+        1049 | 1051 | 1054 | 1109 | 1146 | 1193 => ErrorKind::NotFound,
+        // Exists already; duplicate key; a foreign key says no.
+        1007 | 1050 | 1022 | 1061 | 1062 | 1169 | 1216 | 1217 | 1451 | 1452 | 1557 | 1761 | 1762 | 4025 => {
+            ErrorKind::Conflict
+        }
+        // Too many connections, shutting down, lock wait, deadlock, killed, changed meanwhile, timed out, read-only for now.
+        1040 | 1053 | 1129 | 1203 | 1205 | 1213 | 1226 | 1317 | 1412 | 1637 | 1792 | 1927 | 1969 | 3024
+        | 4031 => ErrorKind::Unavailable,
+        // Disk full, table full, out of memory, a packet too large.
+        1021 | 1037 | 1038 | 1041 | 1114 | 1153 => ErrorKind::Exhausted,
+        // Broken files; values that do not fit their column.
+        1034 | 1194 | 1195 | 1264 | 1265 | 1292 | 1366 | 1406 => ErrorKind::Corrupt,
+        _ => ErrorKind::Unsupported,
+    }
 }
 
 fn kind_of_code(code: &str) -> ErrorKind {

@@ -3,7 +3,7 @@
 //! What stands in a file byte by byte is `metaferry_h2_file`'s business; this module turns schemas and rows of
 //! the domain into that crate's definitions and values, and back.
 
-mod calendar;
+pub(crate) mod calendar;
 mod catalogue;
 mod cells;
 mod convert;

@@ -2,6 +2,10 @@
 
 mod error;
 pub mod h2;
+pub mod mysql;
 pub mod postgres;
+mod read_ahead;
+mod row_names;
 mod sql;
 pub mod sqlite;
+mod twins;

@@ -49,8 +49,8 @@ pub use scheduler::{PausedBefore, Scheduler};
 pub use source::{RowOrder, RowReader, Snapshot, Source, TableRead};
 pub use store_client::{CreatedMigration, MultipartUrls, StoreClient};
 pub use target::{
-    CaseRule, FinishedTarget, GeneratedColumns, KeptTable, LoadTarget, Survey, TableWriter, Target, UniqueRule,
-    Unplaced,
+    CaseRule, FinishedTarget, GeneratedColumns, KeptTable, LoadTarget, Survey, TableWriter, Target,
+    UniqueRule, Unplaced,
 };
 pub use uploader::{
     Destination, ObjectFacts, ObjectStore, PartBody, PartReceipt, UploadLog, UploadObserver, UploadReceipt,

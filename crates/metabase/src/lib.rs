@@ -5,6 +5,7 @@ pub mod error;
 pub mod secret;
 pub mod version;
 
+pub mod columns;
 pub mod copy_policy;
 pub mod encryption;
 pub mod quartz;

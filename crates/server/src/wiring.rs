@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use metaferry_app_db::h2::{H2Source, file_of};
+use metaferry_app_db::mysql::{MySqlServer, MySqlSource};
 use metaferry_app_db::postgres::{
     PostgresAppDb, PostgresAuthenticator, PostgresQuartz, PostgresServer, PostgresSource, PostgresUndoScript,
 };
@@ -45,14 +46,14 @@ pub(crate) fn source(address: &AppDbAddress) -> Result<Arc<dyn Source>, PortErro
     Ok(match address {
         AppDbAddress::Postgres(server) => Arc::new(PostgresSource::new(PostgresServer::new(server))),
         AppDbAddress::H2 { path } => Arc::new(H2Source::new(file_of(path))),
-        AppDbAddress::MySql(_) => return Err(no_mysql()),
+        AppDbAddress::MySql(server) => Arc::new(MySqlSource::new(MySqlServer::new(server))),
     })
 }
 
 fn no_mysql() -> PortError {
     PortError::new(
         ErrorKind::Unsupported,
-        "MySQL and MariaDB are not built yet; Postgres and H2 are",
+        "MySQL and MariaDB cannot be migrated from yet; dump, verify and inspect read them",
     )
 }
 

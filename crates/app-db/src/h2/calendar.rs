@@ -12,7 +12,7 @@ const DAYS_PER_ERA: i64 = 146_097;
 const DAYS_TO_1970: i64 = 719_468;
 
 /// The day that is `days` after 1970-01-01; `None` beyond a billion years.
-pub(super) fn date_of(days: i64) -> Option<Date> {
+pub(crate) fn date_of(days: i64) -> Option<Date> {
     let days = days.checked_add(DAYS_TO_1970)?;
     let era = days.div_euclid(DAYS_PER_ERA);
     let of_era = days.rem_euclid(DAYS_PER_ERA);
@@ -35,7 +35,7 @@ pub(super) fn date_of(days: i64) -> Option<Date> {
 }
 
 /// Days from 1970-01-01 to a day.
-pub(super) fn days_of(date: Date) -> i64 {
+pub(crate) fn days_of(date: Date) -> i64 {
     let year = i64::from(date.year) - i64::from(date.month <= 2);
     let month = i64::from(date.month);
     let month_from_march = if month > 2 { month - 3 } else { month + 9 };
@@ -46,7 +46,7 @@ pub(super) fn days_of(date: Date) -> i64 {
 }
 
 /// Day and time of day of a moment counted as if it were UTC.
-pub(super) fn moment_of(instant: Instant) -> Option<(Date, TimeOfDay)> {
+pub(crate) fn moment_of(instant: Instant) -> Option<(Date, TimeOfDay)> {
     let date = date_of(instant.micros.div_euclid(MICROS_PER_DAY))?;
     let micros = u64::try_from(instant.micros.rem_euclid(MICROS_PER_DAY)).ok()?;
     Some((

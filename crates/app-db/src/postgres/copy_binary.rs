@@ -3,7 +3,8 @@
 
 use metaferry_domain::row_batch::{Cell, RowBatch};
 
-use super::types::{Refusal, Wire, push};
+use super::types::{Wire, push};
+use crate::row_names::Refusal;
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// Signature, flags, length of the header's extension.

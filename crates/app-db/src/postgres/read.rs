@@ -1,20 +1,15 @@
-//! A table's rows by binary COPY. A task owns the session and fills batches ahead of its reader; batches go back and
-//! forth, so that none is allocated while rows stream. What a snapshot is, and which sessions it has, is the
-//! snapshot's.
+//! A table's rows by binary COPY. What a snapshot is, and which sessions it has, is the snapshot's.
 
 mod naming;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use metaferry_domain::PortError;
-use metaferry_domain::ports::{RowOrder, RowReader, TableRead};
+use metaferry_domain::ports::{RowOrder, TableRead};
 use metaferry_domain::row_batch::RowBatch;
 use metaferry_domain::schema::Table;
 use metaferry_domain::{ErrorKind, ErrorKind::Unsupported};
-use tokio::sync::mpsc;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::connect::quoted;
 use super::copy_binary::CopyDecoder;
@@ -22,12 +17,8 @@ use super::schema::{TableKind, TableReading};
 use super::snapshot::{Session, Sessions, from_clause};
 use super::types::{Cast, Wire};
 use crate::error::failed;
-use naming::RowNames;
-
-/// Batches of a reader: one with its caller, one being filled ahead.
-const BATCHES: usize = 2;
-/// Rows of a batch, for tables whose rows have no bytes.
-const ROWS_MAX: usize = 1 << 16;
+use crate::read_ahead::{self, Filled, ReadAhead, Wanted};
+use crate::row_names::RowNames;
 
 /// The COPY that reads a table, and what its rows and columns are called.
 pub(super) struct CopyOut {
@@ -88,7 +79,7 @@ impl CopyOut {
                     selected.join(", ")
                 )
             };
-        let names = RowNames::new(table, &wanted.columns, &wires);
+        let names = RowNames::new(table, &wanted.columns);
         Ok(Self {
             statement,
             wires,
@@ -98,97 +89,19 @@ impl CopyOut {
 }
 
 /// Begins to read.
-pub(super) fn start(copy: CopyOut, session: Session, sessions: Arc<Sessions>) -> CopyReader {
-    let (want, wanted) = mpsc::channel(BATCHES);
-    let (fill, filled) = mpsc::channel(BATCHES);
-    let columns = copy.wires.len();
-    let task = tokio::spawn(stream(copy, session, sessions, wanted, fill));
-    CopyReader {
-        columns,
-        want,
-        filled,
-        ahead: false,
-        ended: false,
-        _task: AbortOnDropHandle::new(task),
-    }
-}
-
-/// An empty batch, and what to fill it up to.
-struct Want {
-    batch: RowBatch,
-    bytes_max: usize,
-}
-
-/// The reading end. Dropping it ends the COPY by closing its session.
-pub(super) struct CopyReader {
-    columns: usize,
-    want: mpsc::Sender<Want>,
-    filled: mpsc::Receiver<Result<RowBatch, PortError>>,
-    ahead: bool,
-    ended: bool,
-    _task: AbortOnDropHandle<()>,
-}
-
-#[async_trait]
-impl RowReader for CopyReader {
-    async fn next(&mut self, batch: &mut RowBatch, bytes_max: usize) -> Result<(), PortError> {
-        batch.clear(self.columns);
-        if self.ended {
-            return Ok(());
-        }
-        if !self.ahead {
-            self.ahead = true;
-            self.send(RowBatch::new(self.columns), bytes_max).await;
-        }
-        self.send(std::mem::take(batch), bytes_max).await;
-        match self.filled.recv().await {
-            Some(Ok(filled)) => *batch = filled,
-            Some(Err(error)) => {
-                self.ended = true;
-                return Err(error);
-            }
-            None => batch.clear(self.columns),
-        }
-        self.ended = batch.rows() == 0;
-        Ok(())
-    }
-}
-
-impl CopyReader {
-    async fn send(&self, batch: RowBatch, bytes_max: usize) {
-        // A task that has ended wants no batches; what it left is still to be received.
-        let _ = self.want.send(Want { batch, bytes_max }).await;
-    }
-}
-
-async fn stream(
-    copy: CopyOut,
-    mut session: Session,
-    sessions: Arc<Sessions>,
-    mut wanted: mpsc::Receiver<Want>,
-    fill: mpsc::Sender<Result<RowBatch, PortError>>,
-) {
-    match copy_all(&copy, &mut session, &mut wanted, &fill).await {
-        Ok(last) => {
-            // Back before the end is told: the next reader finds it.
-            sessions.put_back(session);
-            if let Some(last) = last {
-                let _ = fill.send(Ok(last)).await;
-            }
-        }
-        Err(error) => {
-            drop(session);
-            let _ = fill.send(Err(error)).await;
-        }
-    }
+pub(super) fn start(copy: CopyOut, mut session: Session, sessions: Arc<Sessions>) -> ReadAhead {
+    ReadAhead::start(copy.wires.len(), |mut wanted, fill| async move {
+        let result = copy_all(&copy, &mut session, &mut wanted, &fill).await;
+        read_ahead::end(result, session, |session| sessions.put_back(session), &fill).await;
+    })
 }
 
 /// Streams the rows; gives the last batch back, when the session is free again.
 async fn copy_all(
     copy: &CopyOut,
     session: &mut Session,
-    wanted: &mut mpsc::Receiver<Want>,
-    fill: &mpsc::Sender<Result<RowBatch, PortError>>,
+    wanted: &mut Wanted,
+    fill: &Filled,
 ) -> Result<Option<RowBatch>, PortError> {
     let at_table = |error| failed(format!("read table {}", copy.names.table()), error);
     let columns = copy.wires.len();
@@ -198,25 +111,22 @@ async fn copy_all(
         .copy_out_raw(&copy.statement)
         .await
         .map_err(at_table)?;
-    while let Some(Want { mut batch, bytes_max }) = wanted.recv().await {
-        batch.clear(columns);
-        while batch.bytes() < bytes_max && batch.rows() < ROWS_MAX {
+    while let Some(mut want) = wanted.recv().await {
+        want.batch.clear(columns);
+        while want.has_room() {
             let Some(message) = messages.next().await else {
-                decoder
-                    .finish()
-                    .map_err(|unreadable| copy.names.error(unreadable, decoder.rows()))?;
-                return Ok(Some(batch));
+                decoder.finish().map_err(|unreadable| {
+                    naming::error(&copy.names, &copy.wires, unreadable, decoder.rows())
+                })?;
+                return Ok(Some(want.batch));
             };
             decoder
-                .feed(&message.map_err(at_table)?, &mut batch)
-                .map_err(|unreadable| copy.names.error(unreadable, decoder.rows()))?;
+                .feed(&message.map_err(at_table)?, &mut want.batch)
+                .map_err(|unreadable| naming::error(&copy.names, &copy.wires, unreadable, decoder.rows()))?;
         }
-        if fill.send(Ok(batch)).await.is_err() {
+        if fill.send(Ok(want.batch)).await.is_err() {
             break;
         }
     }
-    Err(PortError::new(
-        ErrorKind::Cancelled,
-        format!("table {} is not read any further", copy.names.table()),
-    ))
+    Err(copy.names.abandoned())
 }

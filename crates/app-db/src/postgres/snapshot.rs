@@ -19,6 +19,7 @@ use super::connect::{PostgresServer, quoted};
 use super::read::{self, CopyOut};
 use super::schema::{TableKind, TableReading};
 use crate::error::failed;
+use crate::twins::refuse_twins;
 use leader::{Leader, LockFailure, begin_locked};
 pub(super) use sessions::{Session, Sessions};
 
@@ -162,36 +163,6 @@ impl Source for PostgresSource {
             ),
         ))
     }
-}
-
-/// Names are compared in lower case everywhere; two that differ in case only cannot be told apart.
-fn refuse_twins(catalogue: &Catalogue) -> Result<(), PortError> {
-    let refuse = |first: String, second: String| {
-        PortError::new(
-            ErrorKind::Unsupported,
-            format!("{first} and {second} differ in case only; rename one of them, then retry"),
-        )
-    };
-    for pair in catalogue.tables.windows(2) {
-        if pair[0].name.key() == pair[1].name.key() {
-            return Err(refuse(
-                format!("tables {:?}", pair[0].name),
-                format!("{:?}", pair[1].name),
-            ));
-        }
-    }
-    for table in &catalogue.tables {
-        let mut seen = HashMap::new();
-        for column in &table.columns {
-            if let Some(twin) = seen.insert(column.name.key(), &column.name) {
-                return Err(refuse(
-                    format!("table {}: columns {twin:?}", table.name),
-                    format!("{:?}", column.name),
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 struct PostgresSnapshot {

@@ -4,6 +4,8 @@
 use metaferry_domain::row_batch::{Cell, Instant, RowBatch, TimeOfDay};
 use metaferry_domain::schema::{DataType, DecimalBounds};
 
+use crate::row_names::Refusal;
+
 /// Microseconds from 1970-01-01 to 2000-01-01, which Postgres counts from.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// Days of the same.
@@ -132,17 +134,6 @@ fn decimal_bounds(typmod: i32) -> Option<DecimalBounds> {
             scale: 0,
         },
     })
-}
-
-/// Why a value cannot be carried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    Infinity,
-    NotANumber,
-    OutOfRange,
-    InvalidText,
-    /// Not the bytes that the type's binary form has.
-    Malformed,
 }
 
 /// Pushes a value in its binary form. `digits` is lent for numbers, so that no value needs an allocation.

@@ -9,7 +9,8 @@ use metaferry_domain::ports::{RowOrder, Source as _};
 use metaferry_domain::row_batch::RowBatch;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::database::{TestDatabase, rows, whole};
+use crate::database::TestDatabase;
+use crate::reading::{rows, whole};
 
 /// Runs `statements` again and again until told to stop; the second value counts rounds.
 fn keep_doing(url: String, statements: Vec<String>) -> (Arc<AtomicBool>, tokio::task::JoinHandle<u32>) {

@@ -1,11 +1,9 @@
-//! A database of a test's own, and rows in a form that is easily compared.
+//! A database of a test's own.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use metaferry_app_db::postgres::{PostgresServer, PostgresSource};
-use metaferry_domain::PortError;
-use metaferry_domain::ports::{RowOrder, Snapshot, Source as _, TableRead};
-use metaferry_domain::row_batch::{Cell, RowBatch};
+use metaferry_domain::ports::{Snapshot, Source as _};
 use metaferry_metabase::env::address::{AppDbAddress, ServerAddress};
 use metaferry_metabase::secret::Secret;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -91,53 +89,5 @@ impl TestDatabase {
             .await
             .unwrap();
         admin.close().await.unwrap();
-    }
-}
-
-/// All columns of a table.
-pub(crate) fn whole(snapshot: &dyn Snapshot, table: &str, order: RowOrder) -> TableRead {
-    let columns = (0..snapshot.catalogue().table(table).unwrap().columns.len()).collect();
-    TableRead {
-        table: table.to_owned(),
-        columns,
-        order,
-    }
-}
-
-/// Reads a table in small batches.
-pub(crate) async fn rows(
-    snapshot: &dyn Snapshot,
-    table: &str,
-    order: RowOrder,
-) -> Result<Vec<Vec<String>>, PortError> {
-    let mut reader = snapshot.read(&whole(snapshot, table, order)).await?;
-    let mut batch = RowBatch::default();
-    let mut rows = Vec::new();
-    loop {
-        reader.next(&mut batch, 1000).await?;
-        if batch.rows() == 0 {
-            return Ok(rows);
-        }
-        rows.extend((0..batch.rows()).map(|row| batch.row(row).map(show).collect::<Vec<_>>()));
-    }
-}
-
-/// A cell with its kind.
-pub(crate) fn show(cell: Cell<'_>) -> String {
-    match cell {
-        Cell::Null => "null".to_owned(),
-        Cell::Boolean(value) => format!("boolean {value}"),
-        Cell::Int(value) => format!("int {value}"),
-        Cell::Real(value) => format!("real {value:?}"),
-        Cell::Double(value) => format!("double {value:?}"),
-        Cell::Decimal(value) => format!("decimal {value}"),
-        Cell::Text(value) => format!("text {value}"),
-        Cell::Bytes(value) => format!("bytes {}", hex::encode(value)),
-        Cell::Date(days) => format!("date {days}"),
-        Cell::Time(time) => format!("time {}", time.nanos),
-        Cell::TimeTz(time, east) => format!("timetz {} {east}", time.nanos),
-        Cell::Timestamp(instant) => format!("timestamp {}", instant.micros),
-        Cell::TimestampTz(instant, east) => format!("timestamptz {} {east}", instant.micros),
-        Cell::Uuid(bytes) => format!("uuid {}", hex::encode(bytes)),
     }
 }

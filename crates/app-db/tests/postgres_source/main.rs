@@ -5,5 +5,6 @@ mod catalogue;
 mod consistency;
 mod database;
 mod fixture;
+mod reading;
 mod refusals;
 mod rows;

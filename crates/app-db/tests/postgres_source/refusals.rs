@@ -6,7 +6,8 @@ use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::env::address::ServerAddress;
 use metaferry_metabase::secret::Secret;
 
-use crate::database::{TestDatabase, rows};
+use crate::database::TestDatabase;
+use crate::reading::rows;
 
 async fn refused(source: &PostgresSource) -> PortError {
     source.snapshot().await.err().unwrap()

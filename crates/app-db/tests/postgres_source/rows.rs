@@ -5,7 +5,8 @@ use metaferry_domain::row_batch::RowBatch;
 use metaferry_domain::schema::DataType;
 use sqlx::Row as _;
 
-use crate::database::{TestDatabase, rows, whole};
+use crate::database::TestDatabase;
+use crate::reading::{rows, whole};
 
 #[tokio::test]
 async fn every_type_arrives_as_its_cell() {
@@ -253,7 +254,7 @@ async fn odd_names_and_odd_shapes_are_read() {
         .await
         .unwrap();
     assert_eq!(
-        batch.row(0).map(crate::database::show).collect::<Vec<_>>(),
+        batch.row(0).map(crate::reading::show).collect::<Vec<_>>(),
         ["int 3", "int 2"]
     );
     database.drop().await;

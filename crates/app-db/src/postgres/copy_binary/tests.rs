@@ -1,5 +1,6 @@
 use super::{CopyDecoder, Unreadable, value_of};
-use crate::postgres::types::{Refusal, Wire};
+use crate::postgres::types::Wire;
+use crate::row_names::Refusal;
 use metaferry_domain::row_batch::{Cell, RowBatch};
 use proptest::prelude::*;
 

@@ -1,0 +1,374 @@
+//! One consistent view of a database.
+//!
+//! Sessions cannot share a snapshot here. Instead one session holds all tables against writing (`LOCK TABLES … READ`,
+//! a right that Metabase's own user has) for the moment in which the others begin theirs; a moment is what it takes,
+//! and nobody is made to wait longer than [`LOCK_SECONDS`]. Where that is not to be had one session reads alone.
+//!
+//! Against changes of a table's definition every session has touched every table, which holds its definition until
+//! the session ends. A change between the snapshot and that moment is an error of the server's (1412), and the
+//! snapshot starts over; a table more or less is seen by listing them again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use metaferry_domain::ports::{RowReader, Snapshot, Source, TableRead};
+use metaferry_domain::row_batch::Instant;
+use metaferry_domain::schema::{Catalogue, Dialect, Table};
+use metaferry_domain::{ErrorKind, PortError};
+use sqlx::{AssertSqlSafe, MySqlConnection};
+
+use super::connect::{MySqlServer, close, quoted};
+use super::read::{self, Selection, from_clause};
+use super::schema::{self, Listed, ReadCatalogue};
+use super::types::Reading;
+use crate::error::{failed, mysql_number};
+use crate::twins::refuse_twins;
+
+/// Times that a snapshot is begun before its source is called too busy.
+const ATTEMPTS_MAX: u32 = 6;
+/// From this attempt on one session reads alone: writers that never pause keep the lock from us.
+const ALONE_FROM: u32 = 3;
+/// How long writers may be made to wait for us, while we wait for those before them.
+const LOCK_SECONDS: u32 = 2;
+/// Pause before the next attempt, times the attempt's number: whoever we stood in the way of gets on.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(150);
+/// Sessions that read at once unless told otherwise.
+const PARALLELISM: usize = 2;
+/// The most that may be asked for.
+const PARALLELISM_MAX: usize = 8;
+
+/// The tables of a MySQL or MariaDB database as rows to copy.
+#[derive(Debug, Clone)]
+pub struct MySqlSource {
+    server: MySqlServer,
+    parallelism: usize,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Done(Box<dyn Snapshot>),
+    /// Something moved: start over.
+    Busy(String),
+}
+
+impl MySqlSource {
+    /// A source that reads two tables at once, where it may.
+    #[must_use]
+    pub fn new(server: MySqlServer) -> Self {
+        Self {
+            server,
+            parallelism: PARALLELISM,
+        }
+    }
+
+    /// The same, reading `parallelism` tables at once, from 1 to 8.
+    #[must_use]
+    pub fn with_parallelism(self, parallelism: usize) -> Self {
+        Self {
+            parallelism: parallelism.clamp(1, PARALLELISM_MAX),
+            ..self
+        }
+    }
+
+    /// Begins a snapshot once.
+    async fn attempt(&self, attempt: u32) -> Result<Attempt, PortError> {
+        let database = self.server.database();
+        let mut locker = self.server.connect().await?;
+        let tables = schema::list(&mut locker.connection, database).await?;
+        schema::refuse_engines(&tables)?;
+        let wanted = if attempt < ALONE_FROM { self.parallelism } else { 1 };
+        let mut sessions = Vec::with_capacity(wanted);
+        // Before the lock: while it is held nothing may take long.
+        for _ in 0..wanted {
+            match self.server.connect().await {
+                Ok(session) => sessions.push(session),
+                // One is enough.
+                Err(error) if error.kind == ErrorKind::Unavailable && !sessions.is_empty() => {
+                    tracing::warn!(error = %error.chain(), "fewer sessions than wanted");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if sessions.len() > 1 && !tables.is_empty() {
+            match hold_writers(&mut locker.connection, database, &tables).await? {
+                Held::Yes => {}
+                Held::Denied => sessions.truncate(1),
+                Held::Busy(why) => return Ok(Attempt::Busy(why)),
+            }
+        }
+        let begun = futures_util::future::join_all(
+            sessions
+                .iter_mut()
+                .map(|session| begin(&mut session.connection, database, &tables)),
+        )
+        .await;
+        let taken_at = now(&mut locker.connection).await?;
+        let released = sqlx::raw_sql("UNLOCK TABLES")
+            .execute(&mut locker.connection)
+            .await;
+        released.map_err(|error| failed("let writers go on", error))?;
+        for begun in begun {
+            match begun {
+                Ok(()) => {}
+                Err(error) if is_change(&error) => {
+                    return Ok(Attempt::Busy(
+                        "a table was changed, created or dropped".to_owned(),
+                    ));
+                }
+                Err(error) => return Err(failed("take a snapshot", error)),
+            }
+        }
+        let Some(leader) = sessions.first_mut() else {
+            return Ok(Attempt::Busy("there is no session".to_owned()));
+        };
+        // Definitions are held by now: what is listed is what there will be.
+        if schema::list(&mut locker.connection, database).await? != tables {
+            return Ok(Attempt::Busy("a table was created or dropped".to_owned()));
+        }
+        let ReadCatalogue { catalogue, readings } = schema::read_catalogue(leader, database).await?;
+        close(locker.connection).await;
+        refuse_twins(&catalogue)?;
+        let parallelism = sessions.len();
+        let sessions = Sessions {
+            idle: Mutex::new(Some(
+                sessions.into_iter().map(|session| session.connection).collect(),
+            )),
+            parallelism,
+        };
+        Ok(Attempt::Done(Box::new(MySqlSnapshot {
+            catalogue,
+            readings,
+            taken_at,
+            sessions: Arc::new(sessions),
+        })))
+    }
+}
+
+#[async_trait]
+impl Source for MySqlSource {
+    fn dialect(&self) -> Dialect {
+        Dialect::MySql
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, PortError> {
+        let mut reason = String::new();
+        for attempt in 1..=ATTEMPTS_MAX {
+            match self.attempt(attempt).await? {
+                Attempt::Done(snapshot) => return Ok(snapshot),
+                Attempt::Busy(busy) => {
+                    tracing::debug!(attempt, reason = %busy, "the snapshot starts over");
+                    reason = busy;
+                }
+            }
+            tokio::time::sleep(ATTEMPT_PAUSE * attempt).await;
+        }
+        Err(PortError::new(
+            ErrorKind::Unavailable,
+            format!(
+                "{} changes its tables too often for a snapshot ({ATTEMPTS_MAX} attempts; the last: {reason}); \
+                 retry when it is quieter",
+                self.server.describe()
+            ),
+        ))
+    }
+}
+
+/// Whether writers wait for us.
+enum Held {
+    Yes,
+    /// We may not.
+    Denied,
+    /// Somebody writes, or changes a table.
+    Busy(String),
+}
+
+async fn hold_writers(
+    connection: &mut MySqlConnection,
+    database: &str,
+    tables: &[Listed],
+) -> Result<Held, PortError> {
+    let locks: Vec<String> = tables
+        .iter()
+        .map(|table| format!("{}.{} READ", quoted(database), quoted(&table.name)))
+        .collect();
+    let limits =
+        format!("SET SESSION lock_wait_timeout = {LOCK_SECONDS}, innodb_lock_wait_timeout = {LOCK_SECONDS}");
+    let locked = async {
+        sqlx::raw_sql(AssertSqlSafe(limits))
+            .execute(&mut *connection)
+            .await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("LOCK TABLES {}", locks.join(", "))))
+            .execute(&mut *connection)
+            .await
+    };
+    match locked.await {
+        Ok(_) => Ok(Held::Yes),
+        Err(error) if is_change(&error) => Ok(Held::Busy("a table was dropped".to_owned())),
+        Err(error) => match mysql_number(&error) {
+            Some(1044 | 1045 | 1142 | 1227) => {
+                tracing::debug!("no right to LOCK TABLES: one session reads alone");
+                Ok(Held::Denied)
+            }
+            Some(1205 | 1213) => Ok(Held::Busy(format!(
+                "a table is being written to for more than {LOCK_SECONDS} s"
+            ))),
+            Some(_) | None => Err(failed("hold writers for the moment of the snapshot", error)),
+        },
+    }
+}
+
+/// Takes a snapshot in that session, and holds the definition of every table.
+async fn begin(
+    connection: &mut MySqlConnection,
+    database: &str,
+    tables: &[Listed],
+) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
+         START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    )
+    .execute(&mut *connection)
+    .await?;
+    // A row of each, for InnoDB looks at a definition's age only when it reads.
+    let touch: Vec<String> = tables
+        .iter()
+        .map(|table| {
+            format!(
+                "SELECT 1 FROM {}.{} LIMIT 1",
+                quoted(database),
+                quoted(&table.name)
+            )
+        })
+        .collect();
+    if touch.is_empty() {
+        return Ok(());
+    }
+    sqlx::raw_sql(AssertSqlSafe(touch.join("; ")))
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
+/// No such table (any more), or another definition than at the snapshot.
+fn is_change(error: &sqlx::Error) -> bool {
+    matches!(mysql_number(error), Some(1146 | 1412 | 1051))
+}
+
+async fn now(connection: &mut MySqlConnection) -> Result<Instant, PortError> {
+    let micros: i64 = sqlx::query_scalar("SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)")
+        .fetch_one(connection)
+        .await
+        .map_err(|error| failed("ask the server for the time", error))?;
+    Ok(Instant { micros, nanos: 0 })
+}
+
+/// The sessions of a snapshot, lent to one reader at a time. None can be added: a snapshot cannot be joined.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    /// `None` once closed.
+    idle: Mutex<Option<Vec<MySqlConnection>>>,
+    parallelism: usize,
+}
+
+impl Sessions {
+    fn get(&self) -> Result<MySqlConnection, PortError> {
+        let mut idle = self.idle.lock().expect("no code panics while it holds this");
+        idle.as_mut().and_then(Vec::pop).ok_or_else(|| {
+            PortError::new(
+                ErrorKind::Exhausted,
+                format!(
+                    "the {} sessions of the snapshot are all in use, or ended with a reader that failed",
+                    self.parallelism
+                ),
+            )
+        })
+    }
+
+    /// Takes back a session that has read to the end.
+    pub(super) fn put_back(&self, connection: MySqlConnection) {
+        if let Some(idle) = self
+            .idle
+            .lock()
+            .expect("no code panics while it holds this")
+            .as_mut()
+        {
+            idle.push(connection);
+        }
+    }
+
+    async fn close(&self) {
+        let idle = self
+            .idle
+            .lock()
+            .expect("no code panics while it holds this")
+            .take();
+        for connection in idle.into_iter().flatten() {
+            close(connection).await;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct MySqlSnapshot {
+    catalogue: Catalogue,
+    readings: HashMap<String, Vec<Reading>>,
+    taken_at: Instant,
+    sessions: Arc<Sessions>,
+}
+
+impl MySqlSnapshot {
+    fn table(&self, key: &str) -> Result<(&Table, &[Reading]), PortError> {
+        self.catalogue
+            .table(key)
+            .and_then(|table| Some((table, self.readings.get(&table.name.key())?.as_slice())))
+            .ok_or_else(|| PortError::new(ErrorKind::NotFound, format!("the source has no table {key:?}")))
+    }
+}
+
+#[async_trait]
+impl Snapshot for MySqlSnapshot {
+    fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    fn taken_at(&self) -> Instant {
+        self.taken_at
+    }
+
+    fn parallelism(&self) -> usize {
+        self.sessions.parallelism
+    }
+
+    async fn count(&self, table: &str) -> Result<u64, PortError> {
+        let (table, _) = self.table(table)?;
+        let mut connection = self.sessions.get()?;
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
+            "SELECT count(*) FROM {}",
+            from_clause(table)
+        )))
+        .persistent(false)
+        .fetch_one(&mut connection)
+        .await
+        .map_err(|error| failed(format!("count the rows of table {}", table.name), error))?;
+        self.sessions.put_back(connection);
+        Ok(count.unsigned_abs())
+    }
+
+    async fn read(&self, wanted: &TableRead) -> Result<Box<dyn RowReader>, PortError> {
+        let (table, readings) = self.table(&wanted.table)?;
+        let selection = Selection::new(table, readings, wanted)?;
+        let connection = self.sessions.get()?;
+        Ok(Box::new(read::start(
+            selection,
+            connection,
+            Arc::clone(&self.sessions),
+        )))
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), PortError> {
+        self.sessions.close().await;
+        Ok(())
+    }
+}
