@@ -4,7 +4,7 @@
 mod indexes;
 mod life;
 mod rows;
-mod shape;
+pub(crate) mod shape;
 
 use metaferry_test_kit::h2_script;
 use serde_json::Value;

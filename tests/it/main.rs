@@ -5,3 +5,4 @@ mod api;
 mod app_db;
 mod crossing;
 mod dump;
+mod hot_dump;

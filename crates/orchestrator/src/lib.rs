@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod attempt;
+mod in_time;
 mod keeper;
 mod perform;
 mod ports;

@@ -177,5 +177,8 @@ fn recovers(app_db: &AppDb, name: &str) {
         script.contains(" (moved)"),
         "what was changed is in what was recovered"
     );
-    assert!(!script.contains("// error: "), "what was recovered tells of errors");
+    assert!(
+        !script.contains("// error: "),
+        "what was recovered tells of errors"
+    );
 }

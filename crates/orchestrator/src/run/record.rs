@@ -13,8 +13,9 @@ use metaferry_domain::retry::{RetryDecision, RetryPolicy};
 use metaferry_domain::state::{MigrationState, Tenure};
 use metaferry_domain::transition::next;
 
-use super::{Driver, LeaseGone, millis};
+use super::{Driver, LeaseGone, lost, millis};
 use crate::attempt::{fraction, undoes};
+use crate::in_time::in_time;
 use crate::keeper::Keeper;
 
 impl Driver {
@@ -74,11 +75,25 @@ impl Driver {
 
     async fn append_record(&self, token: FencingToken, record: &JournalRecord) -> Result<(), LeaseGone> {
         let id = self.state.run().id;
+        let clock = &*self.ports.clock;
         let mut failed = 0;
-        while let Err(error) = self.ports.journal.append(token, id, record).await {
+        loop {
+            let appended = in_time(clock, "a journal entry", self.ports.journal.append(token, id, record));
+            let error = tokio::select! {
+                biased;
+                appended = appended => match appended {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error,
+                },
+                () = lost(self.keeper.as_ref()) => return Err(LeaseGone),
+            };
             failed += 1;
             match RetryPolicy::undo().decide(failed, error.kind, None, fraction(&*self.ports.ids)) {
-                RetryDecision::Again { after } => self.ports.clock.sleep(after).await,
+                RetryDecision::Again { after } => tokio::select! {
+                    biased;
+                    () = clock.sleep(after) => {}
+                    () = lost(self.keeper.as_ref()) => return Err(LeaseGone),
+                },
                 RetryDecision::GiveUp => {
                     // Without a journal nothing may be done: the next holder of the lease recovers.
                     tracing::error!(target: "cloud_migration", error = error.chain(), "the journal cannot be written");
@@ -86,7 +101,6 @@ impl Driver {
                 }
             }
         }
-        Ok(())
     }
 
     /// Marks the journal as settled. Where that fails the journal says it all the same, and recovering marks it.
@@ -96,7 +110,13 @@ impl Driver {
         };
         let id = self.state.run().id;
         let mut failed = 0;
-        while let Err(error) = self.ports.journal.settle(token, id).await {
+        while let Err(error) = in_time(
+            &*self.ports.clock,
+            "settling the journal",
+            self.ports.journal.settle(token, id),
+        )
+        .await
+        {
             failed += 1;
             match RetryPolicy::default().decide(failed, error.kind, None, fraction(&*self.ports.ids)) {
                 RetryDecision::Again { after } => self.ports.clock.sleep(after).await,
@@ -130,7 +150,9 @@ impl Driver {
         let Tenure::Held(token) = self.state.run().tenure else {
             return Ok(());
         };
-        match self.ports.lease.renew(&self.lease(token)).await {
+        let lease = self.lease(token);
+        let renewed = in_time(&*self.ports.clock, "renewing the lease", self.ports.lease.renew(&lease));
+        match renewed.await {
             Err(error) if error.kind == ErrorKind::Precondition => {
                 self.record_lost();
                 Err(LeaseGone)
