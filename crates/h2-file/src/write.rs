@@ -11,6 +11,7 @@ mod decimal;
 mod definition_check;
 mod encode;
 mod finish;
+mod gate;
 mod index_key;
 mod key_log;
 mod lob;
@@ -27,5 +28,6 @@ mod value_encode;
 mod writeback;
 
 pub use database::{DatabaseWriter, Summary, TableSummary};
+pub use gate::PublishGate;
 pub use options::{WriteOptions, WriteUser};
 pub use table::TableWriter;

@@ -75,6 +75,9 @@ pub enum WriteError {
     /// A page would be longer than the format's 2 GiB.
     #[error("a page or chunk would be longer than 2 GiB; write shorter values")]
     TooLong,
+    /// Whoever waited for the file closed the gate before it had its name.
+    #[error("nobody waits for this database any more; it was not finished")]
+    Unwanted,
     /// An earlier call failed, so the file cannot be completed.
     #[error("an earlier write to this database failed; start again with a new writer")]
     Broken,

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use metaferry_h2_file::definition::{Definition, TableDefinition, Uniqueness};
-use metaferry_h2_file::{Database, DatabaseWriter, SqlType, Text, Value, WriteError, WriteOptions};
+use metaferry_h2_file::{Database, DatabaseWriter, PublishGate, SqlType, Text, Value, WriteError, WriteOptions};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use schema::{column, index, keyed, primary_key, required, table, unique};
@@ -460,4 +460,20 @@ fn definitions_that_h2_would_refuse_are_refused_before_anything_is_written() {
     elsewhere.schema = "S".to_owned();
     assert!(refused(one_table(elsewhere)).contains("schema"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// The writer goes on syncing when nobody waits any more; then its file came back after it had been removed.
+#[test]
+fn a_file_that_nobody_waits_for_never_gets_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("unwanted.mv.db");
+    let definition = Definition::default();
+    let writer = DatabaseWriter::create(&path, definition.clone(), WriteOptions::default()).unwrap();
+    let gate = PublishGate::default();
+    gate.close();
+    assert!(matches!(writer.finish_through(&gate), Err(WriteError::Unwanted)));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let writer = DatabaseWriter::create(&path, definition, WriteOptions::default()).unwrap();
+    writer.finish_through(&PublishGate::default()).unwrap();
+    assert!(path.exists());
 }

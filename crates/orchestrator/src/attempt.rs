@@ -11,6 +11,7 @@ use metaferry_domain::ports::{IdSource, PausedBefore, ReadOnlyBefore};
 use metaferry_domain::retry::{RetryDecision, RetryPolicy};
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 
+use crate::in_time::{ENTRY_MAX, in_time};
 use crate::perform::Performance;
 
 /// How often a waiting effect looks whether it is still wanted.
@@ -107,7 +108,13 @@ async fn retried(performance: &Performance, effect: Effect, befores: &Befores) -
 
 async fn once(performance: &Performance, effect: Effect, befores: &Befores) -> Result<Fact, PortError> {
     befores.read(performance, effect).await?;
-    let fact = performance.perform(effect).await?;
+    let fact = match answer_max(effect) {
+        Some(limit) => {
+            let performed = performance.perform(effect);
+            in_time(&*performance.ports.clock, limit, &effect.to_string(), performed).await?
+        }
+        None => performance.perform(effect).await?,
+    };
     befores.read_again(performance, effect).await;
     Ok(fact)
 }
@@ -214,5 +221,34 @@ fn patience(effect: Effect) -> Option<Duration> {
         | Effect::WriteState(_)
         | Effect::WriteProgress
         | Effect::ReleaseLease => None,
+    }
+}
+
+/// How long one try may wait for the app DB, where that is all it does. A try that may have taken place is made again.
+fn answer_max(effect: Effect) -> Option<Duration> {
+    match effect {
+        Effect::AcquireLease
+        | Effect::InsertRow
+        | Effect::ReadOnlyOn
+        | Effect::QuiesceScheduler
+        | Effect::ProveReadOnlyHeld
+        | Effect::RestoreScheduler
+        | Effect::RestoreReadOnly
+        | Effect::WriteState(_)
+        | Effect::WriteProgress
+        | Effect::ReleaseLease => Some(ENTRY_MAX),
+        // They also wait for the disk, for the store, or as long as they are told to.
+        Effect::Preflight
+        | Effect::CreateAtStore
+        | Effect::StoreUndoScript
+        | Effect::AwaitReadOnly
+        | Effect::AwaitRunningJobs
+        | Effect::CopySnapshot
+        | Effect::FinishDump
+        | Effect::UploadDump
+        | Effect::VerifyObject
+        | Effect::TellStore
+        | Effect::DeleteDump
+        | Effect::AbortUpload => None,
     }
 }

@@ -7,23 +7,26 @@ use std::time::Duration;
 use metaferry_domain::ports::Clock;
 use metaferry_domain::{ErrorKind, PortError};
 
-/// The longest that one look at the row, one journal entry or one renewal may take. A third of the usual lease term, so
-/// that a try that was lost leaves time for another.
-pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// The longest that a look at the row, progress or a renewal may take: the next one makes up for it.
+pub(crate) const LOOK_MAX: Duration = Duration::from_secs(10);
+/// The longest that one journal entry may take, which must not be lost to a slow database. A lease that ends meanwhile
+/// ends the wait.
+pub(crate) const ENTRY_MAX: Duration = Duration::from_secs(30);
 
-/// The answer, or [`ErrorKind::Unavailable`] if there is none within [`ANSWER_MAX`]: then what was asked may have been
-/// done all the same.
+/// The answer, or [`ErrorKind::Unavailable`] if there is none in time: then what was asked may have been done all the
+/// same.
 pub(crate) async fn in_time<T>(
     clock: &dyn Clock,
+    limit: Duration,
     what: &str,
     answer: impl Future<Output = Result<T, PortError>> + Send,
 ) -> Result<T, PortError> {
     tokio::select! {
         biased;
         answer = answer => answer,
-        () = clock.sleep(ANSWER_MAX) => Err(PortError::new(
+        () = clock.sleep(limit) => Err(PortError::new(
             ErrorKind::Unavailable,
-            format!("the app DB gave no answer within {} s: {what}", ANSWER_MAX.as_secs()),
+            format!("the app DB gave no answer within {} s: {what}", limit.as_secs()),
         )),
     }
 }

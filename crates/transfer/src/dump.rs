@@ -18,6 +18,9 @@ use crate::error::TransferError;
 use crate::manifest::Manifest;
 use crate::verify::{compare, scan};
 
+/// How often a wait looks whether it is still wanted.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// The file format of a dump.
 #[async_trait]
 pub trait DumpFormat: Send + Sync {
@@ -218,7 +221,16 @@ impl Dumper for FileDumper {
             ));
         };
         let (path, working) = (begun.request.file.clone(), begun.working.clone());
-        begun.target.finish().await?;
+        // Its last step is syncing the file, which cannot be stopped, only left alone.
+        tokio::select! {
+            biased;
+            finished = begun.target.finish() => drop(finished?),
+            cancelled = until_cancelled(cancel) => {
+                remove(&self.format.unfinished(&working)).await?;
+                remove(&working).await?;
+                return Err(cancelled);
+            }
+        }
         let published = async {
             if self.reread == Reread::Verify {
                 self.verify(&begun.report, &working, cancel).await?;
@@ -268,6 +280,16 @@ impl Dumper for FileDumper {
             remove(&path).await?;
         }
         Ok(())
+    }
+}
+
+/// Returns once the flag is raised.
+async fn until_cancelled(cancel: &Cancellation) -> PortError {
+    loop {
+        if let Err(cancelled) = cancel.check() {
+            return cancelled;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

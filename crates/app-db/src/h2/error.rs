@@ -13,6 +13,7 @@ pub(super) fn write(error: WriteError) -> PortError {
         WriteError::Definition { .. } | WriteError::Row { .. } | WriteError::TooLong => {
             ErrorKind::Unsupported
         }
+        WriteError::Unwanted => ErrorKind::Cancelled,
         WriteError::DuplicateKey { .. } => ErrorKind::Corrupt,
         WriteError::TableState { .. } | WriteError::Broken => ErrorKind::Precondition,
         // The file crate may learn new failures; until they are looked at here, a person must.

@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use metaferry_domain::ports::{FinishedTarget, RowOrder, TableWriter, Target};
 use metaferry_domain::row_batch::{Cell, RowBatch};
 use metaferry_domain::schema::Catalogue;
 use metaferry_domain::{ErrorKind, PortError};
-use metaferry_h2_file::{self as h2_file, DatabaseWriter, SqlType, Value, WriteError, WriteOptions};
+use metaferry_h2_file::{
+    self as h2_file, DatabaseWriter, PublishGate, SqlType, Value, WriteError, WriteOptions,
+};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::{convert, error, off_thread, schema};
@@ -140,11 +143,23 @@ impl Target for H2Target {
     async fn finish(self: Box<Self>) -> Result<FinishedTarget, PortError> {
         let prepared = self.prepared.ok_or_else(|| unprepared(&self.path))?;
         let writer = prepared.writer;
-        let summary = off_thread(move || writer.finish().map_err(error::write)).await?;
+        // Syncing may take long. Whoever stops waiting for it may remove what is there: nothing may come after.
+        let unwanted = CloseOnDrop(Arc::default());
+        let gate = Arc::clone(&unwanted.0);
+        let summary = off_thread(move || writer.finish_through(&gate).map_err(error::write)).await?;
         Ok(FinishedTarget {
             bytes: summary.file_bytes,
             notes: Vec::new(),
         })
+    }
+}
+
+/// Closes the gate when nobody waits any more.
+struct CloseOnDrop(Arc<PublishGate>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::catalogue::FIRST_PLANNED_ID;
 use super::chunk::ChunkSink;
 use super::finish;
+use super::gate::PublishGate;
 use super::lob::{Lobs, default_temp_dir};
 use super::options::WriteOptions;
 use super::page::{MapId, PagePosition};
@@ -165,6 +166,14 @@ impl DatabaseWriter {
     /// # Errors
     /// If a table was opened and not finished, if `path` came into being meanwhile, or if the disk fails.
     pub fn finish(self) -> Result<Summary, WriteError> {
+        self.finish_through(&PublishGate::default())
+    }
+
+    /// The same, while somebody else may close the gate: then the file goes away instead of getting its name.
+    ///
+    /// # Errors
+    /// [`WriteError::Unwanted`] if the gate was closed, else as [`DatabaseWriter::finish`].
+    pub fn finish_through(self, gate: &PublishGate) -> Result<Summary, WriteError> {
         let shared = Arc::try_unwrap(self.shared).map_err(|shared| WriteError::TableState {
             table: open_table(&shared),
             problem: "it is still being written",
@@ -192,7 +201,8 @@ impl DatabaseWriter {
             lobs: &lobs,
         };
         let file_bytes = finish::complete(&parts, &shared.sink)?;
-        self.target.publish()?;
+        gate.pass(|| self.target.publish())
+            .unwrap_or(Err(WriteError::Unwanted))?;
         let names = shared.definition.tables.into_iter().zip(&tables);
         let tables = names
             .map(|(table, written)| TableSummary {

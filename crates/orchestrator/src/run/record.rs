@@ -1,8 +1,9 @@
 //! Makes events durable, keeps the lease while it is held, and shows what changed.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use metaferry_domain::ErrorKind;
 use metaferry_domain::effect::Effect;
 use metaferry_domain::event::Event;
 use metaferry_domain::journal::{JournalEntry, VERSION};
@@ -12,10 +13,11 @@ use metaferry_domain::ports::{JournalRecord, Notice};
 use metaferry_domain::retry::{RetryDecision, RetryPolicy};
 use metaferry_domain::state::{MigrationState, Tenure};
 use metaferry_domain::transition::next;
+use metaferry_domain::{ErrorKind, PortError};
 
 use super::{Driver, LeaseGone, lost, millis};
 use crate::attempt::{fraction, undoes};
-use crate::in_time::in_time;
+use crate::in_time::{ENTRY_MAX, LOOK_MAX, in_time};
 use crate::keeper::Keeper;
 
 impl Driver {
@@ -75,23 +77,17 @@ impl Driver {
 
     async fn append_record(&self, token: FencingToken, record: &JournalRecord) -> Result<(), LeaseGone> {
         let id = self.state.run().id;
-        let clock = &*self.ports.clock;
         let mut failed = 0;
         loop {
-            let appended = in_time(clock, "a journal entry", self.ports.journal.append(token, id, record));
-            let error = tokio::select! {
-                biased;
-                appended = appended => match appended {
-                    Ok(()) => return Ok(()),
-                    Err(error) => error,
-                },
-                () = lost(self.keeper.as_ref()) => return Err(LeaseGone),
+            let append = self.ports.journal.append(token, id, record);
+            let Err(error) = self.answered(ENTRY_MAX, "a journal entry", append).await? else {
+                return Ok(());
             };
             failed += 1;
             match RetryPolicy::undo().decide(failed, error.kind, None, fraction(&*self.ports.ids)) {
                 RetryDecision::Again { after } => tokio::select! {
                     biased;
-                    () = clock.sleep(after) => {}
+                    () = self.ports.clock.sleep(after) => {}
                     () = lost(self.keeper.as_ref()) => return Err(LeaseGone),
                 },
                 RetryDecision::GiveUp => {
@@ -100,6 +96,20 @@ impl Driver {
                     return Err(LeaseGone);
                 }
             }
+        }
+    }
+
+    /// An answer of the app DB, waited for no longer than `limit`, and not once the lease is lost.
+    pub(super) async fn answered<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        answer: impl Future<Output = Result<T, PortError>> + Send,
+    ) -> Result<Result<T, PortError>, LeaseGone> {
+        tokio::select! {
+            biased;
+            answer = in_time(&*self.ports.clock, limit, what, answer) => Ok(answer),
+            () = lost(self.keeper.as_ref()) => Err(LeaseGone),
         }
     }
 
@@ -112,6 +122,7 @@ impl Driver {
         let mut failed = 0;
         while let Err(error) = in_time(
             &*self.ports.clock,
+            ENTRY_MAX,
             "settling the journal",
             self.ports.journal.settle(token, id),
         )
@@ -151,8 +162,8 @@ impl Driver {
             return Ok(());
         };
         let lease = self.lease(token);
-        let renewed = in_time(&*self.ports.clock, "renewing the lease", self.ports.lease.renew(&lease));
-        match renewed.await {
+        let renew = self.ports.lease.renew(&lease);
+        match self.answered(LOOK_MAX, "renewing the lease", renew).await? {
             Err(error) if error.kind == ErrorKind::Precondition => {
                 self.record_lost();
                 Err(LeaseGone)

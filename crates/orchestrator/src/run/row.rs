@@ -6,14 +6,15 @@ use metaferry_domain::ports::GuardedUpdate;
 use metaferry_domain::state::RowStanding;
 
 use super::{Driver, LeaseGone};
-use crate::in_time::in_time;
+use crate::in_time::{LOOK_MAX, in_time};
 use crate::perform::our_row;
 
 impl Driver {
     /// Shows the row as it is now; where it cannot be read, the next look makes up for it.
     pub(super) async fn show_row(&self) {
         let Some(id) = self.state.run().row.id else { return };
-        if let Ok(Some(row)) = in_time(&*self.ports.clock, "the row", self.ports.rows.get(id)).await {
+        if let Ok(Some(row)) = in_time(&*self.ports.clock, LOOK_MAX, "the row", self.ports.rows.get(id)).await
+        {
             self.view.send_modify(|view| view.row = Some(row));
         }
     }
@@ -26,7 +27,7 @@ impl Driver {
         let phase = self.state.phase();
         let progress = run.progress.percent();
         let written = self.ports.rows.update_guarded(token, row, phase, progress);
-        match in_time(&*self.ports.clock, "writing progress", written).await {
+        match self.answered(LOOK_MAX, "writing progress", written).await? {
             Ok(GuardedUpdate::Written) => Ok(()),
             // Boxed: what is recorded of it may write progress again.
             Ok(GuardedUpdate::Ended(_) | GuardedUpdate::Missing) => Box::pin(self.look_at_row()).await,
@@ -52,7 +53,9 @@ impl Driver {
         {
             return Ok(());
         }
-        let looked = in_time(&*self.ports.clock, "a look at the row", our_row(&self.ports, run)).await;
+        let looked = self
+            .answered(LOOK_MAX, "a look at the row", our_row(&self.ports, run))
+            .await?;
         let end = match looked {
             Ok(Some(row)) => {
                 let end = RowEnd::of(row.phase);

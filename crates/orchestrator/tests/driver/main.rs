@@ -6,4 +6,5 @@ mod exclusion;
 mod failures;
 mod forward;
 mod node;
+mod silence;
 mod stuck;

@@ -7,7 +7,7 @@ use metaferry_domain::ports::{DumpObserver, Dumper};
 use metaferry_domain::{Cancellation, ErrorKind};
 use metaferry_transfer::dump::Existing;
 
-use crate::file_format::{JsonFormat, rows_in};
+use crate::file_format::{Fault, JsonFormat, rows_in};
 use crate::scene::{Place, Unwatched, database, dumper, expected, known};
 
 /// Two rows at a time: two batches of users, four of cards, two of settings.
@@ -82,4 +82,22 @@ async fn a_verification_cancelled_after_any_batch_leaves_nothing() {
         assert_eq!(finished.unwrap_err().kind, ErrorKind::Cancelled, "batch {batch}");
         assert_eq!(place.holds(), Vec::<String>::new(), "batch {batch}");
     }
+}
+
+/// It was waited for before, and a cancel with it.
+#[tokio::test]
+async fn a_cancel_while_the_disk_syncs_leaves_nothing() {
+    let (place, database) = (Place::new(), database());
+    let format = JsonFormat::of(&database.catalogue).with(Fault::NeverFinishes);
+    let dumper = dumper(&database, &format, &known(&database), Existing::Refuse);
+    let cancel = Cancellation::new();
+    dumper
+        .copy_snapshot(&place.request(), Arc::new(Unwatched), &cancel)
+        .await
+        .unwrap();
+    let later = cancel.clone();
+    // Polled first: by then the disk syncs.
+    let (finished, ()) = tokio::join!(biased; dumper.finish(&cancel), async move { later.cancel() });
+    assert_eq!(finished.unwrap_err().kind, ErrorKind::Cancelled);
+    assert_eq!(place.holds(), Vec::<String>::new());
 }

@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     FailsToWrite(String),
     /// The file cannot be finished.
     FailsToFinish,
+    /// The disk takes for ever to sync the file.
+    NeverFinishes,
     /// A finished file cannot be opened.
     FailsToOpen,
 }
@@ -151,6 +153,10 @@ impl Target for JsonTarget {
     async fn finish(self: Box<Self>) -> Result<FinishedTarget, PortError> {
         if self.format.fault == Fault::FailsToFinish {
             return Err(PortError::new(ErrorKind::Exhausted, "the disk is full"));
+        }
+        if self.format.fault == Fault::NeverFinishes {
+            std::fs::write(partial(&self.file), "unfinished").unwrap();
+            return std::future::pending().await;
         }
         let json = serde_json::to_vec(&*self.rows.lock().unwrap()).unwrap();
         std::fs::write(partial(&self.file), &json).unwrap();
