@@ -1,6 +1,8 @@
 //! `metaferry store` and `metaferry serve` over a Postgres app DB, driven as Metabase's own admin screen would: who is
 //! let in, one migration at a time, and a cancel in every phase that leaves everything as it was.
 
+mod credentials;
+mod silencer;
 mod slow_store;
 mod world;
 
@@ -10,17 +12,51 @@ use metaferry_sample::credentials::{
     EMBEDDED_SESSION, ENDED_SESSION, EXPIRED_SESSION, INACTIVE_API_KEY, INACTIVE_SESSION, ORDINARY_API_KEY,
     ORDINARY_SESSION, SUPERUSER_API_KEY, SUPERUSER_PLAIN_SESSION, SUPERUSER_SESSION,
 };
+use silencer::Silencer;
 use slow_store::SlowStore;
-use world::{Answer, Options, World};
+use world::{Answer, Options, Schema, World};
 
 /// How soon users may write again after a cancel.
 const UNDONE_WITHIN: Duration = Duration::from_secs(2);
 /// How much later a slow machine may see it; on top of [`UNDONE_WITHIN`], and said so when it was needed.
 const SLACK: Duration = Duration::from_secs(3);
 
-#[test]
-fn only_superusers_are_let_in() {
-    let Some(world) = World::start(Options::default()) else {
+/// Each of these on our own sample and on Metabase's own schema.
+macro_rules! on_every_schema {
+    ($($test:ident),+ $(,)?) => {
+        mod sample {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(super::Schema::Sample);
+                }
+            )+
+        }
+        mod metabase {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(super::Schema::Metabase);
+                }
+            )+
+        }
+    };
+}
+
+on_every_schema!(
+    only_superusers_are_let_in,
+    one_of_two_starts_goes_through_and_arrives,
+    a_cancel_while_read_only_spreads_undoes_it,
+    a_cancel_while_the_snapshot_is_held_up_undoes_it,
+    a_cancel_while_the_store_is_slow_undoes_it,
+    a_cancel_by_somebody_else_undoes_it,
+);
+
+fn only_superusers_are_let_in(schema: Schema) {
+    let Some(world) = World::start(Options {
+        schema,
+        ..Options::default()
+    }) else {
         return;
     };
     let ask = |method: &str, headers: &[&str]| world.ask(method, "/api/cloud-migration", headers).status;
@@ -50,9 +86,17 @@ fn only_superusers_are_let_in() {
     let cookie = format!("Cookie: metabase.SESSION={SUPERUSER_SESSION}");
     assert_eq!(ask("POST", &[&cookie, "Origin: https://elsewhere.example"]), 403);
     assert_eq!(world.rows(), 0, "nobody began anything");
+    if schema == Schema::Sample {
+        let plain = session(SUPERUSER_PLAIN_SESSION);
+        assert_eq!(
+            ask("GET", &[&plain]),
+            204,
+            "a session from before they were hashed"
+        );
+    }
     for header in [
         &cookie,
-        &session(SUPERUSER_PLAIN_SESSION),
+        &session(SUPERUSER_SESSION),
         &format!("X-API-KEY: {SUPERUSER_API_KEY}"),
     ] {
         let answer = world.ask("GET", "/api/cloud-migration", &[header]);
@@ -61,9 +105,11 @@ fn only_superusers_are_let_in() {
     assert_eq!(world.cancel().body, "0", "there is nothing to cancel");
 }
 
-#[test]
-fn one_of_two_starts_goes_through_and_arrives() {
-    let Some(world) = World::start(Options::default()) else {
+fn one_of_two_starts_goes_through_and_arrives(schema: Schema) {
+    let Some(world) = World::start(Options {
+        schema,
+        ..Options::default()
+    }) else {
         return;
     };
     let before = world.state_of_metabase();
@@ -122,9 +168,9 @@ fn one_of_two_starts_goes_through_and_arrives() {
     world.cancel();
 }
 
-#[test]
-fn a_cancel_while_read_only_spreads_undoes_it() {
+fn a_cancel_while_read_only_spreads_undoes_it(schema: Schema) {
     let Some(world) = World::start(Options {
+        schema,
         propagation_seconds: 60,
         ..Options::default()
     }) else {
@@ -139,9 +185,9 @@ fn a_cancel_while_read_only_spreads_undoes_it() {
     world.cancel();
 }
 
-#[test]
-fn a_cancel_while_the_snapshot_is_held_up_undoes_it() {
+fn a_cancel_while_the_snapshot_is_held_up_undoes_it(schema: Schema) {
     let Some(world) = World::start(Options {
+        schema,
         propagation_seconds: 5,
         ..Options::default()
     }) else {
@@ -156,10 +202,10 @@ fn a_cancel_while_the_snapshot_is_held_up_undoes_it() {
     drop(lock);
 }
 
-#[test]
-fn a_cancel_while_the_store_is_slow_undoes_it() {
+fn a_cancel_while_the_store_is_slow_undoes_it(schema: Schema) {
     let store = SlowStore::start();
     let Some(world) = World::start(Options {
+        schema,
         store: Some(store.address()),
         ..Options::default()
     }) else {
@@ -178,9 +224,9 @@ fn a_cancel_while_the_store_is_slow_undoes_it() {
 }
 
 /// Also by plain SQL, as Metabase's own cancel: nobody tells the server.
-#[test]
-fn a_cancel_by_somebody_else_undoes_it() {
+fn a_cancel_by_somebody_else_undoes_it(schema: Schema) {
     let Some(world) = World::start(Options {
+        schema,
         propagation_seconds: 60,
         ..Options::default()
     }) else {
@@ -219,4 +265,105 @@ fn undone(world: &World, before: &str, since: Instant) {
     world.wait_for("the lease is given back", || world.lease_is_free());
     let newest: Answer = world.newest();
     assert_eq!(newest.state(), "cancelled", "it stays cancelled");
+}
+
+/// Of a version whose sessions are their rows' ids.
+#[test]
+fn an_older_schema_knows_sessions_by_their_ids_and_migrates() {
+    let Some(world) = World::start(Options {
+        schema: Schema::Older,
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let ask = |session: &str| {
+        let header = format!("X-Metabase-Session: {session}");
+        world.ask("GET", "/api/cloud-migration", &[&header]).status
+    };
+    for (session, status) in [
+        (SUPERUSER_PLAIN_SESSION, 204),
+        (ORDINARY_SESSION, 403),
+        (INACTIVE_SESSION, 401),
+        (EXPIRED_SESSION, 401),
+        ("nobody", 401),
+    ] {
+        assert_eq!(ask(session), status, "{session}");
+    }
+    assert_eq!(world.begin().status, 200, "{}", world.log());
+    world.wait_until("it ends", |answer| {
+        ["done", "error", "cancelled"].contains(&answer.state().as_str())
+    });
+    assert_eq!(world.newest().state(), "done", "{}", world.log());
+}
+
+/// The driver heard neither of the silence nor of its lease's end, and nothing was undone until the process ended.
+#[test]
+fn what_a_silent_network_left_is_undone_once_it_speaks_again() {
+    let silencer = Silencer::default();
+    let Some(world) = World::start(Options {
+        propagation_seconds: 600,
+        silencer: Some(silencer.clone()),
+        environment: vec![("METAFERRY_LEASE_SECONDS", "6".to_owned())],
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let before = world.state_of_metabase();
+    assert_eq!(world.begin().status, 200, "{}", world.log());
+    world.wait_for("read-only is on", || world.read_only() == "true");
+    silencer.go_silent();
+    world.wait_for("the driver gives up", || {
+        world.log().contains("the lease or the journal is lost")
+    });
+    world.sql("UPDATE cloud_migration SET state = 'cancelled', updated_at = now()");
+    silencer.speak_again();
+    world.wait_for("read-only and triggers are as before", || {
+        world.state_of_metabase() == before
+    });
+    world.wait_for("the lease is given back", || world.lease_is_free());
+    assert_eq!(world.newest().state(), "cancelled");
+}
+
+/// Metabase's own variables: the file is sent as it is, under that version, and stays.
+#[test]
+fn a_dump_that_is_there_already_is_sent_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(first) = World::start(Options {
+        schema: Schema::Metabase,
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let file = folder.path().join("ready.mv.db");
+    first.dump_to(&file);
+    let bytes = std::fs::read(&file).unwrap();
+    drop(first);
+    let Some(world) = World::start(Options {
+        schema: Schema::Metabase,
+        environment: vec![
+            ("MB_MIGRATION_DUMP_FILE", file.to_str().unwrap().to_owned()),
+            ("MB_MIGRATION_DUMP_VERSION", "v0.55.7".to_owned()),
+        ],
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let before = world.state_of_metabase();
+    let begun = world.begin();
+    assert_eq!(begun.status, 200, "{}", world.log());
+    world.wait_until("it ends", |answer| {
+        ["done", "error", "cancelled"].contains(&answer.state().as_str())
+    });
+    assert_eq!(world.newest().state(), "done", "{}", world.log());
+    let external_id = begun.json()["external_id"].as_str().unwrap().to_owned();
+    assert_eq!(world.state_at_store(&external_id), "verified");
+    assert!(world.store_has(&bytes), "the store has that very file");
+    assert!(
+        world.told_by_store(&external_id).contains("v0.55.7"),
+        "{}",
+        world.told_by_store(&external_id)
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), bytes, "the file is somebody's own");
+    assert_eq!(world.state_of_metabase(), before);
+    assert_eq!(world.dumps(), [""; 0]);
 }

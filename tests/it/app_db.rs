@@ -236,7 +236,7 @@ impl Drop for AppDb {
 }
 
 /// The program that was built beside the tests.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     tests.ancestors().nth(2).unwrap().join("metaferry")
 }

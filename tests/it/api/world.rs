@@ -1,12 +1,16 @@
 //! An app DB in a real Postgres, a store and a server, each a process of its own; asked with `psql` and `curl`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use metaferry_sample::credentials::SUPERUSER_API_KEY;
 use metaferry_sample::{SampleOptions, SampleSource};
+
+use super::credentials;
+use super::silencer::Silencer;
+use crate::app_db::program;
 
 /// The longest that anything here is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,8 +19,25 @@ const PACE: Duration = Duration::from_millis(40);
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
+/// What app DB to migrate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Schema {
+    /// Our own sample.
+    #[default]
+    Sample,
+    /// Metabase's, of the fixtures.
+    Metabase,
+    /// Metabase's of September 2024, with hardly a row: sessions are not hashed yet.
+    Older,
+}
+
 #[derive(Default)]
 pub(crate) struct Options {
+    pub(crate) schema: Schema,
+    /// Of the program that serves, beside those that it always gets.
+    pub(crate) environment: Vec<(&'static str, String)>,
+    /// Between the program and its database.
+    pub(crate) silencer: Option<Silencer>,
     pub(crate) propagation_seconds: u32,
     /// Instead of a `metaferry store`.
     pub(crate) store: Option<String>,
@@ -59,11 +80,7 @@ impl World {
             eprintln!("SKIPPED: METAFERRY_TEST_POSTGRES_URL names no Postgres server");
             return None;
         };
-        let program = std::env::current_exe()
-            .unwrap()
-            .parent()?
-            .parent()?
-            .join("metaferry");
+        let program = program();
         if !program.is_file() {
             eprintln!(
                 "SKIPPED: there is no {}; build it with `cargo build -p metaferry-server`",
@@ -76,6 +93,11 @@ impl World {
                 eprintln!("SKIPPED: there is no {tool}");
                 return None;
             }
+        }
+        let fixtures = fixtures();
+        if options.schema != Schema::Sample && fixtures.is_none() {
+            eprintln!("SKIPPED: there are no fixtures (METAFERRY_SHARED)");
+            return None;
         }
         let database = format!(
             "metaferry_api_{}_{}",
@@ -93,22 +115,7 @@ impl World {
             processes: Vec::new(),
         };
         psql(&world.admin_url, &format!("CREATE DATABASE {}", world.database));
-        let sample = world.folder.path().join("sample.sql");
-        std::fs::write(
-            &sample,
-            SampleSource::new(SampleOptions { seed: 1, scale: 0.05 }).postgres_sql(),
-        )
-        .unwrap();
-        let loaded = Command::new("psql")
-            .args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &world.url, "-f"])
-            .arg(&sample)
-            .output()
-            .unwrap();
-        assert!(
-            loaded.status.success(),
-            "{}",
-            String::from_utf8_lossy(&loaded.stderr)
-        );
+        world.fill(options.schema, fixtures.as_deref());
         world.sql("TRUNCATE cloud_migration; DELETE FROM qrtz_fired_triggers");
         if world.store.is_empty() {
             let data = world.folder.path().join("store");
@@ -118,9 +125,13 @@ impl World {
             );
             world.store = listening;
         }
+        let through = match &options.silencer {
+            Some(silencer) => silencer.before(&world.url),
+            None => world.url.clone(),
+        };
         let mut serve = Command::new(&program);
         serve
-            .args(["serve", "--from", &world.url])
+            .args(["serve", "--from", &through])
             .env("MB_STORE_API_URL", &world.store)
             .env("METAFERRY_METABASE_VERSION", "v0.55.0")
             .env("METAFERRY_DATA_DIR", world.data_dir())
@@ -128,8 +139,60 @@ impl World {
                 "METAFERRY_PROPAGATION_SECONDS",
                 options.propagation_seconds.to_string(),
             );
+        for (name, value) in &options.environment {
+            serve.env(name, value);
+        }
         world.server = world.run(&mut serve, "serve.log");
         Some(world)
+    }
+
+    fn fill(&self, schema: Schema, fixtures: Option<&Path>) {
+        let shell = |script: &str| {
+            let filled = Command::new("sh")
+                .current_dir(fixtures.unwrap_or(self.folder.path()))
+                .args(["-ec", script, &self.url])
+                .output()
+                .unwrap();
+            assert!(
+                filled.status.success(),
+                "{}",
+                String::from_utf8_lossy(&filled.stderr)
+            );
+        };
+        match schema {
+            Schema::Sample => {
+                let sample = SampleSource::new(SampleOptions { seed: 1, scale: 0.05 });
+                std::fs::write(self.folder.path().join("sample.sql"), sample.postgres_sql()).unwrap();
+                let loaded = Command::new("psql")
+                    .args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &self.url, "-f"])
+                    .arg(self.folder.path().join("sample.sql"))
+                    .output()
+                    .unwrap();
+                assert!(
+                    loaded.status.success(),
+                    "{}",
+                    String::from_utf8_lossy(&loaded.stderr)
+                );
+            }
+            Schema::Metabase => {
+                shell(
+                    "gunzip -c appdb-s001.postgres.sql.gz | psql -q -v ON_ERROR_STOP=1 -d \"$0\" >/dev/null",
+                );
+                self.sql(credentials::USERS);
+                self.sql(&credentials::hashed_sessions());
+                self.sql(&credentials::api_keys());
+            }
+            Schema::Older => {
+                shell(
+                    "for part in schema changelog; do
+                         gunzip -c postgres-$part-v51.sql.gz | psql -q -v ON_ERROR_STOP=1 -d \"$0\" >/dev/null
+                     done",
+                );
+                self.sql(credentials::NEW_USERS);
+                self.sql(&credentials::plain_sessions());
+                self.sql(&credentials::api_keys());
+            }
+        }
     }
 
     /// Starts a program on a port of the system's choice; answers its address.
@@ -213,15 +276,51 @@ impl World {
         self.as_superuser("PUT", "/api/cloud-migration/cancel")
     }
 
-    /// What the store says of a migration.
-    pub(crate) fn state_at_store(&self, external_id: &str) -> String {
+    /// `metaferry dump` of the app DB.
+    pub(crate) fn dump_to(&self, file: &Path) {
+        let output = Command::new(program())
+            .args(["dump", "--from", &self.url, "--to"])
+            .arg(file)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    /// Whether a file with that content lies in the store's folder.
+    pub(crate) fn store_has(&self, bytes: &[u8]) -> bool {
+        let mut folders = vec![self.folder.path().join("store")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                } else if std::fs::read(entry.path()).unwrap() == bytes {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// All that the store says of a migration.
+    pub(crate) fn told_by_store(&self, external_id: &str) -> String {
         let url = format!("{}/api/v2/migration/{external_id}", self.store);
         let output = Command::new("curl")
             .args(["--noproxy", "*", "-sS", &url])
             .output()
             .unwrap();
-        let json: serde_json::Value = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stdout)));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What the store says of a migration's state.
+    pub(crate) fn state_at_store(&self, external_id: &str) -> String {
+        let told = self.told_by_store(external_id);
+        let json: serde_json::Value =
+            serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"));
         json["state"]
             .as_str()
             .or(json["status"].as_str())
@@ -335,6 +434,13 @@ impl Drop for TableLock<'_> {
         );
         self.child.wait().ok();
     }
+}
+
+/// The folder of the app DB fixtures.
+fn fixtures() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let shared = std::env::var_os("METAFERRY_SHARED").map_or(root, PathBuf::from);
+    Some(shared.join("fixtures/appdb")).filter(|folder| folder.is_dir())
 }
 
 /// What a statement answers, unaligned.
