@@ -13,6 +13,22 @@ pub(crate) fn failed(what: impl Into<String>, error: sqlx::Error) -> PortError {
     }
 }
 
+/// The same for a statement over rows, with what Postgres says of the row: its key or its line.
+pub(crate) fn failed_at_rows(what: impl Into<String>, error: sqlx::Error) -> PortError {
+    let what = what.into();
+    let detail = match error
+        .as_database_error()
+        .and_then(|error| error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>())
+    {
+        Some(error) => match error.detail().or_else(|| error.r#where()) {
+            Some(detail) => format!("{what} ({})", detail.trim_end_matches('.')),
+            None => what,
+        },
+        None => what,
+    };
+    failed(detail, error)
+}
+
 /// What kind of failure it was.
 pub(crate) fn kind(error: &sqlx::Error) -> ErrorKind {
     match error {

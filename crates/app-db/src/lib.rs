@@ -2,6 +2,7 @@
 
 mod error;
 pub mod h2;
+pub mod load;
 pub mod mysql;
 pub mod postgres;
 mod read_ahead;

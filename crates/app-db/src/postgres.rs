@@ -1,10 +1,13 @@
-//! Postgres: its rows as a source of a copy, and Metabase's and our own rows in it.
+//! Postgres: its rows as a source and a target of a copy, and Metabase's and our own rows in it.
 
 mod connect;
 mod copy_binary;
+mod fresh;
 mod read;
 mod schema;
 mod snapshot;
+mod target;
+mod translate;
 mod types;
 
 mod app_db;
@@ -20,6 +23,8 @@ mod undo_script;
 pub use app_db::PostgresAppDb;
 pub use authenticator::PostgresAuthenticator;
 pub use connect::PostgresServer;
+pub use fresh::FreshPostgres;
 pub use scheduler::PostgresQuartz;
 pub use snapshot::PostgresSource;
+pub use target::PostgresTarget;
 pub use undo_script::PostgresUndoScript;

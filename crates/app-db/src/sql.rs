@@ -3,22 +3,25 @@
 //! A text is parsed, its names are resolved against the catalogue, every operator is looked at with the types of
 //! its operands, and only what means exactly the same in the target's dialect is printed. Whatever is not known
 //! to mean the same is refused ([`Untranslatable`]); what becomes of a refusal (a note, an error) is the
-//! caller's decision. So far: Postgres to H2. Which tables exist and how types map is `h2::schema`'s business.
+//! caller's decision. So far: Postgres to H2, H2 to Postgres. Which tables exist and how types map is `h2::schema`'s business.
 
 mod evaluate;
 mod expression;
 pub(crate) mod h2_text;
 mod kind;
 mod parse;
+pub(crate) mod postgres_text;
 mod query;
 mod regular_expression;
 mod relations;
+mod words;
 
 use metaferry_domain::schema::{DataType, Dialect, SqlText, Table};
 
 pub(crate) use evaluate::{Computed, Program};
 pub(crate) use kind::Kind;
 pub(crate) use relations::Relations;
+pub(crate) use words::Words;
 
 /// Why a text was not translated: a fragment that follows "because of".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +69,7 @@ pub(crate) fn expression_to_h2(expression: &SqlText, table: &Table) -> Result<St
     match expression.dialect {
         Dialect::Postgres => {
             let parsed = parse::postgres_expression(&expression.text)?;
-            Ok(expression::print_over_table(&parsed, table)?.text)
+            Ok(expression::print_over_table(&parsed, table, Words::H2)?.text)
         }
         Dialect::H2 => Ok(expression.text.clone()),
         Dialect::MySql => Err(Untranslatable::new(
@@ -80,9 +83,71 @@ pub(crate) fn default_to_h2(default: &SqlText, data_type: &DataType) -> Result<S
     match default.dialect {
         Dialect::Postgres => {
             let parsed = parse::postgres_expression(&default.text)?;
-            expression::print_default(&parsed, data_type)
+            expression::print_default(&parsed, data_type, Words::H2)
         }
         Dialect::H2 => Ok(default.text.clone()),
+        Dialect::MySql => Err(Untranslatable::new(
+            "MySQL's dialect, which is not translated yet",
+        )),
+    }
+}
+
+/// A query in Postgres' SQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PostgresQuery {
+    /// The text. Relations are named without a schema.
+    pub(crate) text: String,
+    /// The kinds of its columns, left to right.
+    pub(crate) kinds: Vec<Kind>,
+}
+
+/// A query over `relations`, in Postgres' SQL.
+pub(crate) fn query_to_postgres(
+    query: &SqlText,
+    relations: &Relations,
+) -> Result<PostgresQuery, Untranslatable> {
+    match query.dialect {
+        // H2 spells its views in words that the same parser reads.
+        Dialect::H2 => {
+            let parsed = parse::postgres_query(&query.text)?;
+            let printed = query::print(&parsed, relations)?;
+            Ok(PostgresQuery {
+                text: printed.text,
+                kinds: printed.columns.into_iter().map(|(_, kind)| kind).collect(),
+            })
+        }
+        Dialect::Postgres => Ok(PostgresQuery {
+            text: query.text.clone(),
+            kinds: Vec::new(),
+        }),
+        Dialect::MySql => Err(Untranslatable::new(
+            "MySQL's dialect, which is not translated yet",
+        )),
+    }
+}
+
+/// A check condition or generated column's expression over the columns of `table`, in Postgres' SQL.
+pub(crate) fn expression_to_postgres(expression: &SqlText, table: &Table) -> Result<String, Untranslatable> {
+    match expression.dialect {
+        Dialect::H2 => {
+            let parsed = parse::postgres_expression(&expression.text)?;
+            Ok(expression::print_over_table(&parsed, table, Words::Postgres)?.text)
+        }
+        Dialect::Postgres => Ok(expression.text.clone()),
+        Dialect::MySql => Err(Untranslatable::new(
+            "MySQL's dialect, which is not translated yet",
+        )),
+    }
+}
+
+/// A default of a column of type `data_type`, in Postgres' SQL.
+pub(crate) fn default_to_postgres(default: &SqlText, data_type: &DataType) -> Result<String, Untranslatable> {
+    match default.dialect {
+        Dialect::H2 => {
+            let parsed = parse::postgres_expression(&default.text)?;
+            expression::print_default(&parsed, data_type, Words::Postgres)
+        }
+        Dialect::Postgres => Ok(default.text.clone()),
         Dialect::MySql => Err(Untranslatable::new(
             "MySQL's dialect, which is not translated yet",
         )),

@@ -16,3 +16,6 @@ pub mod settings;
 pub use env::MetabaseEnv;
 pub use env::address::AppDbAddress;
 pub use secret::Secret;
+
+/// The user that Metabase's own content belongs to; made by its migrations, in every instance.
+pub const INTERNAL_USER_ID: i64 = 13_371_338;

@@ -47,6 +47,13 @@ pub(crate) enum Command {
     Cancel(SourceArgs),
     /// One consistent snapshot of an app DB into an H2 file, read again and compared.
     Dump(DumpArgs),
+    /// An H2 file (a dump, or an app DB that nobody has open) into a database: an empty one, or one that Metabase has
+    /// set up. Shown when every row is proved, or not at all.
+    Load(LoadArgs),
+    /// One app DB into another, of any kind.
+    Copy(CopyArgs),
+    /// A dump into a fresh database, which is made for it.
+    Restore(RestoreArgs),
     /// Compare two databases, rows and digests, table by table.
     Verify(VerifyArgs),
     /// What is in an H2 file.
@@ -138,6 +145,66 @@ pub(crate) struct TableArgs {
     /// Carry this table although it would be left behind; may be repeated.
     #[arg(long, value_name = "TABLE")]
     pub(crate) include: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    /// The H2 file, with or without `.mv.db`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: PathBuf,
+    /// The database to load into.
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) tables: TableArgs,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// The app DB to read; left out, Metabase's own environment names it.
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: Option<String>,
+    /// The database to write.
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) tables: TableArgs,
+    /// Carry logs too: query_execution, task_history and the like.
+    #[arg(long)]
+    pub(crate) include_logs: bool,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The dump, with or without `.mv.db`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: PathBuf,
+    /// The database to make: {date}, {time} and {id} in its name are filled in.
+    #[arg(long, value_name = "URL-TEMPLATE")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) tables: TableArgs,
+    /// Do not read the rows again at the target.
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+}
+
+/// What may happen to a target.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct TargetArgs {
+    /// Leave columns and tables behind that the target does not have, instead of refusing.
+    #[arg(long)]
+    pub(crate) drop_unknown: bool,
+    /// Do not read the rows again at the target.
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+    /// Replace everything in a target that has users in it.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,10 +2,13 @@
 
 mod cancel;
 mod check;
+mod copy;
 mod demo;
 mod dump;
 mod inspect;
+mod load;
 mod migrate;
+mod restore;
 mod serve;
 mod status;
 mod store;
@@ -27,6 +30,9 @@ pub(crate) async fn run(cli: Cli, config: &Config) -> Result<Ending, CommandErro
         Command::Status(args) => status::run(args, config, output).await,
         Command::Cancel(args) => cancel::run(args, config, output).await,
         Command::Dump(args) => dump::run(args, config, output).await,
+        Command::Load(args) => load::run(args, config, output).await,
+        Command::Copy(args) => copy::run(args, config, output).await,
+        Command::Restore(args) => restore::run(args, config, output).await,
         Command::Verify(args) => verify::run(args, config, output).await,
         Command::Inspect(args) => inspect::run(args, output).await,
         Command::Store(args) => store::run(args, output).await,

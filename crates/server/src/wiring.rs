@@ -5,17 +5,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use metaferry_app_db::h2::{H2Source, file_of};
+use metaferry_app_db::load::LoadOptions;
 use metaferry_app_db::mysql::{MySqlServer, MySqlSource};
 use metaferry_app_db::postgres::{
-    PostgresAppDb, PostgresAuthenticator, PostgresQuartz, PostgresServer, PostgresSource, PostgresUndoScript,
+    FreshPostgres, PostgresAppDb, PostgresAuthenticator, PostgresQuartz, PostgresServer, PostgresSource,
+    PostgresTarget, PostgresUndoScript,
 };
 use metaferry_app_db::sqlite::SqliteState;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::part_plan::PartRules;
 use metaferry_domain::plan::{DumpRetention, MigrationPlan, SchedulerPlan, Strictness};
 use metaferry_domain::ports::{
-    Authenticator, Clock, JournalStore, LeaseStore, MigrationRows, Plaintext, ReadOnlyGuard, Scheduler,
-    Source, UndoScript, Uploader,
+    Authenticator, Clock, JournalStore, LeaseStore, LoadTarget, MigrationRows, Plaintext, ReadOnlyGuard,
+    Scheduler, Source, UndoScript, Uploader,
 };
 use metaferry_domain::retry::RetryPolicy;
 use metaferry_domain::{ErrorKind, PortError};
@@ -48,6 +50,33 @@ pub(crate) fn source(address: &AppDbAddress) -> Result<Arc<dyn Source>, PortErro
         AppDbAddress::H2 { path } => Arc::new(H2Source::new(file_of(path))),
         AppDbAddress::MySql(server) => Arc::new(MySqlSource::new(MySqlServer::new(server))),
     })
+}
+
+/// A database as a target of rows. An H2 file is made by a dump instead.
+pub(crate) fn target(address: &AppDbAddress, options: LoadOptions) -> Result<Box<dyn LoadTarget>, PortError> {
+    match address {
+        AppDbAddress::Postgres(server) => Ok(Box::new(PostgresTarget::new(
+            PostgresServer::new(server),
+            options,
+        ))),
+        AppDbAddress::H2 { .. } => Err(PortError::new(
+            ErrorKind::Unsupported,
+            "an H2 file is written by `dump` or `copy`",
+        )),
+        AppDbAddress::MySql(_) => Err(no_mysql()),
+    }
+}
+
+/// A database made for one load.
+pub(crate) async fn fresh_database(address: &AppDbAddress) -> Result<FreshPostgres, PortError> {
+    match address {
+        AppDbAddress::Postgres(server) => FreshPostgres::create(server).await,
+        AppDbAddress::H2 { .. } => Err(PortError::new(
+            ErrorKind::Unsupported,
+            "an H2 file is a database of its own; name it as the target",
+        )),
+        AppDbAddress::MySql(_) => Err(no_mysql()),
+    }
 }
 
 fn no_mysql() -> PortError {

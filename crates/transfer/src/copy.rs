@@ -41,9 +41,24 @@ pub async fn copy(
     observer: Arc<dyn DumpObserver>,
     cancel: &Cancellation,
 ) -> Result<CopyReport, TransferError> {
-    let catalogue = snapshot.catalogue();
-    let plan = Plan::new(catalogue, policy, target.row_order(), target.generated_columns());
-    let mut notes = target.prepare(catalogue).await?;
+    let plan = Plan::new(
+        snapshot.catalogue(),
+        policy,
+        target.row_order(),
+        target.generated_columns(),
+    );
+    carry(snapshot, target, &plan, observer, cancel).await
+}
+
+/// Copies what the plan says.
+pub(crate) async fn carry(
+    snapshot: &dyn Snapshot,
+    target: &mut dyn Target,
+    plan: &Plan,
+    observer: Arc<dyn DumpObserver>,
+    cancel: &Cancellation,
+) -> Result<CopyReport, TransferError> {
+    let mut notes = target.prepare(snapshot.catalogue()).await?;
     notes.extend(
         plan.unknown
             .iter()
@@ -55,13 +70,13 @@ pub async fn copy(
     ));
 
     let mut running = JoinSet::new();
-    let moved = move_tables(snapshot, target, &plan, &progress, cancel, &mut running).await;
+    let moved = move_tables(snapshot, target, plan, &progress, cancel, &mut running).await;
     // Told to stop they go on to their next wait; whoever cleans up must find nothing open.
     running.shutdown().await;
     let copied = moved?;
 
     let mut left_out = Vec::with_capacity(plan.left_out.len());
-    for (name, why) in plan.left_out {
+    for (name, why) in plan.left_out.clone() {
         let rows = snapshot
             .count(&name)
             .await

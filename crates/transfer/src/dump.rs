@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::copy::copy;
 use crate::error::TransferError;
 use crate::manifest::Manifest;
-use crate::verify::{compare, scan};
+use crate::verify::{compare, differences, scan};
 
 /// How often a wait looks whether it is still wanted.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(50);
@@ -124,24 +124,7 @@ impl FileDumper {
         let source = self.format.open(file).await?;
         let snapshot = source.snapshot().await?;
         let arrived = scan(&*snapshot, &CopyPolicy::default(), cancel).await?;
-        let differing: Vec<String> = compare(&begun.tables, &arrived.tables)
-            .into_iter()
-            .filter(|table| !table.is_equal())
-            .map(|table| {
-                let side = |report: Option<metaferry_domain::ports::TableReport>| {
-                    report.map_or_else(
-                        || "absent".to_owned(),
-                        |r| format!("{} rows, {}", r.rows, r.digest),
-                    )
-                };
-                format!(
-                    "{}: read {}; in the dump {}",
-                    table.name,
-                    side(table.left),
-                    side(table.right)
-                )
-            })
-            .collect();
+        let differing = differences(&compare(&begun.tables, &arrived.tables), "in the dump");
         if !differing.is_empty() {
             return Err(TransferError::Differs { tables: differing });
         }

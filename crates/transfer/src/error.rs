@@ -18,8 +18,8 @@ pub enum TransferError {
     /// A port failed outside any table.
     #[error(transparent)]
     Port(#[from] PortError),
-    /// The dump does not hold what was read.
-    #[error("the dump differs from what was read: {}", .tables.join(", "))]
+    /// What was written does not hold what was read.
+    #[error("what was written differs from what was read: {}", .tables.join(", "))]
     Differs {
         /// The tables, each with what differs.
         tables: Vec<String>,
@@ -29,6 +29,12 @@ pub enum TransferError {
     Dangling {
         /// Each foreign key with an example.
         violations: Vec<String>,
+    },
+    /// Rows that the target's keys refuse.
+    #[error("the target's keys refuse rows of the source: {}", .keys.join("; "))]
+    Duplicates {
+        /// Each key with examples.
+        keys: Vec<String>,
     },
     /// A file could not be read or written.
     #[error("{what}")]
@@ -49,6 +55,7 @@ impl From<TransferError> for PortError {
         let kind = match &error {
             TransferError::Table { source, .. } | TransferError::Port(source) => source.kind,
             TransferError::Differs { .. } | TransferError::Dangling { .. } => ErrorKind::Corrupt,
+            TransferError::Duplicates { .. } => ErrorKind::Conflict,
             TransferError::File { source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Exhausted,
                 std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
@@ -75,9 +82,10 @@ impl Cause {
         match error {
             TransferError::Table { source, .. } | TransferError::Port(source) => Box::new(source),
             TransferError::File { source, .. } => Box::new(source),
-            TransferError::Differs { .. } | TransferError::Dangling { .. } | TransferError::Limit(_) => {
-                Box::new(Self("nothing of it was published".to_owned()))
-            }
+            TransferError::Differs { .. }
+            | TransferError::Dangling { .. }
+            | TransferError::Duplicates { .. }
+            | TransferError::Limit(_) => Box::new(Self("nothing of it was published".to_owned())),
         }
     }
 }

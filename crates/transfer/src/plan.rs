@@ -1,7 +1,7 @@
 //! What is read of each table, fixed before the first row moves.
 
 use metaferry_domain::copy_policy::{CellRewrite, CopyPolicy, Origin, RowFilter, TablePolicy};
-use metaferry_domain::ports::{GeneratedColumns, RowOrder, TableRead};
+use metaferry_domain::ports::{GeneratedColumns, RowOrder, TableRead, Unplaced};
 use metaferry_domain::schema::{Catalogue, Column, DataType, Table};
 
 /// The tables that go along, largest first, and those that do not.
@@ -84,6 +84,37 @@ impl Plan {
                 .then(a.read.table.cmp(&b.read.table))
         });
         plan
+    }
+}
+
+impl Plan {
+    /// Leaves behind what the target has no place for; answers notes.
+    pub(crate) fn leave_behind(&mut self, catalogue: &Catalogue, unplaced: &[Unplaced]) -> Vec<String> {
+        let mut notes = Vec::new();
+        for unplaced in unplaced {
+            let key = &unplaced.table;
+            if unplaced.columns.is_empty() {
+                self.tables.retain(|table| table.read.table != *key);
+                self.unknown.retain(|table| table != key);
+                self.left_out
+                    .push((key.clone(), "the target has no such table".to_owned()));
+                continue;
+            }
+            let (Some(plan), Some(table)) = (
+                self.tables.iter_mut().find(|plan| plan.read.table == *key),
+                catalogue.table(key),
+            ) else {
+                continue;
+            };
+            plan.read
+                .columns
+                .retain(|&position| !unplaced.columns.contains(&table.columns[position].name.key()));
+            notes.push(format!(
+                "table {key}: left behind, for the target has no such columns: {}",
+                unplaced.columns.join(", ")
+            ));
+        }
+        notes
     }
 }
 

@@ -172,6 +172,28 @@ impl TableComparison {
     }
 }
 
+/// What differs, in words: the left side was read, the right side is `there`.
+pub(crate) fn differences(comparisons: &[TableComparison], there: &str) -> Vec<String> {
+    let side = |report: &Option<TableReport>| {
+        report.as_ref().map_or_else(
+            || "absent".to_owned(),
+            |report| format!("{} rows, {}", report.rows, report.digest),
+        )
+    };
+    comparisons
+        .iter()
+        .filter(|table| !table.is_equal())
+        .map(|table| {
+            format!(
+                "{}: read {}; {there} {}",
+                table.name,
+                side(&table.left),
+                side(&table.right)
+            )
+        })
+        .collect()
+}
+
 /// Pairs two lists of reports by name.
 #[must_use]
 pub fn compare(left: &[TableReport], right: &[TableReport]) -> Vec<TableComparison> {

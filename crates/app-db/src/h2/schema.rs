@@ -395,7 +395,7 @@ impl Translator<'_> {
     }
 
     fn views(&mut self) -> Result<Vec<h2::ViewDefinition>, PortError> {
-        let mut relations = Relations::of_tables(self.catalogue);
+        let mut relations = Relations::of_tables(self.catalogue, sql::Words::H2);
         let mut views = Vec::with_capacity(self.catalogue.views.len());
         for view in &self.catalogue.views {
             let query = match sql::query_to_h2(&view.query, &relations) {

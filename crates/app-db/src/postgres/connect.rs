@@ -86,6 +86,14 @@ impl PostgresServer {
         }
     }
 
+    /// The same database, in that schema.
+    pub(super) fn in_schema(&self, schema: &str) -> Self {
+        Self {
+            schema: Some(schema.to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// The database in words: name, host and port.
     #[must_use]
     pub fn describe(&self) -> &str {

@@ -10,6 +10,7 @@ use metaferry_domain::ports::{RowOrder, TableRead};
 use metaferry_domain::row_batch::RowBatch;
 use metaferry_domain::schema::Table;
 use metaferry_domain::{ErrorKind, ErrorKind::Unsupported};
+use sqlx::PgConnection;
 
 use super::connect::quoted;
 use super::copy_binary::CopyDecoder;
@@ -88,29 +89,54 @@ impl CopyOut {
     }
 }
 
+/// A session that is lent for one table.
+pub(super) trait LentSession: Send + 'static {
+    fn connection(&mut self) -> &mut PgConnection;
+
+    /// The table was read to its end: the next reader finds the session. Dropped instead, it is gone.
+    fn put_back(self);
+}
+
+/// A session of a snapshot.
+struct Shared {
+    session: Session,
+    sessions: Arc<Sessions>,
+}
+
+impl LentSession for Shared {
+    fn connection(&mut self) -> &mut PgConnection {
+        &mut self.session.connection
+    }
+
+    fn put_back(self) {
+        self.sessions.put_back(self.session);
+    }
+}
+
+/// Begins to read in a session of a snapshot.
+pub(super) fn start(copy: CopyOut, session: Session, sessions: Arc<Sessions>) -> ReadAhead {
+    start_in(copy, Shared { session, sessions })
+}
+
 /// Begins to read.
-pub(super) fn start(copy: CopyOut, mut session: Session, sessions: Arc<Sessions>) -> ReadAhead {
+pub(super) fn start_in(copy: CopyOut, mut session: impl LentSession) -> ReadAhead {
     ReadAhead::start(copy.wires.len(), |mut wanted, fill| async move {
-        let result = copy_all(&copy, &mut session, &mut wanted, &fill).await;
-        read_ahead::end(result, session, |session| sessions.put_back(session), &fill).await;
+        let result = copy_all(&copy, session.connection(), &mut wanted, &fill).await;
+        read_ahead::end(result, session, LentSession::put_back, &fill).await;
     })
 }
 
 /// Streams the rows; gives the last batch back, when the session is free again.
 async fn copy_all(
     copy: &CopyOut,
-    session: &mut Session,
+    connection: &mut PgConnection,
     wanted: &mut Wanted,
     fill: &Filled,
 ) -> Result<Option<RowBatch>, PortError> {
     let at_table = |error| failed(format!("read table {}", copy.names.table()), error);
     let columns = copy.wires.len();
     let mut decoder = CopyDecoder::new(copy.wires.clone());
-    let mut messages = session
-        .connection
-        .copy_out_raw(&copy.statement)
-        .await
-        .map_err(at_table)?;
+    let mut messages = connection.copy_out_raw(&copy.statement).await.map_err(at_table)?;
     while let Some(mut want) = wanted.recv().await {
         want.batch.clear(columns);
         while want.has_room() {

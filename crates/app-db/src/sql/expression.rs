@@ -11,7 +11,8 @@ use sqlparser::ast::{self, BinaryOperator, CaseWhen, Expr, Ident, InTarget, Unar
 
 use super::query::{self, Scope};
 use super::relations::{columns_of, folded};
-use super::{Kind, Relations, Untranslatable, h2_text, regular_expression};
+use super::{Kind, Relations, Untranslatable, Words, regular_expression};
+pub(super) use cast::is_null;
 
 /// An expression in H2's SQL.
 #[derive(Debug, Clone)]
@@ -83,14 +84,22 @@ impl Printed {
 }
 
 /// Over the bare columns of one table, as in a check or a generated column.
-pub(super) fn print_over_table(expression: &Expr, table: &Table) -> Result<Printed, Untranslatable> {
-    let relations = Relations::default();
+pub(super) fn print_over_table(
+    expression: &Expr,
+    table: &Table,
+    words: Words,
+) -> Result<Printed, Untranslatable> {
+    let relations = Relations::none(words);
     let scope = Scope::over_table(&relations, columns_of(table));
     print(expression, &scope)
 }
 
 /// A default: no columns, and a literal cast to whatever the column is stands for itself.
-pub(super) fn print_default(expression: &Expr, data_type: &DataType) -> Result<String, Untranslatable> {
+pub(super) fn print_default(
+    expression: &Expr,
+    data_type: &DataType,
+    words: Words,
+) -> Result<String, Untranslatable> {
     let mut bare = expression;
     while let Expr::Nested(inner) = bare {
         bare = inner;
@@ -98,28 +107,30 @@ pub(super) fn print_default(expression: &Expr, data_type: &DataType) -> Result<S
     if let Expr::Function(function) = bare {
         match function.name.to_string().to_lowercase().as_str() {
             // H2 reads its own NOW() as LOCALTIMESTAMP; in a zoned column it is the same instant.
-            "now" | "pg_catalog.now" => return Ok("LOCALTIMESTAMP".to_owned()),
-            "gen_random_uuid" | "uuid_generate_v4" => return Ok("RANDOM_UUID()".to_owned()),
+            "now" | "pg_catalog.now" | "localtimestamp" => return Ok(words.now().to_owned()),
+            "gen_random_uuid" | "uuid_generate_v4" | "random_uuid" => {
+                return Ok(words.random_uuid().to_owned());
+            }
             _ => {}
         }
     }
     if let Expr::Cast { expr, .. } = bare
         && let Some(text) = string_literal(expr)
     {
-        return default_literal(text, data_type);
+        return default_literal(text, data_type, words);
     }
     if let Some(text) = string_literal(bare) {
-        return default_literal(text, data_type);
+        return default_literal(text, data_type, words);
     }
-    let relations = Relations::default();
+    let relations = Relations::none(words);
     Ok(print(bare, &Scope::over_table(&relations, Vec::new()))?.text)
 }
 
 /// A string literal as the default of a column of that type, where both databases read it alike.
-fn default_literal(text: &str, data_type: &DataType) -> Result<String, Untranslatable> {
+fn default_literal(text: &str, data_type: &DataType, words: Words) -> Result<String, Untranslatable> {
     let refuse = || Err(Untranslatable::new(format!("the literal '{text}'")));
     match Kind::of(data_type) {
-        Kind::Text | Kind::Padded | Kind::CaseBlind | Kind::Opaque => Ok(h2_text::literal(text)),
+        Kind::Text | Kind::Padded | Kind::CaseBlind | Kind::Opaque => Ok(words.literal(text)),
         Kind::Integer | Kind::Exact | Kind::Float => match text.parse::<f64>() {
             Ok(number) if number.is_finite() && !text.contains(['_', 'e', 'E']) => Ok(text.trim().to_owned()),
             _ => refuse(),
@@ -129,12 +140,12 @@ fn default_literal(text: &str, data_type: &DataType) -> Result<String, Untransla
             "f" | "false" => Ok("FALSE".to_owned()),
             _ => refuse(),
         },
-        Kind::Date if is_iso_moment(text) => Ok(format!("DATE {}", h2_text::literal(text))),
-        Kind::Timestamp if is_iso_moment(text) => Ok(format!("TIMESTAMP {}", h2_text::literal(text))),
+        Kind::Date if is_iso_moment(text) => Ok(format!("DATE {}", words.literal(text))),
+        Kind::Timestamp if is_iso_moment(text) => Ok(format!("TIMESTAMP {}", words.literal(text))),
         Kind::TimestampTz if is_iso_moment(text) && has_offset(text) => {
-            Ok(format!("TIMESTAMP WITH TIME ZONE {}", h2_text::literal(text)))
+            Ok(format!("TIMESTAMP WITH TIME ZONE {}", words.literal(text)))
         }
-        Kind::Uuid if text.len() == 36 => Ok(format!("UUID {}", h2_text::literal(text))),
+        Kind::Uuid if text.len() == 36 => Ok(format!("UUID {}", words.literal(text))),
         Kind::Date | Kind::Timestamp | Kind::TimestampTz | Kind::Uuid | Kind::Bytes | Kind::Untyped => {
             refuse()
         }
@@ -160,9 +171,15 @@ fn has_offset(text: &str) -> bool {
 pub(super) fn print(expression: &Expr, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
     match expression {
         Expr::Nested(inner) => print(inner, scope),
+        // H2's own spelling of a NULL that is a truth value.
+        Expr::Identifier(name)
+            if name.quote_style.is_none() && name.value == "UNKNOWN" && scope.words() == Words::Postgres =>
+        {
+            Ok(Printed::tight("NULL", Kind::Untyped, Vec::new()))
+        }
         Expr::Identifier(name) => column(&[name], scope),
         Expr::CompoundIdentifier(parts) => column(&parts.iter().collect::<Vec<_>>(), scope),
-        Expr::Value(value) => literal(&value.value),
+        Expr::Value(value) => literal(&value.value, scope.words()),
         Expr::IsNull(inner) => test(inner, "IS NULL", None, scope),
         Expr::IsNotNull(inner) => test(inner, "IS NOT NULL", None, scope),
         Expr::IsTrue(inner) => test(inner, "IS TRUE", Some(Kind::Boolean), scope),
@@ -264,7 +281,7 @@ fn column(parts: &[&Ident], scope: &Scope<'_>) -> Result<Printed, Untranslatable
     Ok(Printed::tight(text.clone(), kind, vec![text]))
 }
 
-fn literal(value: &Value) -> Result<Printed, Untranslatable> {
+fn literal(value: &Value, words: Words) -> Result<Printed, Untranslatable> {
     let printed = match value {
         Value::Number(digits, _) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
             Printed::tight(digits.clone(), Kind::Integer, Vec::new())
@@ -272,10 +289,8 @@ fn literal(value: &Value) -> Result<Printed, Untranslatable> {
         Value::Number(digits, _) if digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => {
             Printed::tight(digits.clone(), Kind::Exact, Vec::new())
         }
-        Value::SingleQuotedString(text) => Printed::tight(h2_text::literal(text), Kind::Untyped, Vec::new()),
-        Value::EscapedStringLiteral(text) => {
-            Printed::tight(h2_text::literal(text), Kind::Untyped, Vec::new())
-        }
+        Value::SingleQuotedString(text) => Printed::tight(words.literal(text), Kind::Untyped, Vec::new()),
+        Value::EscapedStringLiteral(text) => Printed::tight(words.literal(text), Kind::Untyped, Vec::new()),
         Value::Boolean(value) => {
             Printed::tight(if *value { "TRUE" } else { "FALSE" }, Kind::Boolean, Vec::new())
         }
@@ -449,7 +464,18 @@ fn regular(left: &Expr, right: &Expr, sense: Sense, scope: &Scope<'_>) -> Result
     let Some(pattern) = text_constant(right) else {
         return Err(Untranslatable::new("a regular expression that is not constant"));
     };
-    let pattern = h2_text::literal(&regular_expression::to_java(pattern)?);
+    let words = scope.words();
+    if words == Words::Postgres {
+        // The same database's pattern stays what it is.
+        let text = format!(
+            "{} {} {}",
+            subject.operand(),
+            sense.words("~", "!~"),
+            words.literal(pattern)
+        );
+        return Ok(Printed::loose(text, Kind::Boolean, subject.columns));
+    }
+    let pattern = words.literal(&regular_expression::to_java(pattern)?);
     let call = format!("REGEXP_LIKE({}, {pattern})", subject.text);
     Ok(match sense {
         Sense::Negated => Printed::loose(format!("NOT {call}"), Kind::Boolean, subject.columns),
@@ -464,7 +490,7 @@ fn like(left: &Expr, right: &Expr, sense: Sense, scope: &Scope<'_>) -> Result<Pr
         // Both take a backslash as the escape, but disagree on what may follow it.
         Some(pattern) if !pattern.contains('\\') => {
             let words = sense.words("LIKE", "NOT LIKE");
-            let text = format!("{} {words} {}", subject.operand(), h2_text::literal(pattern));
+            let text = format!("{} {words} {}", subject.operand(), scope.words().literal(pattern));
             Ok(Printed::loose(text, Kind::Boolean, subject.columns))
         }
         _ => Err(Untranslatable::new(
@@ -570,7 +596,7 @@ fn case(
 
     // One branch with a type gives it to all: a NULL among them needs none.
     let typed = kind != Kind::Untyped;
-    let result_text = |printed: &Printed| match typed && cast::is_null(printed) {
+    let result_text = |printed: &Printed| match typed && is_null(printed) {
         true => "NULL".to_owned(),
         false => printed.text.clone(),
     };

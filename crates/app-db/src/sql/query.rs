@@ -9,7 +9,7 @@ use sqlparser::ast::{
 };
 
 use super::relations::{Columns, folded};
-use super::{Kind, Relations, Untranslatable, expression, h2_text};
+use super::{Kind, Relations, Untranslatable, Words, expression};
 
 /// A query in H2's SQL.
 #[derive(Debug, Clone)]
@@ -27,6 +27,18 @@ pub(super) struct Scope<'a> {
     named: Vec<(String, PrintedQuery)>,
     from: Vec<FromItem>,
     outer: Option<&'a Scope<'a>>,
+    wanted: Wanted,
+}
+
+/// What kinds the branches of a set operation are to have.
+#[derive(Debug, Clone)]
+enum Wanted {
+    /// No set operation is around.
+    Nothing,
+    /// The branches are looked at; nobody reads their text.
+    Measured,
+    /// These, column by column.
+    Kinds(Vec<Kind>),
 }
 
 #[derive(Debug, Clone)]
@@ -44,19 +56,29 @@ impl<'a> Scope<'a> {
             named: Vec::new(),
             from: vec![FromItem { alias: None, columns }],
             outer: None,
+            wanted: Wanted::Nothing,
         }
     }
 
-    /// A column by its name, or by its relation's and its own, as H2 spells it.
+    /// The dialect that is printed.
+    pub(super) fn words(&self) -> Words {
+        self.relations.words()
+    }
+
+    /// A column by its name, or by its relation's and its own, as the target spells it.
     pub(super) fn column(&self, names: &[String]) -> Result<(String, Kind), Untranslatable> {
         let found: Vec<(String, Kind)> = match names {
-            [column] => self.from.iter().filter_map(|item| item.column(column)).collect(),
+            [column] => self
+                .from
+                .iter()
+                .filter_map(|item| item.column(column, self.words()))
+                .collect(),
             [alias, column] => {
                 let matches = |item: &&FromItem| item.alias.as_ref() == Some(alias);
                 self.from
                     .iter()
                     .filter(matches)
-                    .filter_map(|item| item.column(column))
+                    .filter_map(|item| item.column(column, self.words()))
                     .collect()
             }
             _ => Vec::new(),
@@ -74,11 +96,11 @@ impl<'a> Scope<'a> {
 }
 
 impl FromItem {
-    fn column(&self, name: &str) -> Option<(String, Kind)> {
+    fn column(&self, name: &str, words: Words) -> Option<(String, Kind)> {
         let (_, kind) = self.columns.iter().find(|(column, _)| column == name)?;
-        let column = h2_text::identifier(&h2_text::fold(name));
+        let column = words.name(name);
         let text = match &self.alias {
-            Some(alias) => format!("{}.{column}", h2_text::identifier(&h2_text::fold(alias))),
+            Some(alias) => format!("{}.{column}", words.name(alias)),
             None => column,
         };
         Some((text, *kind))
@@ -94,6 +116,7 @@ pub(super) fn print(query: &Query, relations: &Relations) -> Result<PrintedQuery
             named: Vec::new(),
             from: Vec::new(),
             outer: None,
+            wanted: Wanted::Nothing,
         },
     )
 }
@@ -105,6 +128,7 @@ pub(super) fn print_in(query: &Query, around: &Scope<'_>) -> Result<PrintedQuery
         named: around.named.clone(),
         from: Vec::new(),
         outer: Some(around),
+        wanted: Wanted::Nothing,
     };
     print_with(query, &scope)
 }
@@ -144,7 +168,7 @@ fn name_queries(with: &With, scope: &mut Scope<'_>) -> Result<(), Untranslatable
                 .iter()
                 .map(|column| folded(&column.name))
                 .collect();
-            printed = renamed(&printed, &names, &folded(&named.alias.name))?;
+            printed = renamed(&printed, &names, &folded(&named.alias.name), scope.words())?;
         }
         scope.named.push((folded(&named.alias.name), printed));
     }
@@ -152,20 +176,25 @@ fn name_queries(with: &With, scope: &mut Scope<'_>) -> Result<(), Untranslatable
 }
 
 /// The query under other column names.
-fn renamed(query: &PrintedQuery, names: &[String], alias: &str) -> Result<PrintedQuery, Untranslatable> {
+fn renamed(
+    query: &PrintedQuery,
+    names: &[String],
+    alias: &str,
+    words: Words,
+) -> Result<PrintedQuery, Untranslatable> {
     if names.len() != query.columns.len() {
         return Err(Untranslatable::new(format!(
             "a column list of another length at \"{alias}\""
         )));
     }
-    let alias = h2_text::identifier(&h2_text::fold(alias));
+    let alias = words.name(alias);
     let list: Vec<String> = query
         .columns
         .iter()
         .zip(names)
         .map(|((old, _), new)| {
-            let old = h2_text::identifier(&h2_text::fold(old));
-            format!("{alias}.{old} AS {}", h2_text::identifier(&h2_text::fold(new)))
+            let old = words.name(old);
+            format!("{alias}.{old} AS {}", words.name(new))
         })
         .collect();
     let text = format!("SELECT {} FROM ({}) {alias}", list.join(", "), query.text);
@@ -194,18 +223,22 @@ fn print_set(body: &SetExpr, scope: &Scope<'_>) -> Result<PrintedQuery, Untransl
                 (SetOperator::Intersect, SetQuantifier::None | SetQuantifier::Distinct) => "INTERSECT",
                 _ => return Err(Untranslatable::new(format!("{op} {set_quantifier}"))),
             };
-            let left = print_set(left, scope)?;
-            let right = print_set(right, scope)?;
-            if left.columns.len() != right.columns.len() {
-                return Err(Untranslatable::new(format!("{op} of different widths")));
-            }
-            let mut columns = Vec::with_capacity(left.columns.len());
-            for ((name, one), (_, other)) in left.columns.iter().zip(&right.columns) {
-                let kind = one.unify(*other).ok_or_else(|| {
-                    Untranslatable::new(format!("{op} of {one:?} and {other:?} in column \"{name}\""))
-                })?;
-                columns.push((name.clone(), kind));
-            }
+            let branches = |wanted| -> Result<(PrintedQuery, PrintedQuery), Untranslatable> {
+                let scope = Scope {
+                    wanted,
+                    ..scope.clone()
+                };
+                Ok((print_set(left, &scope)?, print_set(right, &scope)?))
+            };
+            let (left, right) = match &scope.wanted {
+                // Looked at first: a NULL takes its type from whatever branch has one.
+                Wanted::Nothing => {
+                    let kinds = unified(op, &branches(Wanted::Measured)?)?;
+                    branches(Wanted::Kinds(kinds.into_iter().map(|(_, kind)| kind).collect()))?
+                }
+                known => branches(known.clone())?,
+            };
+            let columns = unified(op, &(left.clone(), right.clone()))?;
             Ok(PrintedQuery {
                 text: format!("({}) {words} ({})", left.text, right.text),
                 columns,
@@ -218,6 +251,26 @@ fn print_set(body: &SetExpr, scope: &Scope<'_>) -> Result<PrintedQuery, Untransl
         | SetExpr::Merge(_)
         | SetExpr::Table(_) => Err(Untranslatable::new("something else than SELECT")),
     }
+}
+
+/// The columns that two branches make together.
+fn unified(
+    op: &SetOperator,
+    (left, right): &(PrintedQuery, PrintedQuery),
+) -> Result<Columns, Untranslatable> {
+    if left.columns.len() != right.columns.len() {
+        return Err(Untranslatable::new(format!("{op} of different widths")));
+    }
+    left.columns
+        .iter()
+        .zip(&right.columns)
+        .map(|((name, one), (_, other))| {
+            let kind = one.unify(*other).ok_or_else(|| {
+                Untranslatable::new(format!("{op} of {one:?} and {other:?} in column \"{name}\""))
+            })?;
+            Ok((name.clone(), kind))
+        })
+        .collect()
 }
 
 fn print_select(select: &Select, scope: &Scope<'_>) -> Result<PrintedQuery, Untranslatable> {
@@ -237,11 +290,15 @@ fn print_select(select: &Select, scope: &Scope<'_>) -> Result<PrintedQuery, Untr
     if !plain {
         return Err(Untranslatable::new("an unusual clause of SELECT"));
     }
-    let mut inner = scope.clone();
+    let around = Scope {
+        wanted: Wanted::Nothing,
+        ..scope.clone()
+    };
+    let mut inner = around.clone();
     inner.from.clear();
     let mut from = Vec::with_capacity(select.from.len());
     for item in &select.from {
-        from.push(print_joins(item, scope, &mut inner)?);
+        from.push(print_joins(item, &around, &mut inner)?);
     }
 
     let mut grouped: Option<Vec<String>> = None;
@@ -271,7 +328,15 @@ fn print_select(select: &Select, scope: &Scope<'_>) -> Result<PrintedQuery, Untr
     for item in &select.projection {
         let (printed, name) = match item {
             SelectItem::ExprWithAlias { expr, alias } => (expression::print(expr, &inner)?, folded(alias)),
-            SelectItem::UnnamedExpr(expr) => (expression::print(expr, &inner)?, output_name(expr)?),
+            SelectItem::UnnamedExpr(expr) => {
+                let name = match (output_name(expr), inner.words()) {
+                    (Ok(name), _) => name,
+                    // The one column of a subquery needs no name.
+                    (Err(_), Words::Postgres) if select.projection.len() == 1 => "value".to_owned(),
+                    (Err(unnamed), Words::Postgres | Words::H2) => return Err(unnamed),
+                };
+                (expression::print(expr, &inner)?, name)
+            }
             SelectItem::ExprWithAliases { .. }
             | SelectItem::QualifiedWildcard(..)
             | SelectItem::Wildcard(_) => return Err(Untranslatable::new("SELECT *")),
@@ -281,11 +346,18 @@ fn print_select(select: &Select, scope: &Scope<'_>) -> Result<PrintedQuery, Untr
                 "column \"{name}\", which is not grouped"
             )));
         }
-        items.push(format!(
-            "{} AS {}",
-            printed.text,
-            h2_text::identifier(&h2_text::fold(&name))
-        ));
+        let words = inner.words();
+        let typed = match &scope.wanted {
+            Wanted::Kinds(kinds) if expression::is_null(&printed) => {
+                kinds.get(items.len()).map(|kind| words.null(*kind))
+            }
+            Wanted::Kinds(_) | Wanted::Measured | Wanted::Nothing => None,
+        };
+        let text = match (words, typed) {
+            (Words::Postgres, Some(typed)) => typed.to_owned(),
+            (Words::Postgres | Words::H2, _) => printed.text,
+        };
+        items.push(format!("{text} AS {}", words.name(&name)));
         columns.push((name, printed.kind));
     }
 
@@ -402,7 +474,8 @@ fn print_factor(
             }
             let (own_name, relation) = outside.relations.find(name)?;
             let columns = relation.columns.clone();
-            let table = format!("\"PUBLIC\".{}", h2_text::identifier(&h2_text::fold(&own_name)));
+            let words = inner.words();
+            let table = words.relation(&own_name);
             match alias {
                 None => {
                     inner.from.push(FromItem {
@@ -413,7 +486,7 @@ fn print_factor(
                 }
                 Some(alias) if alias.columns.is_empty() => {
                     let alias = folded(&alias.name);
-                    let text = format!("{table} {}", h2_text::identifier(&h2_text::fold(&alias)));
+                    let text = format!("{table} {}", words.name(&alias));
                     inner.from.push(FromItem {
                         alias: Some(alias),
                         columns,
@@ -458,11 +531,11 @@ fn print_derived(
     let query = match alias {
         Some(alias) if !alias.columns.is_empty() => {
             let names: Vec<String> = alias.columns.iter().map(|column| folded(&column.name)).collect();
-            renamed(&query, &names, &own)?
+            renamed(&query, &names, &own, inner.words())?
         }
         _ => query,
     };
-    let text = format!("({}) {}", query.text, h2_text::identifier(&h2_text::fold(&own)));
+    let text = format!("({}) {}", query.text, inner.words().name(&own));
     inner.from.push(FromItem {
         alias: Some(own),
         columns: query.columns,

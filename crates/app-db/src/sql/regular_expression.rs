@@ -1,4 +1,4 @@
-//! Regular expressions that Postgres and Java read alike.
+//! Regular expressions that Postgres and Java, which H2 asks, read alike.
 
 use super::Untranslatable;
 
@@ -41,6 +41,56 @@ pub(super) fn to_java(pattern: &str) -> Result<String, Untranslatable> {
     Ok(out)
 }
 
+/// The same pattern for Postgres, if nothing in it differs between the two.
+///
+/// Groups, classes of plain letters and counts are read alike. Java's `$` also matches before a last line break.
+pub(super) fn to_postgres(pattern: &str) -> Result<String, Untranslatable> {
+    let refuse = || Untranslatable::new(format!("the regular expression '{pattern}'"));
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut letters = pattern.char_indices().peekable();
+    while let Some((at, letter)) = letters.next() {
+        let next = letters.peek().map(|(_, next)| *next);
+        match letter {
+            '^' if at == 0 => out.push('^'),
+            '$' if next.is_none() => out.push_str("\\n?$"),
+            '\\' if next == Some('z') && pattern.len() == at + 2 => {
+                letters.next();
+                out.push('$');
+            }
+            '\\' => match letters.next() {
+                Some((_, literal)) if literal.is_ascii_punctuation() => {
+                    out.push('\\');
+                    out.push(literal);
+                }
+                _ => return Err(refuse()),
+            },
+            '[' => {
+                let class: String = letters
+                    .by_ref()
+                    .map(|(_, letter)| letter)
+                    .take_while(|letter| *letter != ']')
+                    .collect();
+                let inner = class.strip_prefix('^').unwrap_or(&class);
+                let is_plain = !inner.is_empty()
+                    && inner
+                        .chars()
+                        .all(|letter| letter.is_ascii_alphanumeric() || " #_/,:;=@!%~<>|.-".contains(letter));
+                if !is_plain {
+                    return Err(refuse());
+                }
+                out.push_str(&format!("[{class}]"));
+            }
+            '(' | ')' | '*' | '+' | '{' | '}' => out.push(letter),
+            '?' if out.ends_with('(') && next == Some(':') => out.push('?'),
+            letter if letter.is_ascii_alphanumeric() || " #_-/,:;=@!%&~'\"<>".contains(letter) => {
+                out.push(letter);
+            }
+            _ => return Err(refuse()),
+        }
+    }
+    Ok(out)
+}
+
 /// A character class or literal for one character, quoted for Java.
 pub(super) fn anything_but(delimiter: char) -> Option<String> {
     let plain = delimiter.is_ascii_alphanumeric() || " #_/,:;=@!%~<>|.".contains(delimiter);
@@ -65,6 +115,20 @@ mod tests {
         assert_eq!(to_java("^\\d#1$").unwrap(), "^[0-9]#1\\z");
         assert_eq!(to_java("^1").unwrap(), "^1");
         assert_eq!(to_java("a\\.b+").unwrap(), "a\\.b+");
+    }
+
+    #[test]
+    fn goes_back_to_postgres() {
+        assert_eq!(to_postgres("^([^ ]+ ){3}([^ ]+)").unwrap(), "^([^ ]+ ){3}([^ ]+)");
+        assert_eq!(to_postgres("^[0-9]#1$").unwrap(), "^[0-9]#1\\n?$");
+        assert_eq!(to_postgres("^[0-9]L\\z").unwrap(), "^[0-9]L$");
+        assert_eq!(
+            to_postgres("^(?:[^ ]* ){2}([^ ]*)").unwrap(),
+            "^(?:[^ ]* ){2}([^ ]*)"
+        );
+        for pattern in ["a|b", "[[:alpha:]]", "\\w", "a.b", "a+?"] {
+            assert!(to_postgres(pattern).is_err(), "{pattern}");
+        }
     }
 
     #[test]

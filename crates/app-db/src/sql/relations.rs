@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use metaferry_domain::schema::{Catalogue, Table};
 use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 
-use super::{Kind, Untranslatable};
+use super::{Kind, Untranslatable, Words};
 
 /// Columns of a relation: the name as the source spells it, and the kind.
 pub(super) type Columns = Vec<(String, Kind)>;
@@ -13,6 +13,7 @@ pub(super) type Columns = Vec<(String, Kind)>;
 /// Named relations.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Relations {
+    words: Words,
     by_name: BTreeMap<String, Relation>,
 }
 
@@ -24,9 +25,22 @@ pub(super) struct Relation {
 }
 
 impl Relations {
+    /// None, for expressions in that dialect.
+    pub(crate) fn none(words: Words) -> Self {
+        Self {
+            words,
+            by_name: BTreeMap::new(),
+        }
+    }
+
+    /// The dialect that queries over them are printed in.
+    pub(super) fn words(&self) -> Words {
+        self.words
+    }
+
     /// All tables of the catalogue.
-    pub(crate) fn of_tables(catalogue: &Catalogue) -> Self {
-        let mut relations = Self::default();
+    pub(crate) fn of_tables(catalogue: &Catalogue, words: Words) -> Self {
+        let mut relations = Self::none(words);
         for table in &catalogue.tables {
             relations.add(table.schema.as_str(), table.name.as_str(), columns_of(table));
         }

@@ -57,10 +57,13 @@ fn relations() -> Relations {
             ("name", DataType::Text),
         ],
     );
-    Relations::of_tables(&Catalogue {
-        tables: vec![port, ship],
-        views: Vec::new(),
-    })
+    Relations::of_tables(
+        &Catalogue {
+            tables: vec![port, ship],
+            views: Vec::new(),
+        },
+        Words::H2,
+    )
 }
 
 fn h2(query: &str) -> String {

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::PortError;
+use crate::copy_policy::CopyPolicy;
 use crate::ports::{RowOrder, Snapshot};
 use crate::row_batch::RowBatch;
 use crate::schema::Catalogue;
@@ -121,9 +122,9 @@ pub struct Survey {
 #[async_trait]
 pub trait LoadTarget: Target {
     /// Looks at what is there and removes what dead loads left. Refuses by name, touching nothing: a target with
-    /// users in it, and what the source has and the target has no place for, each unless it was allowed.
+    /// users in it, and what the policy carries and the target has no place for, each unless it was allowed.
     /// [`Conflict`](crate::ErrorKind::Conflict) while another load is under way.
-    async fn survey(&mut self, catalogue: &Catalogue) -> Result<Survey, PortError>;
+    async fn survey(&mut self, catalogue: &Catalogue, policy: &CopyPolicy) -> Result<Survey, PortError>;
 
     /// Called when every writer has finished: builds what rests on the rows (keys, indexes, sequences), checks the
     /// foreign keys ([`Corrupt`](crate::ErrorKind::Corrupt), naming them), and gives the rows as the database holds

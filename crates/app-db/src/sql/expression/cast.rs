@@ -3,13 +3,14 @@
 use sqlparser::ast::{ArrayElemTypeDef, DataType, ExactNumberInfo, Expr, TimezoneInfo};
 
 use super::super::query::Scope;
-use super::super::{Kind, Untranslatable};
+use super::super::{Kind, Untranslatable, Words};
 use super::Printed;
 
 /// What a cast goes to: the kind, and H2's name of the type for NULL and for conversions.
 fn destination(data_type: &DataType) -> Option<(Kind, &'static str)> {
     Some(match data_type {
         DataType::Text
+        | DataType::CharacterLargeObject(None)
         | DataType::CharacterVarying(None)
         | DataType::CharVarying(None)
         | DataType::Varchar(None) => (Kind::Text, "CHARACTER VARYING"),
@@ -30,7 +31,7 @@ fn destination(data_type: &DataType) -> Option<(Kind, &'static str)> {
         DataType::Bytea => (Kind::Bytes, "BINARY VARYING"),
         DataType::Custom(name, modifiers) if modifiers.is_empty() => {
             match name.to_string().rsplit('.').next()? {
-                "citext" => (Kind::CaseBlind, "VARCHAR_IGNORECASE"),
+                "citext" | "VARCHAR_IGNORECASE" => (Kind::CaseBlind, "VARCHAR_IGNORECASE"),
                 "bpchar" => (Kind::Padded, "CHARACTER VARYING"),
                 _ => return None,
             }
@@ -40,7 +41,7 @@ fn destination(data_type: &DataType) -> Option<(Kind, &'static str)> {
 }
 
 /// A NULL, with or without a type.
-pub(super) fn is_null(printed: &Printed) -> bool {
+pub(in crate::sql) fn is_null(printed: &Printed) -> bool {
     printed.kind == Kind::Untyped && (printed.text == "NULL" || printed.text.starts_with("CAST(NULL AS "))
 }
 
@@ -64,7 +65,9 @@ pub(super) fn print(
 ) -> Result<Printed, Untranslatable> {
     let inner = super::print(inner, scope)?;
     let refuse = || Untranslatable::new(format!("a cast of {:?} to {data_type}", inner.kind));
+    let words = scope.words();
     let (kind, h2_type) = destination(data_type).ok_or_else(refuse)?;
+    let h2_type = words.type_name(h2_type);
     let cast = |printed: &Printed| {
         Printed::tight(
             format!("CAST({} AS {h2_type})", printed.text),
@@ -84,11 +87,13 @@ pub(super) fn print(
         (Kind::Untyped, Kind::Text | Kind::Padded) | (Kind::Text, Kind::Text) => Printed { kind, ..inner },
         (Kind::Padded, Kind::Padded) | (Kind::CaseBlind, Kind::CaseBlind) => inner,
         // Postgres drops the padding on the way to text, H2 keeps it.
-        (Kind::Padded, Kind::Text) => Printed::tight(format!("RTRIM({})", inner.text), kind, inner.columns),
+        (Kind::Padded, Kind::Text) if words == Words::H2 => {
+            Printed::tight(format!("RTRIM({})", inner.text), kind, inner.columns)
+        }
         (Kind::CaseBlind | Kind::Integer, Kind::Text) => cast(&inner),
         (Kind::Uuid, Kind::Text) => cast(&inner),
         (Kind::Boolean, Kind::Text) => Printed::tight(
-            format!("LOWER(CAST({} AS {h2_type}))", inner.text),
+            format!("{}(CAST({} AS {h2_type}))", words.name_of_truth(), inner.text),
             kind,
             inner.columns,
         ),

@@ -3,14 +3,16 @@
 use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments};
 
 use super::super::query::Scope;
-use super::super::{Kind, Untranslatable, h2_text, regular_expression};
+use super::super::{Kind, Untranslatable, Words, regular_expression};
 use super::{Printed, print as print_expression, text_constant, want};
 
 pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
     let name = call.name.to_string().to_lowercase();
     let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
     let refuse = || Untranslatable::new(format!("the function \"{call}\""));
-    if call.over.is_some() || !call.within_group.is_empty() || call.null_treatment.is_some() {
+    let words = scope.words();
+    let is_ordered = !call.within_group.is_empty() && !is_any_order(call, words);
+    if call.over.is_some() || is_ordered || call.null_treatment.is_some() {
         return Err(refuse());
     }
     let Some((arguments, treatment)) = arguments(call) else {
@@ -18,7 +20,7 @@ pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untra
     };
     let is_aggregate = matches!(
         name,
-        "string_agg" | "count" | "min" | "max" | "sum" | "bool_and" | "bool_or"
+        "string_agg" | "listagg" | "count" | "min" | "max" | "sum" | "bool_and" | "bool_or"
     );
     if !is_aggregate && (call.filter.is_some() || treatment.is_some()) {
         return Err(refuse());
@@ -59,6 +61,23 @@ pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untra
             Ok(call_of("ABS", all, kind))
         }
         ("coalesce", [_, ..]) | ("nullif", [_, _]) => same_kind(name, &arguments, scope),
+        ("rtrim", [_]) if words == Words::Postgres => {
+            let all = printed(&[Kind::Text, Kind::Padded, Kind::Untyped])?;
+            Ok(call_of("RTRIM", all, Kind::Text))
+        }
+        ("regexp_like", [Argument::Expression(subject), Argument::Expression(pattern)])
+            if words == Words::Postgres =>
+        {
+            regexp_like(subject, pattern, scope)
+        }
+        (
+            "regexp_substr",
+            [
+                Argument::Expression(subject),
+                Argument::Expression(pattern),
+                rest @ ..,
+            ],
+        ) if words == Words::Postgres => regexp_substr(subject, pattern, rest, scope),
         (
             "split_part",
             [
@@ -66,10 +85,58 @@ pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untra
                 Argument::Expression(delimiter),
                 Argument::Expression(field),
             ],
-        ) => split_part(subject, delimiter, field, scope),
+        ) if words == Words::H2 => split_part(subject, delimiter, field, scope),
         (_, _) if is_aggregate => aggregate(call, name, &arguments, treatment, scope),
         _ => Err(refuse()),
     }
+}
+
+/// `WITHIN GROUP (ORDER BY NULL)`, which H2 puts after every LISTAGG and which orders nothing.
+fn is_any_order(call: &Function, words: Words) -> bool {
+    words == Words::Postgres
+        && call
+            .within_group
+            .iter()
+            .all(|order| order.expr.to_string() == "NULL")
+}
+
+/// H2's REGEXP_LIKE, which searches, as `~` does.
+fn regexp_like(subject: &Expr, pattern: &Expr, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
+    let subject = print_expression(subject, scope)?;
+    want(&subject, Kind::Text, "REGEXP_LIKE")?;
+    let pattern = text_constant(pattern)
+        .ok_or_else(|| Untranslatable::new("a regular expression that is not constant"))?;
+    let pattern = scope.words().literal(&regular_expression::to_postgres(pattern)?);
+    let text = format!("{} ~ {pattern}", subject.operand());
+    Ok(Printed::loose(text, Kind::Boolean, subject.columns))
+}
+
+/// H2's REGEXP_SUBSTR from the first letter on, first match, one of its groups. NULL where there is no match.
+fn regexp_substr(
+    subject: &Expr,
+    pattern: &Expr,
+    rest: &[Argument<'_>],
+    scope: &Scope<'_>,
+) -> Result<Printed, Untranslatable> {
+    let refuse = || Untranslatable::new("REGEXP_SUBSTR with other than the first match's group");
+    let subject = print_expression(subject, scope)?;
+    want(&subject, Kind::Text, "REGEXP_SUBSTR")?;
+    let pattern = regular_expression::to_postgres(text_constant(pattern).ok_or_else(refuse)?)?;
+    let rest: Vec<String> = rest
+        .iter()
+        .map(|argument| match argument {
+            Argument::Expression(expression) => Ok(expression.to_string()),
+            Argument::Everything => Err(refuse()),
+        })
+        .collect::<Result<_, _>>()?;
+    let group = match rest.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["1", "1", "''", group] => group.parse::<u8>().ok().filter(|group| (1..=9).contains(group)),
+        _ => None,
+    };
+    let group = group.ok_or_else(refuse)?;
+    let pattern = scope.words().literal(&pattern);
+    let text = format!("(regexp_match({}, {pattern}))[{group}]", subject.text);
+    Ok(Printed::tight(text, Kind::Text, subject.columns))
 }
 
 enum Argument<'a> {
@@ -158,7 +225,7 @@ fn split_part(
     let padded = format!(
         "{} || {}",
         subject.operand(),
-        h2_text::literal(&delimiter.repeat(skipped))
+        scope.words().literal(&delimiter.repeat(skipped))
     );
     let (haystack, pattern) = if skipped == 0 {
         (subject.text.clone(), format!("^({others})"))
@@ -168,7 +235,7 @@ fn split_part(
     };
     let text = format!(
         "REGEXP_SUBSTR({haystack}, {}, 1, 1, '', 1)",
-        h2_text::literal(&pattern)
+        scope.words().literal(&pattern)
     );
     Ok(Printed::tight(text, Kind::Text, subject.columns))
 }
@@ -181,6 +248,7 @@ fn aggregate(
     scope: &Scope<'_>,
 ) -> Result<Printed, Untranslatable> {
     let refuse = || Untranslatable::new(format!("the aggregate \"{call}\""));
+    let words = scope.words();
     let distinct = match treatment {
         Some(DuplicateTreatment::Distinct) => "DISTINCT ",
         Some(DuplicateTreatment::All) | None => "",
@@ -214,10 +282,27 @@ fn aggregate(
             }
         }
         // Which order the pieces come in is said by neither side.
-        ("string_agg", [Argument::Expression(inner), Argument::Expression(separator)]) => {
+        ("listagg", [Argument::Expression(inner), separator @ ..]) if words == Words::Postgres => {
+            let inner = print_expression(inner, scope)?;
+            let inner = match inner.kind {
+                Kind::Text | Kind::Untyped => inner.text,
+                Kind::CaseBlind => format!("{}::text", inner.operand()),
+                _ => return Err(refuse()),
+            };
+            let separator = match separator {
+                [] => ",",
+                [Argument::Expression(separator)] => text_constant(separator).ok_or_else(refuse)?,
+                _ => return Err(refuse()),
+            };
+            let separator = words.literal(separator);
+            (format!("string_agg({distinct}{inner}, {separator})"), Kind::Text)
+        }
+        ("string_agg", [Argument::Expression(inner), Argument::Expression(separator)])
+            if words == Words::H2 =>
+        {
             let inner = print_expression(inner, scope)?;
             want(&inner, Kind::Text, "string_agg")?;
-            let separator = h2_text::literal(text_constant(separator).ok_or_else(refuse)?);
+            let separator = words.literal(text_constant(separator).ok_or_else(refuse)?);
             let within = "WITHIN GROUP (ORDER BY NULL)";
             (
                 format!("LISTAGG({distinct}{}, {separator}) {within}", inner.text),

@@ -1,0 +1,290 @@
+//! A table's rows by binary COPY. Batches are turned into the wire form where they arrive; a task owns the session
+//! and sends what is ready, so that both work at once. Which table it is, and in which transaction, is the target's.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use metaferry_domain::ports::TableWriter;
+use metaferry_domain::row_batch::{Cell, RowBatch};
+use metaferry_domain::{ErrorKind, PortError};
+use sqlx::{AssertSqlSafe, PgConnection};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::encode::{self, HEADER, TRAILER, Unfit};
+use super::pool::{Lent, Pool};
+use crate::error::failed_at_rows;
+use crate::postgres::connect::quoted;
+use crate::postgres::translate::PostgresType;
+
+/// Buffers on their way to the server.
+const BUFFERS: usize = 2;
+/// Longest key that an error message quotes, in characters.
+const KEY_CHARACTERS_MAX: usize = 80;
+
+/// What a table's writers need to know.
+#[derive(Debug, Clone)]
+pub(super) struct TablePlan {
+    /// [`Name::key`](metaferry_domain::schema::Name::key) of the source's table.
+    pub(super) key: String,
+    pub(super) schema: String,
+    pub(super) name: String,
+    /// Per column of the source's table; `None` where nothing is written.
+    pub(super) columns: Vec<Option<ColumnPlan>>,
+    /// Positions of the primary key's columns in the source's table.
+    pub(super) primary_key: Vec<usize>,
+    pub(super) bounds: Bounds,
+}
+
+/// One column that is written.
+#[derive(Debug, Clone)]
+pub(super) struct ColumnPlan {
+    pub(super) name: String,
+    pub(super) postgres_type: PostgresType,
+}
+
+/// The transaction that a table is filled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bounds {
+    /// One of its own. Emptied in it, the table takes rows that need not be looked at again (FREEZE).
+    OfTable,
+    /// One that others opened.
+    Around,
+}
+
+/// The writing end.
+pub(super) struct CopyWriter {
+    names: RowNames,
+    types: Vec<PostgresType>,
+    send: Option<mpsc::Sender<Vec<u8>>>,
+    spare: mpsc::Receiver<Vec<u8>>,
+    task: Option<JoinHandle<Result<u64, PortError>>>,
+    rows: u64,
+}
+
+/// Begins to write.
+pub(super) async fn start(
+    plan: &TablePlan,
+    columns: &[usize],
+    pool: &Arc<Pool>,
+) -> Result<CopyWriter, PortError> {
+    let mut names = Vec::with_capacity(columns.len());
+    let mut types = Vec::with_capacity(columns.len());
+    for &position in columns {
+        let column = plan.columns.get(position).and_then(Option::as_ref);
+        let column = column.ok_or_else(|| {
+            PortError::new(
+                ErrorKind::Precondition,
+                format!("table {} takes nothing from column {position}", plan.key),
+            )
+        })?;
+        names.push(column.name.clone());
+        types.push(column.postgres_type);
+    }
+    let list: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    let table = format!("{}.{}", quoted(&plan.schema), quoted(&plan.name));
+    let (begin, freeze) = match plan.bounds {
+        Bounds::OfTable => (format!("BEGIN; TRUNCATE ONLY {table}"), ", FREEZE"),
+        Bounds::Around => (String::new(), ""),
+    };
+    let copy = format!(
+        "COPY {table} ({}) FROM STDIN (FORMAT binary{freeze})",
+        list.join(", ")
+    );
+    let row_names = RowNames {
+        table: plan.key.clone(),
+        key_cells: plan
+            .primary_key
+            .iter()
+            .filter_map(|wanted| columns.iter().position(|position| position == wanted))
+            .collect(),
+        columns: names,
+    };
+    let lent = pool.get().await?;
+    let (send, ready) = mpsc::channel(BUFFERS);
+    let (give_back, spare) = mpsc::channel(BUFFERS + 1);
+    let statements = Statements {
+        begin,
+        copy,
+        bounds: plan.bounds,
+    };
+    let task = tokio::spawn(stream(statements, lent, plan.key.clone(), ready, give_back));
+    Ok(CopyWriter {
+        names: row_names,
+        types,
+        send: Some(send),
+        spare,
+        task: Some(task),
+        rows: 0,
+    })
+}
+
+impl CopyWriter {
+    /// What the task met, when it no longer takes anything.
+    async fn failure(&mut self) -> PortError {
+        self.send = None;
+        let ended = match self.task.take() {
+            Some(task) => task.await,
+            None => return self.names.ended(),
+        };
+        match ended {
+            Ok(Err(error)) => error,
+            Ok(Ok(_)) => self.names.ended(),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => self.names.ended(),
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl TableWriter for CopyWriter {
+    async fn write(&mut self, batch: &RowBatch) -> Result<(), PortError> {
+        if batch.rows() > 0 && batch.columns() != self.types.len() {
+            return Err(PortError::new(
+                ErrorKind::Precondition,
+                format!(
+                    "table {}: rows of {} cells came where {} were named",
+                    self.names.table,
+                    batch.columns(),
+                    self.types.len()
+                ),
+            ));
+        }
+        let mut buffer = self.spare.try_recv().unwrap_or_default();
+        buffer.clear();
+        if let Err(unfit) = encode::rows(batch, &self.types, &mut buffer) {
+            return Err(self.names.unfit(batch, self.rows, &unfit));
+        }
+        self.rows += batch.rows() as u64;
+        let taken = match &self.send {
+            Some(send) => send.send(buffer).await.is_ok(),
+            None => false,
+        };
+        if taken { Ok(()) } else { Err(self.failure().await) }
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<u64, PortError> {
+        // The trailer is ours to send: without it the task takes the end of buffers for a failure of the reader.
+        if let Some(send) = self.send.take() {
+            let _ = send.send(TRAILER.to_vec()).await;
+        }
+        match self.task.take() {
+            Some(task) => match task.await {
+                Ok(written) => written,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => Err(self.names.ended()),
+                },
+            },
+            None => Err(self.names.ended()),
+        }
+    }
+}
+
+/// What a writer's task runs.
+struct Statements {
+    begin: String,
+    copy: String,
+    bounds: Bounds,
+}
+
+async fn stream(
+    statements: Statements,
+    mut lent: Lent,
+    table: String,
+    mut ready: mpsc::Receiver<Vec<u8>>,
+    give_back: mpsc::Sender<Vec<u8>>,
+) -> Result<u64, PortError> {
+    let written = copy_all(&statements, &mut lent.connection, &table, &mut ready, &give_back).await;
+    if written.is_ok() {
+        lent.put_back();
+    }
+    written
+}
+
+async fn copy_all(
+    statements: &Statements,
+    connection: &mut PgConnection,
+    table: &str,
+    ready: &mut mpsc::Receiver<Vec<u8>>,
+    give_back: &mpsc::Sender<Vec<u8>>,
+) -> Result<u64, PortError> {
+    let at_table = |error| failed_at_rows(format!("write table {table}"), error);
+    if !statements.begin.is_empty() {
+        run(connection, &statements.begin).await.map_err(at_table)?;
+    }
+    let mut copy = connection.copy_in_raw(&statements.copy).await.map_err(at_table)?;
+    copy.send(HEADER).await.map_err(at_table)?;
+    let mut whole = false;
+    while let Some(buffer) = ready.recv().await {
+        whole = buffer == TRAILER;
+        copy.send(buffer.as_slice()).await.map_err(at_table)?;
+        // Nobody may want it any more.
+        let _ = give_back.try_send(buffer);
+    }
+    if !whole {
+        let _ = copy.abort("the reader has ended").await;
+        return Err(PortError::new(
+            ErrorKind::Cancelled,
+            format!("table {table} was not written to its end"),
+        ));
+    }
+    let rows = copy.finish().await.map_err(at_table)?;
+    match statements.bounds {
+        Bounds::OfTable => run(connection, "COMMIT").await.map_err(at_table)?,
+        Bounds::Around => {}
+    }
+    Ok(rows)
+}
+
+async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// What rows and columns are called.
+#[derive(Debug)]
+struct RowNames {
+    table: String,
+    columns: Vec<String>,
+    key_cells: Vec<usize>,
+}
+
+impl RowNames {
+    fn ended(&self) -> PortError {
+        PortError::new(
+            ErrorKind::Cancelled,
+            format!("table {} is not written any further", self.table),
+        )
+    }
+
+    fn unfit(&self, batch: &RowBatch, before: u64, unfit: &Unfit) -> PortError {
+        let column = self.columns.get(unfit.cell).map_or("?", String::as_str);
+        let mut what = format!("table {}, column {column}", self.table);
+        if self.key_cells.is_empty() {
+            let _ = write!(what, ", row {}", before + unfit.row as u64 + 1);
+        } else {
+            let key: Vec<String> = self
+                .key_cells
+                .iter()
+                .map(|cell| key_text(batch.cell(unfit.row, *cell)))
+                .collect();
+            let _ = write!(what, ", key {}", key.join(", "));
+        }
+        PortError::new(ErrorKind::Unsupported, format!("{what}: {}", unfit.why))
+    }
+}
+
+/// A key's cell, short.
+fn key_text(cell: Cell<'_>) -> String {
+    match cell {
+        Cell::Int(number) => number.to_string(),
+        Cell::Text(text) => format!("{:?}", text.chars().take(KEY_CHARACTERS_MAX).collect::<String>()),
+        other => format!("{other:?}").chars().take(KEY_CHARACTERS_MAX).collect(),
+    }
+}

@@ -1,0 +1,390 @@
+//! An empty database: filled in a schema of its own, several tables at once, and shown by one swap. Keys and indexes
+//! are built when the rows are there.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use metaferry_domain::ports::{FinishedTarget, Snapshot, Source as _};
+use metaferry_domain::schema::Catalogue;
+use metaferry_domain::{ErrorKind, PortError};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::copy_in::{Bounds, ColumnPlan, TablePlan};
+use super::pool::Pool;
+use super::{WRITERS, run};
+use crate::error::{failed, failed_at_rows, kind};
+use crate::postgres::connect::{PostgresServer, close, quoted};
+use crate::postgres::snapshot::PostgresSource;
+use crate::postgres::translate::{Citext, Supply, TranslatedTable, Translation, translate};
+use crate::sql::postgres_text::literal;
+
+/// Names of staging schemas begin so.
+const PREFIX: &str = "metaferry_load_";
+/// What their comment says: nothing without it is ever removed.
+const COMMENT: &str = "metaferry: an unfinished load; may be dropped";
+/// How long the swap waits for somebody who looks at the target's schema.
+const SWAP_LOCK_TIMEOUT_MS: u32 = 10_000;
+
+/// A schema that is being filled.
+pub(super) struct Staging {
+    server: PostgresServer,
+    leader: PgConnection,
+    /// The schema to fill.
+    target: String,
+    /// Where it is filled meanwhile.
+    name: String,
+    /// The search path of whoever builds.
+    path: String,
+    /// Does the extension travel with the swap?
+    extension: Extension,
+    translation: Translation,
+    pub(super) plans: Vec<TablePlan>,
+    pub(super) pool: Arc<Pool>,
+}
+
+/// Where `citext` comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extension {
+    /// Made in the staging schema.
+    Ours,
+    /// There already, or not needed.
+    Untouched,
+}
+
+impl Staging {
+    /// Makes the schema and its tables, empty and bare.
+    pub(super) async fn begin(
+        server: &PostgresServer,
+        mut leader: PgConnection,
+        target: String,
+        catalogue: &Catalogue,
+    ) -> Result<(Self, Vec<String>), PortError> {
+        let mut translation = translate(catalogue)?;
+        let notes = std::mem::take(&mut translation.notes);
+        let name = format!("{PREFIX}{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
+        let mut path = vec![quoted(&name), quoted(&target)];
+        let mut sql = format!(
+            "BEGIN; CREATE SCHEMA {0}; COMMENT ON SCHEMA {0} IS {1};",
+            quoted(&name),
+            literal(COMMENT)
+        );
+        let mut extension = Extension::Untouched;
+        if translation.citext == Citext::Needed {
+            match schema_of_citext(&mut leader).await? {
+                Some(schema) => path.push(quoted(&schema)),
+                None => {
+                    extension = Extension::Ours;
+                    sql.push_str(&format!("CREATE EXTENSION citext SCHEMA {};", quoted(&name)));
+                }
+            }
+        }
+        let path = path.join(", ");
+        sql.push_str(&format!("SET search_path = {path};"));
+        for table in &translation.tables {
+            sql.push_str(&table.create);
+            sql.push(';');
+        }
+        sql.push_str("COMMIT");
+        run(&mut leader, sql)
+            .await
+            .map_err(|error| failed("make the staging schema and its tables", error))?;
+        let plans = catalogue
+            .tables
+            .iter()
+            .zip(&translation.tables)
+            .map(|(table, translated)| TablePlan {
+                key: table.name.key(),
+                schema: name.clone(),
+                name: translated.name.clone(),
+                columns: translated
+                    .columns
+                    .iter()
+                    .map(|column| match column.source {
+                        Supply::Generated => None,
+                        Supply::Rows | Supply::Identity { .. } => Some(ColumnPlan {
+                            name: column.name.clone(),
+                            postgres_type: column.postgres_type,
+                        }),
+                    })
+                    .collect(),
+                primary_key: table
+                    .primary_key
+                    .iter()
+                    .flat_map(|key| &key.columns)
+                    .filter_map(|name| table.columns.iter().position(|column| column.name == *name))
+                    .collect(),
+                bounds: Bounds::OfTable,
+            })
+            .collect();
+        let staging = Self {
+            server: server.clone(),
+            leader,
+            target,
+            name,
+            path,
+            extension,
+            translation,
+            plans,
+            pool: Pool::of_server(server.clone(), WRITERS),
+        };
+        Ok((staging, notes))
+    }
+
+    /// Keys, indexes, checks, foreign keys, sequences, views and comments.
+    pub(super) async fn build(&mut self) -> Result<(), PortError> {
+        let largest_first = self.largest_first().await?;
+        let tables = &self.translation.tables;
+        let jobs = |statements: &dyn Fn(&TranslatedTable) -> Vec<String>| -> VecDeque<Vec<String>> {
+            largest_first
+                .iter()
+                .filter_map(|name| tables.iter().find(|table| table.name == *name))
+                .map(statements)
+                .filter(|statements| !statements.is_empty())
+                .collect()
+        };
+        self.work_off(jobs(&|table| table.after_rows.clone())).await?;
+
+        let add: Vec<&str> = tables
+            .iter()
+            .flat_map(|table| &table.foreign_keys)
+            .map(|key| key.add.as_str())
+            .collect();
+        run(&mut self.leader, add.join(";"))
+            .await
+            .map_err(|error| failed("add the foreign keys", error))?;
+        let tables = &self.translation.tables;
+        let validate: VecDeque<Vec<String>> = largest_first
+            .iter()
+            .filter_map(|name| tables.iter().find(|table| table.name == *name))
+            .map(|table| {
+                table
+                    .foreign_keys
+                    .iter()
+                    .map(|key| key.validate.clone())
+                    .collect()
+            })
+            .filter(|statements: &Vec<String>| !statements.is_empty())
+            .collect();
+        self.work_off(validate).await?;
+        self.sequences().await?;
+        let rest: Vec<&str> = self
+            .translation
+            .create_views
+            .iter()
+            .chain(self.translation.tables.iter().flat_map(|table| &table.comments))
+            .map(String::as_str)
+            .collect();
+        run(&mut self.leader, rest.join(";"))
+            .await
+            .map_err(|error| failed("make the views", error))
+    }
+
+    /// Names of the tables, the largest first, so that no long job is begun last.
+    async fn largest_first(&mut self) -> Result<Vec<String>, PortError> {
+        sqlx::query_scalar(
+            "SELECT relname::text FROM pg_catalog.pg_class
+             WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
+             ORDER BY pg_catalog.pg_table_size(oid) DESC",
+        )
+        .bind(&self.name)
+        .fetch_all(&mut self.leader)
+        .await
+        .map_err(|error| failed("look at the sizes of the tables", error))
+    }
+
+    /// Runs jobs on as many sessions as write; the statements of one job one after the other.
+    async fn work_off(&self, jobs: VecDeque<Vec<String>>) -> Result<(), PortError> {
+        let sessions = WRITERS.min(jobs.len());
+        let jobs = Arc::new(Mutex::new(jobs));
+        let mut workers = tokio::task::JoinSet::new();
+        for _ in 0..sessions {
+            let (jobs, pool) = (Arc::clone(&jobs), Arc::clone(&self.pool));
+            let set_path = format!("SET search_path = {}", self.path);
+            workers.spawn(async move {
+                let mut lent = pool.get().await?;
+                run(&mut lent.connection, set_path)
+                    .await
+                    .map_err(|error| failed("set the search path", error))?;
+                loop {
+                    let job = jobs
+                        .lock()
+                        .expect("no code panics while it holds this")
+                        .pop_front();
+                    let Some(statements) = job else { break };
+                    for statement in statements {
+                        run(&mut lent.connection, statement.clone())
+                            .await
+                            .map_err(|error| unbuilt(&statement, error))?;
+                    }
+                }
+                lent.put_back();
+                Ok::<(), PortError>(())
+            });
+        }
+        let mut first = Ok(());
+        while let Some(worker) = workers.join_next().await {
+            let ended = match worker {
+                Ok(ended) => ended,
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            };
+            if first.is_ok() && ended.is_err() {
+                // The others end with their statement.
+                jobs.lock().expect("no code panics while it holds this").clear();
+                first = ended;
+            }
+        }
+        first
+    }
+
+    /// Every sequence goes on after the highest value, or where the source would have gone on, if that is later.
+    async fn sequences(&mut self) -> Result<(), PortError> {
+        let mut questions = Vec::new();
+        for (table, column, next) in self.identities() {
+            questions.push(format!(
+                "SELECT {}::text AS place, CASE WHEN max({column}) IS NULL THEN NULL \
+                 ELSE greatest(max({column})::int8 + 1, {}) END AS next FROM {table}",
+                literal(&format!("ALTER TABLE {table} ALTER COLUMN {column}")),
+                next.unwrap_or(1)
+            ));
+        }
+        restart(&mut self.leader, &questions).await
+    }
+
+    fn identities(&self) -> Vec<(String, String, Option<i64>)> {
+        let mut identities = Vec::new();
+        for table in &self.translation.tables {
+            for column in &table.columns {
+                if let Supply::Identity { next } = column.source {
+                    identities.push((
+                        format!("{}.{}", quoted(&self.name), quoted(&table.name)),
+                        quoted(&column.name),
+                        next,
+                    ));
+                }
+            }
+        }
+        identities
+    }
+
+    /// The rows as they are now.
+    pub(super) async fn reread(&self) -> Result<Box<dyn Snapshot>, PortError> {
+        PostgresSource::new(self.server.in_schema(&self.name))
+            .snapshot()
+            .await
+    }
+
+    /// Shows everything at once.
+    pub(super) async fn swap(mut self) -> Result<FinishedTarget, PortError> {
+        self.pool.close().await;
+        let bytes: i64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(pg_catalog.pg_total_relation_size(oid)), 0)::int8 FROM pg_catalog.pg_class
+             WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)",
+        )
+        .bind(&self.name)
+        .fetch_one(&mut self.leader)
+        .await
+        .map_err(|error| failed("look at the size of the tables", error))?;
+        let (from, to) = (quoted(&self.name), quoted(&self.target));
+        let mut sql = format!("BEGIN; SET LOCAL lock_timeout = {SWAP_LOCK_TIMEOUT_MS};");
+        for table in &self.translation.tables {
+            sql.push_str(&format!(
+                "ALTER TABLE {from}.{} SET SCHEMA {to};",
+                quoted(&table.name)
+            ));
+        }
+        for view in &self.translation.views {
+            sql.push_str(&format!("ALTER VIEW {from}.{} SET SCHEMA {to};", quoted(view)));
+        }
+        if self.extension == Extension::Ours {
+            sql.push_str(&format!("ALTER EXTENSION citext SET SCHEMA {to};"));
+        }
+        // Refused by the server if anything is left in it.
+        sql.push_str(&format!("DROP SCHEMA {from}; COMMIT"));
+        if let Err(error) = run(&mut self.leader, sql).await {
+            let failure = failed("show the new tables", error);
+            self.abandon().await?;
+            return Err(failure);
+        }
+        close(self.leader).await;
+        Ok(FinishedTarget {
+            bytes: bytes.unsigned_abs(),
+            notes: Vec::new(),
+        })
+    }
+
+    /// Removes the schema.
+    pub(super) async fn abandon(mut self) -> Result<(), PortError> {
+        self.pool.close().await;
+        // After a failed statement the transaction is still there.
+        let sql = format!("ROLLBACK; DROP SCHEMA IF EXISTS {} CASCADE", quoted(&self.name));
+        let dropped = run(&mut self.leader, sql).await;
+        close(self.leader).await;
+        dropped.map_err(|error| {
+            failed(
+                format!("remove the staging schema {}; the next load does it", self.name),
+                error,
+            )
+        })
+    }
+}
+
+/// Runs what `questions` ask for: each answers the beginning of a statement and the sequence's next value, or NULL
+/// where it stays. RESTART goes with the transaction; `setval` would not.
+pub(super) async fn restart(connection: &mut PgConnection, questions: &[String]) -> Result<(), PortError> {
+    if questions.is_empty() {
+        return Ok(());
+    }
+    let answers: Vec<(String, Option<i64>)> = sqlx::query_as(AssertSqlSafe(questions.join(" UNION ALL ")))
+        .persistent(false)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|error| failed("look for the highest keys", error))?;
+    let statements: Vec<String> = answers
+        .into_iter()
+        .filter_map(|(begin, next)| Some(format!("{begin} RESTART WITH {}", next?)))
+        .collect();
+    run(connection, statements.join(";"))
+        .await
+        .map_err(|error| failed("set the sequences", error))
+}
+
+/// A key that the rows break is what the rows are, not a conflict with somebody.
+pub(super) fn unbuilt(statement: &str, error: sqlx::Error) -> PortError {
+    let is_data = kind(&error) == ErrorKind::Conflict;
+    let failure = failed_at_rows(format!("run {statement}"), error);
+    if is_data {
+        PortError::new(ErrorKind::Corrupt, "the rows break a key").because(failure)
+    } else {
+        failure
+    }
+}
+
+/// Removes what loads that died have left. Only called under the lock: none is alive.
+pub(super) async fn remove_leftovers(leader: &mut PgConnection) -> Result<(), PortError> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT nspname::text FROM pg_catalog.pg_namespace
+         WHERE nspname LIKE $1 AND pg_catalog.obj_description(oid, 'pg_namespace') = $2",
+    )
+    .bind(format!("{}%", PREFIX.replace('_', "\\_")))
+    .bind(COMMENT)
+    .fetch_all(&mut *leader)
+    .await
+    .map_err(|error| failed("look for what dead loads left", error))?;
+    for name in names {
+        tracing::info!(schema = %name, "removing what a dead load left");
+        run(leader, format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(&name)))
+            .await
+            .map_err(|error| failed(format!("remove schema {name}, which a dead load left"), error))?;
+    }
+    Ok(())
+}
+
+async fn schema_of_citext(connection: &mut PgConnection) -> Result<Option<String>, PortError> {
+    sqlx::query_scalar(
+        "SELECT n.nspname::text FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+         WHERE e.extname = 'citext'",
+    )
+    .fetch_optional(connection)
+    .await
+    .map_err(|error| failed("look for the extension citext", error))
+}

@@ -1,0 +1,534 @@
+//! A schema from any database to Postgres: what a Metabase of the same version would have made on Postgres itself,
+//! as far as the source's catalogue tells. Statements name objects without a schema: the search path decides where
+//! they come to be. When each is run is the target's business.
+//!
+//! What Postgres cannot say exactly is left out with a note (checks, defaults, views) or, where leaving it out would
+//! lose data, refused by name.
+
+mod names;
+mod own_indexes;
+mod types;
+
+use std::collections::HashMap;
+
+use metaferry_domain::schema::{
+    Catalogue, Column, Dialect, ForeignKey, Index, IndexOrder, IndexPart, Key, Name, Nullability,
+    ReferentialAction, SqlText, Table, Uniqueness, ValueSource,
+};
+use metaferry_domain::{ErrorKind, PortError};
+
+use self::names::Names;
+pub(super) use self::types::{PostgresType, of_column};
+use crate::sql::postgres_text::{fold, identifier, literal};
+use crate::sql::{self, Kind, Relations, Words};
+
+/// A catalogue in Postgres' terms.
+#[derive(Debug)]
+pub(super) struct Translation {
+    /// Per table of the catalogue, in its order.
+    pub(super) tables: Vec<TranslatedTable>,
+    /// Names of the views, in order of use.
+    pub(super) views: Vec<String>,
+    /// What makes the views.
+    pub(super) create_views: Vec<String>,
+    /// Is the type of a column from the extension `citext`?
+    pub(super) citext: Citext,
+    /// What could not be said exactly.
+    pub(super) notes: Vec<String>,
+}
+
+/// Whether the extension of that name is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Citext {
+    Needed,
+    Unneeded,
+}
+
+/// One table.
+#[derive(Debug)]
+pub(super) struct TranslatedTable {
+    pub(super) name: String,
+    /// Makes it with its columns, without keys and indexes.
+    pub(super) create: String,
+    /// Columns in declared order.
+    pub(super) columns: Vec<TranslatedColumn>,
+    /// Keys, indexes and checks: what is quicker to make when the rows are there.
+    pub(super) after_rows: Vec<String>,
+    /// Adds each foreign key without looking at rows, and then looks.
+    pub(super) foreign_keys: Vec<TranslatedForeignKey>,
+    /// Comments on the table and its columns.
+    pub(super) comments: Vec<String>,
+}
+
+/// One column.
+#[derive(Debug, Clone)]
+pub(super) struct TranslatedColumn {
+    pub(super) name: String,
+    pub(super) postgres_type: PostgresType,
+    pub(super) source: Supply,
+}
+
+/// Who supplies a column's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Supply {
+    Rows,
+    /// Rows, and its sequence where a row gives none.
+    Identity {
+        /// Where the source would have gone on, if it says so.
+        next: Option<i64>,
+    },
+    Generated,
+}
+
+/// One foreign key.
+#[derive(Debug)]
+pub(super) struct TranslatedForeignKey {
+    pub(super) add: String,
+    pub(super) validate: String,
+}
+
+/// Says the catalogue in Postgres' terms.
+pub(super) fn translate(catalogue: &Catalogue) -> Result<Translation, PortError> {
+    let mut translator = Translator {
+        catalogue,
+        names: Names::default(),
+        notes: Vec::new(),
+        citext: Citext::Unneeded,
+        dialect: dialect_of(catalogue),
+    };
+    // Tables first: an index must not take a table's name.
+    let mut table_names = Vec::with_capacity(catalogue.tables.len());
+    for table in &catalogue.tables {
+        table_names.push(translator.names.relation(&table.name)?);
+    }
+    let mut tables = Vec::with_capacity(catalogue.tables.len());
+    for (table, name) in catalogue.tables.iter().zip(table_names) {
+        tables.push(translator.table(table, name)?);
+    }
+    let (views, create_views) = translator.views()?;
+    Ok(Translation {
+        tables,
+        views,
+        create_views,
+        citext: translator.citext,
+        notes: translator.notes,
+    })
+}
+
+struct Translator<'a> {
+    catalogue: &'a Catalogue,
+    names: Names,
+    notes: Vec<String>,
+    citext: Citext,
+    dialect: Option<Dialect>,
+}
+
+impl Translator<'_> {
+    fn table(&mut self, table: &Table, name: String) -> Result<TranslatedTable, PortError> {
+        let quoted = identifier(&name);
+        let mut columns = Vec::with_capacity(table.columns.len());
+        let mut definitions = Vec::with_capacity(table.columns.len());
+        let mut comments = Vec::new();
+        let mut spelled: HashMap<String, String> = HashMap::new();
+        if let Some(comment) = &table.comment {
+            comments.push(format!("COMMENT ON TABLE {quoted} IS {}", literal(comment)));
+        }
+        for column in &table.columns {
+            let folded = fold(column.name.as_str());
+            if let Some(other) = spelled.insert(folded.clone(), column.name.as_str().to_owned()) {
+                return Err(PortError::new(
+                    ErrorKind::Unsupported,
+                    format!(
+                        "table {}: columns \"{other}\" and \"{}\" would both be \"{folded}\" on Postgres; rename one",
+                        table.name, column.name
+                    ),
+                ));
+            }
+            let (translated, definition) = self.column(table, column, folded)?;
+            if let Some(comment) = &column.comment {
+                comments.push(format!(
+                    "COMMENT ON COLUMN {quoted}.{} IS {}",
+                    identifier(&translated.name),
+                    literal(comment)
+                ));
+            }
+            columns.push(translated);
+            definitions.push(definition);
+        }
+        let after_rows = self.after_rows(table, &name);
+        Ok(TranslatedTable {
+            create: format!("CREATE TABLE {quoted} ({})", definitions.join(", ")),
+            columns,
+            after_rows,
+            foreign_keys: self.foreign_keys(table, &quoted),
+            comments,
+            name,
+        })
+    }
+
+    fn column(
+        &mut self,
+        table: &Table,
+        column: &Column,
+        name: String,
+    ) -> Result<(TranslatedColumn, String), PortError> {
+        let place = format!("table {}, column {}", table.name.key(), column.name.key());
+        let chosen = types::to_postgres(table, column);
+        if chosen.postgres_type == PostgresType::Citext {
+            self.citext = Citext::Needed;
+        }
+        self.notes
+            .extend(chosen.note.map(|note| format!("{place}: {note}")));
+        let mut definition = format!("{} {}", identifier(&name), chosen.spelled);
+        let mut source = Supply::Rows;
+        match &column.value_source {
+            ValueSource::None => {}
+            ValueSource::Identity { next } if chosen.postgres_type.is_whole() => {
+                definition.push_str(" GENERATED BY DEFAULT AS IDENTITY");
+                if let Some(sequence) = names::sequence_kept_through_a_rename(&table.name.key()) {
+                    definition.push_str(&format!(" (SEQUENCE NAME {})", identifier(sequence)));
+                }
+                source = Supply::Identity { next: *next };
+            }
+            ValueSource::Identity { .. } => self.notes.push(format!(
+                "{place}: its sequence is left out, it is no whole number"
+            )),
+            ValueSource::Default(default) => match sql::default_to_postgres(default, &column.data_type) {
+                // What every column does by itself.
+                Ok(text) if text == "NULL" => {}
+                Ok(text) => definition.push_str(&format!(" DEFAULT {text}")),
+                Err(why) => self.notes.push(format!(
+                    "{place}: its default {} is left out because of {why}",
+                    default.text
+                )),
+            },
+            ValueSource::Generated(expression) => {
+                let text = sql::expression_to_postgres(expression, table).map_err(|why| {
+                    PortError::new(
+                        ErrorKind::Unsupported,
+                        format!(
+                            "{place} is generated as {}, which cannot be carried to Postgres because of {why}; \
+                             leave the table out",
+                            expression.text
+                        ),
+                    )
+                })?;
+                definition.push_str(&format!(" GENERATED ALWAYS AS ({text}) STORED"));
+                source = Supply::Generated;
+            }
+        }
+        if column.nullability == Nullability::NotNull {
+            definition.push_str(" NOT NULL");
+        }
+        let translated = TranslatedColumn {
+            name,
+            postgres_type: chosen.postgres_type,
+            source,
+        };
+        Ok((translated, definition))
+    }
+
+    /// Keys, indexes and checks.
+    fn after_rows(&mut self, table: &Table, name: &str) -> Vec<String> {
+        let quoted = identifier(name);
+        let mut statements = Vec::new();
+        if let Some(key) = &table.primary_key {
+            let usual = format!("{name}_pkey");
+            let wanted = match self.dialect {
+                Some(Dialect::H2) => Name::new(names::primary_key_from_h2(table, key)),
+                Some(Dialect::MySql | Dialect::Postgres) | None => key.name.clone(),
+            };
+            let own = self.names.key(&wanted, &usual, table, &mut self.notes);
+            statements.push(format!(
+                "ALTER TABLE {quoted} ADD CONSTRAINT {} PRIMARY KEY ({})",
+                identifier(&own),
+                columns(&key.columns)
+            ));
+        }
+        for unique in &table.uniques {
+            let own = self
+                .names
+                .key(&unique.name, &unique_name(name, unique), table, &mut self.notes);
+            statements.push(format!(
+                "ALTER TABLE {quoted} ADD CONSTRAINT {} UNIQUE ({})",
+                identifier(&own),
+                columns(&unique.columns)
+            ));
+        }
+        for index in &table.indexes {
+            statements.extend(self.index(table, &quoted, index));
+        }
+        if self.dialect != Some(Dialect::Postgres) {
+            statements.extend(self.indexes_of_foreign_keys(table, name));
+            statements.extend(self.own_indexes(table, &quoted));
+        }
+        for check in &table.checks {
+            let own = self
+                .names
+                .of_table(&check.name, &format!("{name}_check"), table, &mut self.notes);
+            match sql::expression_to_postgres(&check.condition, table) {
+                Ok(text) => statements.push(format!(
+                    "ALTER TABLE {quoted} ADD CONSTRAINT {} CHECK ({text})",
+                    identifier(&own)
+                )),
+                Err(why) => self.notes.push(format!(
+                    "check {} of table {} is left out because of {why}",
+                    check.name.key(),
+                    table.name.key()
+                )),
+            }
+        }
+        statements
+    }
+
+    fn index(&mut self, table: &Table, quoted: &str, index: &Index) -> Option<String> {
+        let unique = match index.uniqueness {
+            Uniqueness::Unique => "UNIQUE ",
+            Uniqueness::NonUnique => "",
+        };
+        let mut said: Result<Vec<String>, String> = index
+            .parts
+            .iter()
+            .map(|part| match part {
+                IndexPart::Column { name, order } => Ok(format!(
+                    "{}{}",
+                    identifier(&fold(name.as_str())),
+                    match order {
+                        IndexOrder::Ascending => "",
+                        IndexOrder::Descending => " DESC",
+                    }
+                )),
+                IndexPart::Expression(expression) => self.expression(expression, table),
+            })
+            .collect();
+        let predicate = match &index.predicate {
+            None => String::new(),
+            Some(predicate) => match self.expression(predicate, table) {
+                Ok(text) => format!(" WHERE {text}"),
+                Err(why) => {
+                    said = Err(why);
+                    String::new()
+                }
+            },
+        };
+        match said {
+            Ok(parts) => {
+                let own = self.names.index(&index.name, table, &mut self.notes);
+                Some(format!(
+                    "CREATE {unique}INDEX {} ON {quoted} ({}){predicate}",
+                    identifier(&own),
+                    parts.join(", ")
+                ))
+            }
+            Err(why) => {
+                self.notes.push(format!(
+                    "index {} of table {} is left out because of {why}",
+                    index.name.key(),
+                    table.name.key()
+                ));
+                None
+            }
+        }
+    }
+
+    /// H2 and `MySQL` keep an index for every foreign key by themselves. On Postgres Metabase's migrations made them,
+    /// under these names.
+    fn indexes_of_foreign_keys(&mut self, table: &Table, name: &str) -> Vec<String> {
+        let mut led: Vec<Vec<String>> = table
+            .primary_key
+            .iter()
+            .chain(&table.uniques)
+            .map(|key| key.columns.iter().map(Name::key).collect())
+            .collect();
+        led.extend(
+            table
+                .indexes
+                .iter()
+                .filter(|index| index.predicate.is_none())
+                .map(|index| {
+                    index
+                        .parts
+                        .iter()
+                        .map_while(|part| match part {
+                            IndexPart::Column { name, .. } => Some(name.key()),
+                            IndexPart::Expression(_) => None,
+                        })
+                        .collect()
+                }),
+        );
+        let mut statements = Vec::new();
+        for foreign in &table.foreign_keys {
+            let wanted: Vec<String> = foreign.columns.iter().map(Name::key).collect();
+            if led.iter().any(|columns| columns.starts_with(&wanted)) {
+                continue;
+            }
+            let own = Name::new(format!("idx_{name}_{}", joined(&foreign.columns)));
+            let own = self.names.index(&own, table, &mut self.notes);
+            statements.push(format!(
+                "CREATE INDEX {} ON {} ({})",
+                identifier(&own),
+                identifier(name),
+                columns(&foreign.columns)
+            ));
+            led.push(wanted);
+        }
+        statements
+    }
+
+    /// Indexes that Metabase has on Postgres only.
+    fn own_indexes(&mut self, table: &Table, quoted: &str) -> Vec<String> {
+        let mut statements = Vec::new();
+        for index in own_indexes::of(table) {
+            let own = self.names.index(&index.name.into(), table, &mut self.notes);
+            statements.push(format!(
+                "CREATE {}INDEX {} ON {quoted} {}",
+                match index.uniqueness {
+                    Uniqueness::Unique => "UNIQUE ",
+                    Uniqueness::NonUnique => "",
+                },
+                identifier(&own),
+                index.over
+            ));
+        }
+        statements
+    }
+
+    /// An expression in parentheses of its own.
+    fn expression(&self, expression: &SqlText, table: &Table) -> Result<String, String> {
+        sql::expression_to_postgres(expression, table)
+            .map(|text| format!("({text})"))
+            .map_err(|why| why.to_string())
+    }
+
+    fn foreign_keys(&mut self, table: &Table, quoted: &str) -> Vec<TranslatedForeignKey> {
+        let mut translated = Vec::with_capacity(table.foreign_keys.len());
+        for foreign in &table.foreign_keys {
+            let Some(parent) = self.catalogue.table(&foreign.parent_table.key()) else {
+                self.notes.push(format!(
+                    "foreign key {} of table {} is left out: table {} does not travel",
+                    foreign.name.key(),
+                    table.name.key(),
+                    foreign.parent_table.key()
+                ));
+                continue;
+            };
+            let made_up = format!("{}_{}_fkey", fold(table.name.as_str()), joined(&foreign.columns));
+            let own = self
+                .names
+                .of_table(&foreign.name, &made_up, table, &mut self.notes);
+            translated.push(TranslatedForeignKey {
+                add: format!(
+                    "ALTER TABLE {quoted} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}){} NOT VALID",
+                    identifier(&own),
+                    columns(&foreign.columns),
+                    identifier(&fold(parent.name.as_str())),
+                    columns(&foreign.parent_columns),
+                    actions(foreign, self.dialect)
+                ),
+                validate: format!("ALTER TABLE {quoted} VALIDATE CONSTRAINT {}", identifier(&own)),
+            });
+        }
+        translated
+    }
+
+    fn views(&mut self) -> Result<(Vec<String>, Vec<String>), PortError> {
+        let mut relations = Relations::of_tables(self.catalogue, Words::Postgres);
+        let mut views = Vec::with_capacity(self.catalogue.views.len());
+        let mut statements = Vec::new();
+        for view in &self.catalogue.views {
+            let query = match sql::query_to_postgres(&view.query, &relations) {
+                Ok(query) => query,
+                Err(why) => {
+                    self.notes
+                        .push(format!("view {} is left out because of {why}", view.name.key()));
+                    continue;
+                }
+            };
+            let kinds = query.kinds.into_iter().chain(std::iter::repeat(Kind::Opaque));
+            let columns = view
+                .columns
+                .iter()
+                .map(|name| name.as_str().to_owned())
+                .zip(kinds)
+                .collect();
+            relations.add(view.schema.as_str(), view.name.as_str(), columns);
+            let name = self.names.relation(&view.name)?;
+            let list: Vec<String> = view
+                .columns
+                .iter()
+                .map(|name| identifier(&fold(name.as_str())))
+                .collect();
+            statements.push(format!(
+                "CREATE VIEW {} ({}) AS {}",
+                identifier(&name),
+                list.join(", "),
+                query.text
+            ));
+            if let Some(comment) = &view.comment {
+                statements.push(format!(
+                    "COMMENT ON VIEW {} IS {}",
+                    identifier(&name),
+                    literal(comment)
+                ));
+            }
+            views.push(name);
+        }
+        Ok((views, statements))
+    }
+}
+
+/// Names as a list of SQL.
+fn columns(names: &[Name]) -> String {
+    let names: Vec<String> = names
+        .iter()
+        .map(|name| identifier(&fold(name.as_str())))
+        .collect();
+    names.join(", ")
+}
+
+fn joined(names: &[Name]) -> String {
+    let names: Vec<String> = names.iter().map(|name| fold(name.as_str())).collect();
+    names.join("_")
+}
+
+/// What Postgres itself calls a unique constraint that nobody named.
+fn unique_name(table: &str, unique: &Key) -> String {
+    format!("{table}_{}_key", joined(&unique.columns))
+}
+
+/// ON DELETE and ON UPDATE. H2 and `MySQL` know no difference between RESTRICT and NO ACTION and say RESTRICT for
+/// what was declared as neither; Metabase's own schema on Postgres has NO ACTION there.
+fn actions(foreign: &ForeignKey, dialect: Option<Dialect>) -> String {
+    let words = |action| match action {
+        ReferentialAction::NoAction => None,
+        ReferentialAction::Restrict => (dialect == Some(Dialect::Postgres)).then_some("RESTRICT"),
+        ReferentialAction::Cascade => Some("CASCADE"),
+        ReferentialAction::SetNull => Some("SET NULL"),
+        ReferentialAction::SetDefault => Some("SET DEFAULT"),
+    };
+    let mut text = String::new();
+    if let Some(action) = words(foreign.on_update) {
+        text.push_str(" ON UPDATE ");
+        text.push_str(action);
+    }
+    if let Some(action) = words(foreign.on_delete) {
+        text.push_str(" ON DELETE ");
+        text.push_str(action);
+    }
+    text
+}
+
+/// Whose SQL a catalogue holds, as far as it holds any.
+fn dialect_of(catalogue: &Catalogue) -> Option<Dialect> {
+    let of_view = catalogue.views.first().map(|view| view.query.dialect);
+    of_view.or_else(|| {
+        catalogue
+            .tables
+            .iter()
+            .flat_map(|table| &table.columns)
+            .find_map(|column| match &column.value_source {
+                ValueSource::Default(text) | ValueSource::Generated(text) => Some(text.dialect),
+                ValueSource::None | ValueSource::Identity { .. } => None,
+            })
+    })
+}

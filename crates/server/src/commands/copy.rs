@@ -1,0 +1,43 @@
+//! `copy`: one app DB into another, of any kind. Into an H2 file it is a dump.
+
+use std::path::PathBuf;
+
+use metaferry_app_db::h2::file_of;
+use metaferry_metabase::copy_policy::Logs;
+use metaferry_metabase::env::address::AppDbAddress;
+
+use super::{dump, load};
+use crate::cli::{CopyArgs, DumpArgs, SourceArgs};
+use crate::config::{Config, address};
+use crate::exit::{CommandError, Ending};
+use crate::output::Output;
+use crate::policy::MetabasePolicy;
+use crate::wiring;
+
+pub(super) async fn run(args: CopyArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
+    let to = address("--to", &args.to)?;
+    if let AppDbAddress::H2 { path } = &to {
+        let args = DumpArgs {
+            source: SourceArgs { from: args.from },
+            to: PathBuf::from(file_of(path)),
+            tables: args.tables,
+            include_logs: args.include_logs,
+            no_verify: args.target.no_verify,
+            force: args.target.force,
+        };
+        return dump::run(args, config, output).await;
+    }
+    let from = config.app_db(args.from.as_deref())?;
+    let logs = if args.include_logs {
+        Logs::Carry
+    } else {
+        Logs::LeaveOut
+    };
+    let loading = load::Loading {
+        source: wiring::source(&from)?,
+        target: wiring::target(&to, load::options(args.target))?,
+        policy: MetabasePolicy::new(&args.tables, logs),
+        reread: load::reread(args.target.no_verify),
+    };
+    loading.run("copy", output).await
+}

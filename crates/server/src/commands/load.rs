@@ -1,0 +1,174 @@
+//! `load`: an H2 file into a database, every row proved before anybody sees it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metaferry_app_db::h2::file_of;
+use metaferry_app_db::load::{LoadOptions, UnknownColumns, Users};
+use metaferry_domain::ports::{LoadTarget, Source};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
+use metaferry_metabase::copy_policy::Logs;
+use metaferry_metabase::env::address::AppDbAddress;
+use metaferry_transfer::TransferError;
+use metaferry_transfer::dump::{PolicyMaker as _, Reread};
+use metaferry_transfer::load::{LoadReport, load};
+
+use crate::cli::{LoadArgs, TargetArgs};
+use crate::config::{Config, address};
+use crate::exit::{CommandError, Ending};
+use crate::output::{Output, Progress};
+use crate::policy::MetabasePolicy;
+use crate::{shutdown, wiring};
+
+/// How long an interrupted load may take to take everything back.
+const INTERRUPTED_MAX: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(args: LoadArgs, _: &Config, output: Output) -> Result<Ending, CommandError> {
+    let from = AppDbAddress::H2 {
+        path: file_of(&args.from.to_string_lossy())
+            .to_string_lossy()
+            .into_owned(),
+    };
+    let to = address("--to", &args.to)?;
+    let loading = Loading {
+        source: wiring::source(&from)?,
+        target: wiring::target(&to, options(args.target))?,
+        // A dump has left behind what it had to; the rest of it goes along.
+        policy: MetabasePolicy::new(&args.tables, Logs::Carry),
+        reread: reread(args.target.no_verify),
+    };
+    loading.run("load", output).await
+}
+
+pub(super) fn options(args: TargetArgs) -> LoadOptions {
+    LoadOptions {
+        users: if args.force { Users::Replace } else { Users::Refuse },
+        unknown: if args.drop_unknown {
+            UnknownColumns::Drop
+        } else {
+            UnknownColumns::Refuse
+        },
+    }
+}
+
+pub(super) fn reread(no_verify: bool) -> Reread {
+    if no_verify { Reread::Skip } else { Reread::Verify }
+}
+
+/// A load about to begin.
+pub(super) struct Loading {
+    pub(super) source: Arc<dyn Source>,
+    pub(super) target: Box<dyn LoadTarget>,
+    pub(super) policy: MetabasePolicy,
+    pub(super) reread: Reread,
+}
+
+impl Loading {
+    /// Runs it to its end and says what was done.
+    pub(super) async fn run(self, what: &'static str, output: Output) -> Result<Ending, CommandError> {
+        let began = Instant::now();
+        let reread = self.reread;
+        let report = self.carry(what).await?;
+        output.result(
+            &text(&report, reread),
+            &json(&report, began.elapsed().as_secs_f64()),
+        );
+        Ok(Ending::Done)
+    }
+
+    async fn carry(self, what: &'static str) -> Result<LoadReport, CommandError> {
+        let progress = Arc::new(Progress::new(what));
+        let cancel = Cancellation::new();
+        let work = async {
+            let snapshot = self.source.snapshot().await.map_err(CommandError::from)?;
+            let decided = self.policy.decide(&*snapshot).await.map_err(CommandError::from)?;
+            let loaded = load(
+                &*snapshot,
+                self.target,
+                decided,
+                self.reread,
+                progress.clone(),
+                &cancel,
+            )
+            .await;
+            let closed = snapshot.close().await;
+            let loaded = loaded.map_err(differing)?;
+            if let Err(error) = closed {
+                tracing::warn!(error = %error.chain(), "the source was not let go of in good manners");
+            }
+            Ok(loaded)
+        };
+        tokio::pin!(work);
+        let ended = tokio::select! {
+            ended = &mut work => ended,
+            () = shutdown::requested() => {
+                // Never dropped where it stands: the target is told to take everything back.
+                cancel.cancel();
+                tokio::time::timeout(INTERRUPTED_MAX, &mut work).await.unwrap_or_else(|_| {
+                    let what = "interrupted; a staging schema may have been left, the next load removes it";
+                    Err(PortError::new(ErrorKind::Cancelled, what).into())
+                })
+            }
+        };
+        progress.end();
+        ended
+    }
+}
+
+/// A difference that the re-reading found is told from what could not be done.
+fn differing(error: TransferError) -> CommandError {
+    let differs = matches!(error, TransferError::Differs { .. });
+    let error = CommandError::from(PortError::from(error));
+    if differs {
+        CommandError {
+            ending: Ending::Different,
+            ..error
+        }
+    } else {
+        error
+    }
+}
+
+fn text(report: &LoadReport, reread: Reread) -> String {
+    let tables = &report.snapshot.tables;
+    let rows: u64 = tables.iter().map(|table| table.rows).sum();
+    let mut text = format!(
+        "{} tables, {rows} rows, {} bytes{}",
+        tables.len(),
+        report.bytes,
+        match reread {
+            Reread::Verify => "; read again at the target and equal",
+            Reread::Skip => "; not read again",
+        }
+    );
+    for left_out in report
+        .snapshot
+        .left_out
+        .iter()
+        .filter(|left_out| left_out.rows > 0)
+    {
+        text.push_str(&format!(
+            "\nleft out: {} ({} rows): {}",
+            left_out.name, left_out.rows, left_out.why
+        ));
+    }
+    for note in &report.snapshot.notes {
+        text.push_str(&format!("\nnote: {note}"));
+    }
+    text
+}
+
+/// The object of the contract.
+fn json(report: &LoadReport, seconds: f64) -> serde_json::Value {
+    let snapshot = &report.snapshot;
+    serde_json::json!({
+        "tables": snapshot.tables,
+        "left_out": snapshot.left_out,
+        "rows": snapshot.tables.iter().map(|table| table.rows).sum::<u64>(),
+        "bytes": report.bytes,
+        "seconds": seconds,
+        "snapshot_seconds": snapshot.snapshot_seconds,
+        "snapshot_micros": snapshot.taken_at.micros,
+        "notes": snapshot.notes,
+    })
+}

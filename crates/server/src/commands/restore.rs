@@ -1,0 +1,63 @@
+//! `restore`: a dump into a fresh database, which is made for it by a name template and removed again if the dump
+//! does not arrive.
+
+use metaferry_app_db::h2::file_of;
+use metaferry_app_db::load::{LoadOptions, UnknownColumns, Users};
+use metaferry_metabase::copy_policy::Logs;
+use metaferry_metabase::env::address::AppDbAddress;
+
+use super::dump;
+use super::load::{Loading, reread};
+use crate::cli::{DumpArgs, RestoreArgs, SourceArgs};
+use crate::config::{Config, address};
+use crate::exit::{CommandError, Ending};
+use crate::output::Output;
+use crate::policy::MetabasePolicy;
+use crate::system::fill_in_template;
+use crate::wiring;
+
+pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
+    let named = fill_in_template(&args.to)?;
+    let to = address("--to", &named)?;
+    let file = file_of(&args.from.to_string_lossy());
+    let from = AppDbAddress::H2 {
+        path: file.to_string_lossy().into_owned(),
+    };
+    if let AppDbAddress::H2 { path } = &to {
+        let args = DumpArgs {
+            source: SourceArgs {
+                from: Some(format!("h2:{}", file.display())),
+            },
+            to: file_of(path),
+            tables: args.tables,
+            include_logs: true,
+            no_verify: args.no_verify,
+            force: false,
+        };
+        return dump::run(args, config, output).await;
+    }
+    let source = wiring::source(&from)?;
+    // A file that cannot be read makes no database.
+    source.snapshot().await?.close().await?;
+    let fresh = wiring::fresh_database(&to).await?;
+    let options = LoadOptions {
+        users: Users::Refuse,
+        unknown: UnknownColumns::Refuse,
+    };
+    let loading = Loading {
+        source,
+        target: wiring::target(&to, options)?,
+        policy: MetabasePolicy::new(&args.tables, Logs::Carry),
+        reread: reread(args.no_verify),
+    };
+    output.say(&format!("restoring into {}", fresh.describe()));
+    match loading.run("restore", output).await {
+        Ok(ending) => Ok(ending),
+        Err(error) => {
+            if let Err(left) = fresh.discard().await {
+                output.say(&format!("metaferry: {}", left.chain()));
+            }
+            Err(error)
+        }
+    }
+}
