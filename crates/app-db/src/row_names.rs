@@ -62,6 +62,11 @@ pub(crate) struct RowNames {
     key: Vec<usize>,
 }
 
+/// Are the keys of that table, in any case, never to be shown?
+pub(crate) fn is_secret(table: &str) -> bool {
+    SECRET_KEYS.contains(&table.to_lowercase().as_str())
+}
+
 impl RowNames {
     /// For rows of these columns of the table.
     pub(crate) fn new(table: &Table, columns: &[usize]) -> Self {

@@ -14,9 +14,10 @@ use tokio::task::JoinHandle;
 
 use super::encode::{self, HEADER, TRAILER, Unfit};
 use super::pool::{Lent, Pool};
-use crate::error::failed_at_rows;
+use crate::error::{failed, failed_at_rows};
 use crate::postgres::connect::quoted;
 use crate::postgres::translate::PostgresType;
+use crate::row_names::is_secret;
 
 /// Buffers on their way to the server.
 const BUFFERS: usize = 2;
@@ -94,8 +95,7 @@ pub(super) async fn start(
     );
     let row_names = RowNames {
         table: plan.key.clone(),
-        key_cells: plan
-            .primary_key
+        key_cells: shown_key(plan)
             .iter()
             .filter_map(|wanted| columns.iter().position(|position| position == wanted))
             .collect(),
@@ -118,6 +118,25 @@ pub(super) async fn start(
         task: Some(task),
         rows: 0,
     })
+}
+
+/// The columns of the key, unless it is a credential.
+fn shown_key(plan: &TablePlan) -> &[usize] {
+    if is_secret(&plan.key) {
+        &[]
+    } else {
+        &plan.primary_key
+    }
+}
+
+/// The failure of a statement over that table's rows.
+fn at_rows(table: &str, error: sqlx::Error) -> PortError {
+    let what = format!("write table {table}");
+    if is_secret(table) {
+        failed(what, error)
+    } else {
+        failed_at_rows(what, error)
+    }
 }
 
 impl CopyWriter {
@@ -212,7 +231,7 @@ async fn copy_all(
     ready: &mut mpsc::Receiver<Vec<u8>>,
     give_back: &mpsc::Sender<Vec<u8>>,
 ) -> Result<u64, PortError> {
-    let at_table = |error| failed_at_rows(format!("write table {table}"), error);
+    let at_table = |error| at_rows(table, error);
     if !statements.begin.is_empty() {
         run(connection, &statements.begin).await.map_err(at_table)?;
     }
