@@ -4,7 +4,8 @@
 //! Every adapter turns its own wire form into the cell forms of [`Cell`] and back, so that a digest, a check or
 //! another adapter never sees a database's wire form.
 
-/// Where in the buffer a cell is. Four bytes each, so a batch is below 4 GiB.
+/// Where a cell is, in the texts for the kinds that are text, in the bytes for all others. Four bytes each, so a batch is
+/// below 4 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Slot {
     kind: Kind,
@@ -79,12 +80,14 @@ pub struct Instant {
     pub nanos: u16,
 }
 
-/// Rows of one table, in one buffer.
+/// Rows of one table, in one buffer for text and one for everything else.
 #[derive(Debug, Clone, Default)]
 pub struct RowBatch {
     columns: usize,
     rows: usize,
     data: Vec<u8>,
+    /// Apart from the bytes, so that a text that was checked once, when it came, is never checked again.
+    texts: String,
     slots: Vec<Slot>,
 }
 
@@ -103,6 +106,7 @@ impl RowBatch {
         self.columns = columns;
         self.rows = 0;
         self.data.clear();
+        self.texts.clear();
         self.slots.clear();
     }
 
@@ -121,15 +125,16 @@ impl RowBatch {
     /// Bytes held, the bound that callers fill a batch to.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.data.len() + self.slots.len() * size_of::<Slot>()
+        self.data.len() + self.texts.len() + self.slots.len() * size_of::<Slot>()
     }
 
     /// Adds a cell to the row being built. Call [`RowBatch::end_row`] after the last one.
     ///
     /// # Panics
     /// If the batch would pass 4 GiB: callers bound batches far below.
+    #[inline]
     pub fn push(&mut self, cell: Cell<'_>) {
-        let start = offset(self.data.len());
+        let start = self.data.len();
         let kind = match cell {
             Cell::Null => Kind::Null,
             Cell::Boolean(value) => {
@@ -148,14 +153,8 @@ impl RowBatch {
                 self.data.extend_from_slice(&value.to_le_bytes());
                 Kind::Double
             }
-            Cell::Decimal(text) => {
-                self.data.extend_from_slice(text.as_bytes());
-                Kind::Decimal
-            }
-            Cell::Text(text) => {
-                self.data.extend_from_slice(text.as_bytes());
-                Kind::Text
-            }
+            Cell::Decimal(text) => return self.push_text(Kind::Decimal, text),
+            Cell::Text(text) => return self.push_text(Kind::Text, text),
             Cell::Bytes(bytes) => {
                 self.data.extend_from_slice(bytes);
                 Kind::Bytes
@@ -187,7 +186,18 @@ impl RowBatch {
                 Kind::Uuid
             }
         };
-        let len = offset(self.data.len()) - start;
+        self.push_slot(kind, start, self.data.len());
+    }
+
+    fn push_text(&mut self, kind: Kind, text: &str) {
+        let start = self.texts.len();
+        self.texts.push_str(text);
+        self.push_slot(kind, start, self.texts.len());
+    }
+
+    fn push_slot(&mut self, kind: Kind, start: usize, end: usize) {
+        let start = offset(start);
+        let len = offset(end) - start;
         self.slots.push(Slot { kind, start, len });
     }
 
@@ -214,55 +224,56 @@ impl RowBatch {
     /// # Panics
     /// If there is no such cell.
     #[must_use]
+    #[inline]
     pub fn cell(&self, row: usize, column: usize) -> Cell<'_> {
         let slot = self.slots[row * self.columns + column];
-        let bytes = &self.data[slot.start as usize..(slot.start + slot.len) as usize];
+        let place = slot.start as usize..slot.start as usize + slot.len as usize;
+        let bytes = || &self.data[place.clone()];
         match slot.kind {
             Kind::Null => Cell::Null,
-            Kind::Boolean => Cell::Boolean(bytes[0] != 0),
-            Kind::Int => Cell::Int(i64::from_le_bytes(array(bytes))),
-            Kind::Real => Cell::Real(f32::from_le_bytes(array(bytes))),
-            Kind::Double => Cell::Double(f64::from_le_bytes(array(bytes))),
-            Kind::Decimal => Cell::Decimal(text(bytes)),
-            Kind::Text => Cell::Text(text(bytes)),
-            Kind::Bytes => Cell::Bytes(bytes),
-            Kind::Date => Cell::Date(i64::from_le_bytes(array(bytes))),
+            Kind::Decimal => Cell::Decimal(&self.texts[place]),
+            Kind::Text => Cell::Text(&self.texts[place]),
+            Kind::Boolean => Cell::Boolean(bytes()[0] != 0),
+            Kind::Int => Cell::Int(i64::from_le_bytes(array(bytes()))),
+            Kind::Real => Cell::Real(f32::from_le_bytes(array(bytes()))),
+            Kind::Double => Cell::Double(f64::from_le_bytes(array(bytes()))),
+            Kind::Bytes => Cell::Bytes(bytes()),
+            Kind::Date => Cell::Date(i64::from_le_bytes(array(bytes()))),
             Kind::Time => Cell::Time(TimeOfDay {
-                nanos: u64::from_le_bytes(array(bytes)),
+                nanos: u64::from_le_bytes(array(bytes())),
             }),
             Kind::TimeTz => Cell::TimeTz(
                 TimeOfDay {
-                    nanos: u64::from_le_bytes(array(&bytes[..8])),
+                    nanos: u64::from_le_bytes(array(&bytes()[..8])),
                 },
-                i32::from_le_bytes(array(&bytes[8..])),
+                i32::from_le_bytes(array(&bytes()[8..])),
             ),
-            Kind::Timestamp => Cell::Timestamp(instant(bytes)),
+            Kind::Timestamp => Cell::Timestamp(instant(bytes())),
             Kind::TimestampTz => {
-                Cell::TimestampTz(instant(&bytes[..10]), i32::from_le_bytes(array(&bytes[10..])))
+                Cell::TimestampTz(instant(&bytes()[..10]), i32::from_le_bytes(array(&bytes()[10..])))
             }
-            Kind::Uuid => Cell::Uuid(array(bytes)),
+            Kind::Uuid => Cell::Uuid(array(bytes())),
         }
     }
 
     /// The cells of one row, left to right.
+    #[inline]
     pub fn row(&self, row: usize) -> impl ExactSizeIterator<Item = Cell<'_>> {
         (0..self.columns).map(move |column| self.cell(row, column))
     }
 }
 
+#[inline]
 fn offset(length: usize) -> u32 {
     u32::try_from(length).expect("batches are bounded far below 4 GiB")
 }
 
+#[inline]
 fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.try_into().expect("a slot is as long as its kind")
 }
 
-fn text(bytes: &[u8]) -> &str {
-    // The bytes came from a &str in `push`; checking them again is cheap beside everything else done per cell.
-    std::str::from_utf8(bytes).expect("pushed as text")
-}
-
+#[inline]
 fn instant(bytes: &[u8]) -> Instant {
     Instant {
         micros: i64::from_le_bytes(array(&bytes[..8])),

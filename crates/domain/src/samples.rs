@@ -79,7 +79,7 @@ pub fn fact(effect: Effect, token: FencingToken) -> Fact {
             file: DumpFile {
                 path: PathBuf::from("dump.mv.db"),
                 size_bytes: 1,
-                sha256: "00".into(),
+                sha256: Some("00".into()),
             },
         },
         Effect::UploadDump => Fact::UploadDump {

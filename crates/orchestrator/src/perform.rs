@@ -332,7 +332,7 @@ impl Performance {
         Ok(UploadRequest {
             file: file.path.clone(),
             size_bytes: file.size_bytes,
-            sha256: Some(file.sha256.clone()),
+            sha256: file.sha256.clone(),
             destination: known(self.destination.clone(), "the destination")?,
         })
     }

@@ -136,6 +136,28 @@ impl FileDumper {
         Ok(())
     }
 
+    /// The finished file, compared with what was read where that was asked for.
+    async fn proven(
+        &self,
+        begun: &SnapshotReport,
+        file: &Path,
+        cancel: &Cancellation,
+    ) -> Result<DumpFile, TransferError> {
+        match self.reread {
+            Reread::Verify => {
+                let described = describe(file.to_path_buf(), cancel.clone());
+                let ((), file) = tokio::try_join!(self.verify(begun, file, cancel), described)?;
+                Ok(file)
+            }
+            // A checksum would be the reading that nobody wanted.
+            Reread::Skip => Ok(DumpFile {
+                path: file.to_path_buf(),
+                size_bytes: size_bytes(file).await?,
+                sha256: None,
+            }),
+        }
+    }
+
     fn working(&self, file: &Path) -> PathBuf {
         match self.existing {
             Existing::Replace if file.exists() => replacement(file),
@@ -215,11 +237,11 @@ impl Dumper for FileDumper {
             }
         }
         let published = async {
-            if self.reread == Reread::Verify {
-                self.verify(&begun.report, &working, cancel).await?;
-            }
-            let mut file = describe(working.clone(), cancel.clone()).await?;
-            file.path.clone_from(&path);
+            let file = self.proven(&begun.report, &working, cancel).await?;
+            let file = DumpFile {
+                path: path.clone(),
+                ..file
+            };
             // Before the older file goes: what can fail for want of room has then been done.
             Manifest::new(&file, &begun.report).prepare(&path)?;
             if working != path
@@ -313,6 +335,16 @@ async fn remove(path: &Path) -> Result<(), TransferError> {
     Ok(())
 }
 
+async fn size_bytes(path: &Path) -> Result<u64, TransferError> {
+    match tokio::fs::metadata(path).await {
+        Ok(metadata) => Ok(metadata.len()),
+        Err(source) => Err(TransferError::File {
+            what: format!("read {}", path.display()),
+            source,
+        }),
+    }
+}
+
 /// Size and SHA-256 of a file.
 ///
 /// # Errors
@@ -339,7 +371,7 @@ pub async fn describe(path: PathBuf, cancel: Cancellation) -> Result<DumpFile, T
         Ok(DumpFile {
             path: path.clone(),
             size_bytes,
-            sha256: hex::encode(hash.finalize()),
+            sha256: Some(hex::encode(hash.finalize())),
         })
     });
     match task.await {

@@ -20,8 +20,8 @@ pub struct Manifest {
     pub file: String,
     /// Its size.
     pub size_bytes: u64,
-    /// Its SHA-256 in lower-case hex.
-    pub sha256: String,
+    /// Its SHA-256 in lower-case hex; `None` if it was not read again.
+    pub sha256: Option<String>,
     /// When the snapshot was taken: microseconds since 1970 in UTC, by the source's clock.
     pub snapshot_micros: i64,
     /// Per table rows and digest.

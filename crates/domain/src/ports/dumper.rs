@@ -78,8 +78,8 @@ pub struct DumpFile {
     pub path: PathBuf,
     /// Its size.
     pub size_bytes: u64,
-    /// SHA-256 in lower-case hex.
-    pub sha256: String,
+    /// SHA-256 in lower-case hex; `None` of a dump that was not read again.
+    pub sha256: Option<String>,
 }
 
 /// What the second step made and checked.

@@ -33,10 +33,17 @@ pub(crate) fn utf16_len(text: &str) -> usize {
     if bytes.is_ascii() {
         return bytes.len();
     }
-    // A character starts at each byte that continues nothing, and one of four bytes is two units.
+    // A character starts at each byte that continues nothing, and one of four bytes is two units. So few bytes are added
+    // up at a time that their sum fits a byte, which lets many be added up at once.
     bytes
-        .iter()
-        .map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(*byte >= 0xF0))
+        .chunks(127)
+        .map(|some| {
+            let units: u8 = some
+                .iter()
+                .map(|byte| u8::from(byte & 0xC0 != 0x80) + u8::from(*byte >= 0xF0))
+                .sum();
+            usize::from(units)
+        })
         .sum()
 }
 
@@ -119,5 +126,19 @@ mod tests {
         string(&mut out, "a€");
         assert_eq!(out, [2, 0x61, 0xE2, 2, 0x2C]);
         assert_eq!(utf16_len("a\u{1F600}é€"), 5);
+    }
+
+    #[test]
+    fn long_texts_are_counted_like_java_counts_them() {
+        for character in ["é", "€", "\u{1F600}", "a\u{1F600}"] {
+            for repeats in [1, 42, 127, 128, 129, 5000] {
+                let text = character.repeat(repeats);
+                assert_eq!(
+                    utf16_len(&text),
+                    text.encode_utf16().count(),
+                    "{character} x {repeats}"
+                );
+            }
+        }
     }
 }

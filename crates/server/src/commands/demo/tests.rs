@@ -44,7 +44,7 @@ async fn crossing(
         file: DumpFile {
             path: source.to_path_buf(),
             size_bytes: 1,
-            sha256: String::new(),
+            sha256: None,
         },
         receipt: UploadReceipt {
             etag: None,
