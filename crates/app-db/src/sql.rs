@@ -3,12 +3,14 @@
 //! A text is parsed, its names are resolved against the catalogue, every operator is looked at with the types of
 //! its operands, and only what means exactly the same in the target's dialect is printed. Whatever is not known
 //! to mean the same is refused ([`Untranslatable`]); what becomes of a refusal (a note, an error) is the
-//! caller's decision. So far: Postgres to H2, H2 to Postgres. Which tables exist and how types map is `h2::schema`'s business.
+//! caller's decision. So far: Postgres and MySQL to H2, H2 and MySQL to Postgres. Which tables exist and how types map
+//! is the business of whoever writes a schema.
 
 mod evaluate;
 mod expression;
 pub(crate) mod h2_text;
 mod kind;
+mod mysql;
 mod parse;
 pub(crate) mod postgres_text;
 mod query;
@@ -58,9 +60,14 @@ pub(crate) fn query_to_h2(query: &SqlText, relations: &Relations) -> Result<H2Qu
             text: query.text.clone(),
             kinds: Vec::new(),
         }),
-        Dialect::MySql => Err(Untranslatable::new(
-            "MySQL's dialect, which is not translated yet",
-        )),
+        Dialect::MySql => {
+            let parsed = mysql::query(&query.text, relations)?;
+            let printed = query::print(&parsed, relations)?;
+            Ok(H2Query {
+                text: printed.text,
+                kinds: printed.columns.into_iter().map(|(_, kind)| kind).collect(),
+            })
+        }
     }
 }
 
@@ -72,9 +79,10 @@ pub(crate) fn expression_to_h2(expression: &SqlText, table: &Table) -> Result<St
             Ok(expression::print_over_table(&parsed, table, Words::H2)?.text)
         }
         Dialect::H2 => Ok(expression.text.clone()),
-        Dialect::MySql => Err(Untranslatable::new(
-            "MySQL's dialect, which is not translated yet",
-        )),
+        Dialect::MySql => {
+            let parsed = mysql::expression(&expression.text, table)?;
+            Ok(expression::print_over_table(&parsed, table, Words::H2)?.text)
+        }
     }
 }
 
@@ -86,9 +94,10 @@ pub(crate) fn default_to_h2(default: &SqlText, data_type: &DataType) -> Result<S
             expression::print_default(&parsed, data_type, Words::H2)
         }
         Dialect::H2 => Ok(default.text.clone()),
-        Dialect::MySql => Err(Untranslatable::new(
-            "MySQL's dialect, which is not translated yet",
-        )),
+        Dialect::MySql => {
+            let parsed = mysql::default(&default.text, data_type)?;
+            expression::print_default(&parsed, data_type, Words::H2)
+        }
     }
 }
 
@@ -120,9 +129,14 @@ pub(crate) fn query_to_postgres(
             text: query.text.clone(),
             kinds: Vec::new(),
         }),
-        Dialect::MySql => Err(Untranslatable::new(
-            "MySQL's dialect, which is not translated yet",
-        )),
+        Dialect::MySql => {
+            let parsed = mysql::query(&query.text, relations)?;
+            let printed = query::print(&parsed, relations)?;
+            Ok(PostgresQuery {
+                text: printed.text,
+                kinds: printed.columns.into_iter().map(|(_, kind)| kind).collect(),
+            })
+        }
     }
 }
 
@@ -134,9 +148,10 @@ pub(crate) fn expression_to_postgres(expression: &SqlText, table: &Table) -> Res
             Ok(expression::print_over_table(&parsed, table, Words::Postgres)?.text)
         }
         Dialect::Postgres => Ok(expression.text.clone()),
-        Dialect::MySql => Err(Untranslatable::new(
-            "MySQL's dialect, which is not translated yet",
-        )),
+        Dialect::MySql => {
+            let parsed = mysql::expression(&expression.text, table)?;
+            Ok(expression::print_over_table(&parsed, table, Words::Postgres)?.text)
+        }
     }
 }
 
@@ -148,9 +163,10 @@ pub(crate) fn default_to_postgres(default: &SqlText, data_type: &DataType) -> Re
             expression::print_default(&parsed, data_type, Words::Postgres)
         }
         Dialect::Postgres => Ok(default.text.clone()),
-        Dialect::MySql => Err(Untranslatable::new(
-            "MySQL's dialect, which is not translated yet",
-        )),
+        Dialect::MySql => {
+            let parsed = mysql::default(&default.text, data_type)?;
+            expression::print_default(&parsed, data_type, Words::Postgres)
+        }
     }
 }
 
@@ -163,9 +179,10 @@ pub(crate) fn program(expression: &SqlText, table: &Table) -> Result<Program, Un
             let parsed = parse::postgres_expression(&expression.text)?;
             evaluate::compile(&parsed, table, expression.dialect)
         }
-        Dialect::MySql => Err(Untranslatable::new(
-            "MySQL's dialect, which is not translated yet",
-        )),
+        Dialect::MySql => {
+            let parsed = mysql::expression(&expression.text, table)?;
+            evaluate::compile(&parsed, table, expression.dialect)
+        }
     }
 }
 

@@ -10,7 +10,9 @@ use std::fs;
 use std::path::Path;
 
 use metaferry_h2_file::definition::{Definition, TableDefinition, Uniqueness};
-use metaferry_h2_file::{Database, DatabaseWriter, PublishGate, SqlType, Text, Value, WriteError, WriteOptions};
+use metaferry_h2_file::{
+    Database, DatabaseWriter, PublishGate, SqlType, Text, Value, WriteError, WriteOptions,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use schema::{column, index, keyed, primary_key, required, table, unique};

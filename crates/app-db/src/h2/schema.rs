@@ -9,7 +9,7 @@ mod names;
 use std::collections::{BTreeSet, HashMap};
 
 use metaferry_domain::schema::{
-    Catalogue, Index, IndexOrder, IndexPart, Name, Nullability, ReferentialAction, Table, Uniqueness,
+    Catalogue, Index, IndexOrder, IndexPart, Key, Name, Nullability, ReferentialAction, Table, Uniqueness,
     ValueSource,
 };
 use metaferry_domain::{ErrorKind, PortError};
@@ -184,14 +184,16 @@ impl Translator<'_> {
         let primary_key = table.primary_key.as_ref().map(|primary| h2::PrimaryKey {
             name: self
                 .names
-                .constraint(&primary_key_name(&primary.name), table, &mut self.notes),
+                .constraint(&primary_key_name(&primary.name, table), table, &mut self.notes),
             columns: key(&primary.columns),
         });
         let mut uniques: Vec<h2::UniqueConstraint> = table
             .uniques
             .iter()
             .map(|unique| h2::UniqueConstraint {
-                name: self.names.constraint(&unique.name, table, &mut self.notes),
+                name: self
+                    .names
+                    .constraint(&unique_key_name(unique, table), table, &mut self.notes),
                 columns: key(&unique.columns),
             })
             .collect();
@@ -430,12 +432,27 @@ impl Translator<'_> {
     }
 }
 
-/// Postgres calls a primary key `…_pkey` where nobody names it; in Metabase's schema on H2 the same keys are called
-/// `PK_…`, and later migrations may look for them.
-fn primary_key_name(name: &Name) -> Name {
+/// Postgres calls a primary key `…_pkey` where nobody names it, and MySQL calls all of them `PRIMARY`; in Metabase's
+/// schema on H2 the same keys are called `PK_…`, and later migrations may look for them.
+fn primary_key_name(name: &Name, table: &Table) -> Name {
+    if name.as_str() == "PRIMARY" {
+        return Name::new(format!("pk_{}", table.name.key()));
+    }
     match name.as_str().strip_suffix("_pkey") {
         Some(table) => Name::new(format!("pk_{table}")),
         None => name.clone(),
+    }
+}
+
+/// Where nobody names a unique key MySQL calls it as its first column, which on H2 only one in the schema could be
+/// called. Postgres' way of naming them is as good, and the same every time.
+fn unique_key_name(key: &Key, table: &Table) -> Name {
+    match key.columns.first() {
+        Some(first) if first.key() == key.name.key() => {
+            let columns: Vec<String> = key.columns.iter().map(Name::key).collect();
+            Name::new(format!("{}_{}_key", table.name.key(), columns.join("_")))
+        }
+        Some(_) | None => key.name.clone(),
     }
 }
 

@@ -154,9 +154,7 @@ async fn read_all(
     let at_table = |error| failed(format!("read table {}", selection.names.table()), error);
     let mut digits = String::new();
     let mut count = 0;
-    let mut rows = sqlx::query(AssertSqlSafe(selection.statement.clone()))
-        .persistent(false)
-        .fetch(connection);
+    let mut rows = sqlx::query(AssertSqlSafe(selection.statement.clone())).fetch(connection);
     while let Some(mut want) = wanted.recv().await {
         want.batch.clear(selection.wires.len());
         while want.has_room() {

@@ -348,7 +348,6 @@ impl Snapshot for MySqlSnapshot {
             "SELECT count(*) FROM {}",
             from_clause(table)
         )))
-        .persistent(false)
         .fetch_one(&mut connection)
         .await
         .map_err(|error| failed(format!("count the rows of table {}", table.name), error))?;

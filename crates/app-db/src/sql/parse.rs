@@ -1,7 +1,7 @@
-//! Postgres' texts to syntax trees.
+//! Texts to syntax trees.
 
 use sqlparser::ast::{Expr, Query};
-use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::dialect::{Dialect, PostgreSqlDialect};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
@@ -12,20 +12,21 @@ const NESTING_MAX: usize = 400;
 
 pub(super) fn postgres_query(text: &str) -> Result<Query, Untranslatable> {
     let text = text.trim().trim_end_matches(';');
-    parse(text, |parser| parser.parse_query()).map(|query| *query)
+    parse(&PostgreSqlDialect {}, text, |parser| parser.parse_query()).map(|query| *query)
 }
 
 pub(super) fn postgres_expression(text: &str) -> Result<Expr, Untranslatable> {
-    parse(text, |parser| parser.parse_expr())
+    parse(&PostgreSqlDialect {}, text, |parser| parser.parse_expr())
 }
 
-fn parse<T>(
+/// Reads the whole of a text.
+pub(super) fn parse<T>(
+    dialect: &dyn Dialect,
     text: &str,
     read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> Result<T, Untranslatable> {
-    let dialect = PostgreSqlDialect {};
     let refuse = |error: ParserError| Untranslatable::new(format!("its syntax ({error})"));
-    let mut parser = Parser::new(&dialect)
+    let mut parser = Parser::new(dialect)
         .with_recursion_limit(NESTING_MAX)
         .try_with_sql(text)
         .map_err(refuse)?;

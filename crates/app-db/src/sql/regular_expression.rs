@@ -15,6 +15,12 @@ pub(super) fn to_java(pattern: &str) -> Result<String, Untranslatable> {
         match letter {
             '^' if at == 0 => out.push('^'),
             '$' if letters.peek().is_none() => out.push_str("\\z"),
+            // The one class that is the same everywhere: ten letters without a neighbour in any collation.
+            '[' if pattern[at..].starts_with("[0-9]") => {
+                out.push_str("[0-9]");
+                letters.nth("0-9]".len() - 1);
+                repeatable = true;
+            }
             '\\' => match letters.next() {
                 Some((_, 'd')) => {
                     out.push_str("[0-9]");
@@ -114,6 +120,7 @@ mod tests {
     fn keeps_what_both_read_alike() {
         assert_eq!(to_java("^\\d#1$").unwrap(), "^[0-9]#1\\z");
         assert_eq!(to_java("^1").unwrap(), "^1");
+        assert_eq!(to_java("^[0-9]+L$").unwrap(), "^[0-9]+L\\z");
         assert_eq!(to_java("a\\.b+").unwrap(), "a\\.b+");
     }
 

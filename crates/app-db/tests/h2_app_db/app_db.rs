@@ -1,54 +1,25 @@
 //! The fixture in Postgres, and a whole copy of it in an H2 file.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use metaferry_app_db::h2::H2Target;
 use metaferry_app_db::postgres::{PostgresServer, PostgresSource};
 use metaferry_domain::PortError;
-use metaferry_domain::ports::{RowOrder, Snapshot, Source as _, TableRead, Target as _};
-use metaferry_domain::row_batch::RowBatch;
-use metaferry_domain::schema::Catalogue;
+use metaferry_domain::ports::{Source as _, Target as _};
 use metaferry_metabase::env::address::{AppDbAddress, ServerAddress};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+use crate::judge::{self, Copied, fixtures};
 use crate::oracle::Oracle;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
-
-/// Rows of a batch, in bytes.
-const BATCH_BYTES: usize = 256 * 1024;
-
-/// What a copy has made.
-pub(crate) struct Copied {
-    /// Removed when this is dropped.
-    _folder: tempfile::TempDir,
-    pub(crate) file: PathBuf,
-    pub(crate) catalogue: Catalogue,
-    pub(crate) notes: Vec<String>,
-}
 
 /// A database of a test's own.
 pub(crate) struct AppDb {
     admin_url: String,
     address: ServerAddress,
     url: String,
-}
-
-/// The folder of the app DB fixtures.
-#[expect(clippy::print_stderr, reason = "a test that skips says so")]
-pub(crate) fn fixtures() -> Option<PathBuf> {
-    let shared = std::env::var_os("METAFERRY_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let folder = shared.join("fixtures/appdb");
-    if !folder.is_dir() {
-        eprintln!("SKIPPED: no fixtures in {} (METAFERRY_SHARED)", folder.display());
-        return None;
-    }
-    Some(folder)
 }
 
 impl AppDb {
@@ -119,38 +90,18 @@ impl AppDb {
     /// The same database over JDBC.
     pub(crate) fn oracle(&self) -> Oracle {
         let url = url::Url::parse(&self.url).unwrap();
-        Oracle::of_postgres(
+        let jdbc = format!(
+            "jdbc:postgresql://{}:{}/{}",
             url.host_str().unwrap(),
             url.port().unwrap_or(5432),
-            &self.address.database,
-            url.username(),
-        )
-        .unwrap()
+            self.address.database
+        );
+        Oracle::of_server("METAFERRY_TEST_PG_JDBC_JAR", jdbc, url.username()).unwrap()
     }
 
     /// Everything but generated columns into a new H2 file.
     pub(crate) async fn copy(&self) -> Copied {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("app-db.mv.db");
-        let source = PostgresSource::new(PostgresServer::new(&self.address));
-        let snapshot = source.snapshot().await.unwrap();
-        let mut target = Box::new(H2Target::new(&file));
-        let catalogue = snapshot.catalogue().clone();
-        let notes = target.prepare(&catalogue).await.unwrap();
-        for table in &catalogue.tables {
-            let columns: Vec<usize> = (0..table.columns.len())
-                .filter(|at| !table.columns[*at].is_generated())
-                .collect();
-            copy_table(snapshot.as_ref(), &target, &table.name.key(), columns).await;
-        }
-        target.finish().await.unwrap();
-        snapshot.close().await.unwrap();
-        Copied {
-            _folder: folder,
-            file,
-            catalogue,
-            notes,
-        }
+        judge::copy(&PostgresSource::new(PostgresServer::new(&self.address))).await
     }
 
     /// Removes the database.
@@ -161,25 +112,6 @@ impl AppDb {
         )
         .await;
     }
-}
-
-async fn copy_table(snapshot: &dyn Snapshot, target: &H2Target, table: &str, columns: Vec<usize>) {
-    let read = TableRead {
-        table: table.to_owned(),
-        columns,
-        order: RowOrder::Any,
-    };
-    let mut reader = snapshot.read(&read).await.unwrap();
-    let mut writer = target.table(table, &read.columns).await.unwrap();
-    let mut batch = RowBatch::default();
-    loop {
-        reader.next(&mut batch, BATCH_BYTES).await.unwrap();
-        if batch.rows() == 0 {
-            break;
-        }
-        writer.write(&batch).await.unwrap();
-    }
-    writer.finish().await.unwrap();
 }
 
 async fn execute(url: &str, sql: &str) {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod app_db;
+mod judge;
 mod odd;
 mod oracle;
 mod rows;

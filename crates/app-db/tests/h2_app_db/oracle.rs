@@ -27,12 +27,12 @@ impl Oracle {
         })
     }
 
-    /// A Postgres database. `None` where no jar is named.
-    pub(crate) fn of_postgres(host: &str, port: u16, database: &str, user: &str) -> Option<Self> {
-        let jar = std::env::var_os("METAFERRY_TEST_PG_JDBC_JAR")?.into();
+    /// A server's database by its JDBC address. `None` where the variable names no jar.
+    pub(crate) fn of_server(jar: &str, url: String, user: &str) -> Option<Self> {
+        let jar = std::env::var_os(jar)?.into();
         Some(Self {
             jar,
-            url: format!("jdbc:postgresql://{host}:{port}/{database}"),
+            url,
             user: user.to_owned(),
         })
     }

@@ -1,62 +1,14 @@
 //! What H2 reads out of the file is what Postgres held: tables, and views over them.
 
-use sha2::{Digest as _, Sha256};
-
-use crate::app_db::{AppDb, fixtures};
+use crate::app_db::AppDb;
+use crate::judge::{LISTS, assert_rows, sorted};
 use crate::oracle::Oracle;
-
-/// Columns whose text lists come in an order that neither database promises.
-const LISTS: [&str; 2] = ["recipients", "recipient_external"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h2_shows_the_rows_that_postgres_had() {
     let Some(app_db) = AppDb::load().await else { return };
     let copied = app_db.copy().await;
-    let expected: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(fixtures().unwrap().join("expected-s001.json")).unwrap())
-            .unwrap();
-    let expected = expected["tables"].as_object().unwrap();
-    let queries: Vec<(String, String)> = copied
-        .catalogue
-        .tables
-        .iter()
-        .filter(|table| expected.contains_key(&table.name.key()))
-        .map(|table| {
-            let mut columns: Vec<_> = table
-                .columns
-                .iter()
-                .filter(|column| !column.is_generated())
-                .collect();
-            columns.sort_by_key(|column| column.name.key());
-            let columns: Vec<String> = columns
-                .iter()
-                .map(|column| format!("\"{}\"", column.name.as_str().to_uppercase()))
-                .collect();
-            let (key, name) = (table.name.key(), table.name.as_str().to_uppercase());
-            (key, format!("SELECT {} FROM \"{name}\"", columns.join(", ")))
-        })
-        .collect();
-    assert_eq!(queries.len(), expected.len());
-    let rows = Oracle::of_h2(&copied.file).unwrap().rows(&queries);
-    for (table, mut rows) in rows {
-        assert_eq!(
-            rows.len() as u64,
-            expected[&table]["rows"].as_u64().unwrap(),
-            "rows of {table}"
-        );
-        rows.sort_unstable();
-        let mut hash = Sha256::new();
-        for row in &rows {
-            hash.update(row);
-            hash.update("\n");
-        }
-        let sum = hex::encode(hash.finalize());
-        assert_eq!(
-            sum,
-            expected[&table]["sha256"].as_str().unwrap(),
-            "content of {table}"
-        );
-    }
+    assert_rows(&copied.file, &copied.catalogue);
     app_db.drop().await;
 }
 
@@ -100,24 +52,6 @@ async fn every_view_shows_in_h2_what_it_shows_in_postgres() {
         }
     }
     app_db.drop().await;
-}
-
-/// Rows without their order, and lists in cells without theirs.
-fn sorted(rows: &[String], lists: &[usize]) -> Vec<String> {
-    let mut rows: Vec<String> = rows
-        .iter()
-        .map(|row| {
-            let mut cells: Vec<String> = row.split('\t').map(str::to_owned).collect();
-            for list in lists {
-                let mut pieces: Vec<&str> = cells[*list].split(',').collect();
-                pieces.sort_unstable();
-                cells[*list] = pieces.join(",");
-            }
-            cells.join("\t")
-        })
-        .collect();
-    rows.sort_unstable();
-    rows
 }
 
 const VARIETY: &str = "

@@ -3,7 +3,8 @@
 use metaferry_domain::schema::IndexPart;
 use metaferry_test_kit::h2_script;
 
-use crate::app_db::{AppDb, fixtures};
+use crate::app_db::AppDb;
+use crate::judge::fixtures;
 use crate::oracle::Oracle;
 
 /// Every difference with its reason: `- FACT` is only in Metabase's schema, `+ FACT` only in ours. A `*` stands for

@@ -1,5 +1,7 @@
 //! A database of a test's own.
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use metaferry_app_db::mysql::{MySqlServer, MySqlSource};
@@ -47,6 +49,26 @@ impl TestDatabase {
             ))
             .await;
         Some(database)
+    }
+
+    /// Loads a packed dump with the server's own client.
+    pub(crate) fn load(&self, file: &Path) -> bool {
+        let address = &self.address;
+        let mut client = Command::new("sh");
+        client
+            .args([
+                "-c",
+                "file=$1; shift; gunzip -c \"$file\" | mariadb --no-defaults \"$@\"",
+                "load",
+            ])
+            .arg(file)
+            .args(["--host", &address.host, "--port", &address.port.to_string()])
+            .args(["--user", address.user.as_deref().unwrap_or("root")]);
+        if let Some(password) = &address.password {
+            client.env("MYSQL_PWD", password.expose());
+        }
+        let loaded = client.arg(&address.database).status();
+        loaded.is_ok_and(|status| status.success())
     }
 
     pub(crate) async fn connect(&self) -> MySqlConnection {

@@ -1,9 +1,18 @@
 //! A real app DB: 94 tables and 13 views, every row compared with sums that another program made.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::database::TestDatabase;
-use crate::reading::{fixtures, sum_of};
+use crate::reading::sum_of;
+
+fn fixtures() -> Option<PathBuf> {
+    let shared = std::env::var_os("METAFERRY_SHARED").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        PathBuf::from,
+    );
+    Some(shared.join("fixtures/appdb")).filter(|folder| folder.is_dir())
+}
 
 #[tokio::test]
 #[expect(clippy::print_stderr, reason = "a test that skips says so")]

@@ -1,20 +1,10 @@
 //! Rows in forms that are easily compared: a cell with its kind, and the sums of the fixtures.
 
-use std::path::PathBuf;
-
 use metaferry_domain::PortError;
 use metaferry_domain::ports::{RowOrder, Snapshot, TableRead};
 use metaferry_domain::row_batch::{Cell, RowBatch};
 use metaferry_domain::schema::Table;
 use sha2::{Digest as _, Sha256};
-
-pub(crate) fn fixtures() -> Option<PathBuf> {
-    let shared = std::env::var_os("METAFERRY_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    Some(shared.join("fixtures/appdb")).filter(|folder| folder.is_dir())
-}
 
 /// All columns of a table.
 pub(crate) fn whole(snapshot: &dyn Snapshot, table: &str, order: RowOrder) -> TableRead {

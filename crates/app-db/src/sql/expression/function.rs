@@ -2,6 +2,7 @@
 
 use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments};
 
+use super::super::mysql::NTH_OR_LAST;
 use super::super::query::Scope;
 use super::super::{Kind, Untranslatable, Words, regular_expression};
 use super::{Printed, print as print_expression, text_constant, want};
@@ -86,6 +87,14 @@ pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untra
                 Argument::Expression(field),
             ],
         ) if words == Words::H2 => split_part(subject, delimiter, field, scope),
+        (
+            NTH_OR_LAST,
+            [
+                Argument::Expression(subject),
+                Argument::Expression(delimiter),
+                Argument::Expression(field),
+            ],
+        ) => nth_or_last(subject, delimiter, field, scope),
         (_, _) if is_aggregate => aggregate(call, name, &arguments, treatment, scope),
         _ => Err(refuse()),
     }
@@ -237,6 +246,37 @@ fn split_part(
         "REGEXP_SUBSTR({haystack}, {}, 1, 1, '', 1)",
         scope.words().literal(&pattern)
     );
+    Ok(Printed::tight(text, Kind::Text, subject.columns))
+}
+
+/// The n-th field of a text, or its last if there are fewer: as many fields as there are, up to n - 1, are skipped.
+fn nth_or_last(
+    subject: &Expr,
+    delimiter: &Expr,
+    field: &Expr,
+    scope: &Scope<'_>,
+) -> Result<Printed, Untranslatable> {
+    let refuse = || Untranslatable::new("a field by other than one plain delimiter");
+    let subject = print_expression(subject, scope)?;
+    want(&subject, Kind::Text, "substring_index")?;
+    let mut letters = text_constant(delimiter).ok_or_else(refuse)?.chars();
+    let (Some(letter), None) = (letters.next(), letters.next()) else {
+        return Err(refuse());
+    };
+    let others = regular_expression::anything_but(letter).ok_or_else(refuse)?;
+    let one = regular_expression::exactly(letter);
+    let skipped = match print_expression(field, scope)?.text.parse::<u8>() {
+        Ok(field @ 1..=100) => field - 1,
+        _ => return Err(refuse()),
+    };
+    let pattern = format!("^(?:{others}{one}){{0,{skipped}}}({others})");
+    let words = scope.words();
+    let pattern = words.literal(&pattern);
+    let text = match words {
+        Words::H2 => format!("REGEXP_SUBSTR({}, {pattern}, 1, 1, '', 1)", subject.text),
+        // Of a pattern with a group, SUBSTRING gives the group.
+        Words::Postgres => format!("substring({} from {pattern})", subject.text),
+    };
     Ok(Printed::tight(text, Kind::Text, subject.columns))
 }
 
