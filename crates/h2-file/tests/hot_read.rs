@@ -12,7 +12,7 @@ use metaferry_h2_file::{Database, Health, ReadError, Text, Value};
 const JAR_VARIABLE: &str = "METAFERRY_TEST_H2_JAR";
 /// How many snapshots; unset, a short form.
 const SNAPSHOTS_VARIABLE: &str = "METAFERRY_TEST_HOT_SNAPSHOTS";
-const SNAPSHOTS_SHORT: u32 = 40;
+const SNAPSHOTS_SHORT: u32 = 20;
 /// A snapshot that was overwritten is taken again so often.
 const ATTEMPTS_MAX: u32 = 50;
 
@@ -85,12 +85,10 @@ fn text<'v>(value: &'v Value<'_>) -> &'v str {
     }
 }
 
-fn each_row(
-    database: &Database,
-    table: &str,
-    mut each: impl FnMut(&[Value<'_>]),
-) -> Result<u64, ReadError> {
-    let table = database.table("PUBLIC", table).expect("every version has all tables");
+fn each_row(database: &Database, table: &str, mut each: impl FnMut(&[Value<'_>])) -> Result<u64, ReadError> {
+    let table = database
+        .table("PUBLIC", table)
+        .expect("every version has all tables");
     let mut rows = database.rows(table);
     let mut count = 0;
     while let Some(row) = rows.next_row()? {
@@ -128,8 +126,12 @@ fn read(database: &Database) -> Result<Seen, ReadError> {
             .push((integer(&row[0]), integer(&row[1]), text(&row[2]).to_owned()));
     })?;
     each_row(database, "ENTRY", |row| {
-        seen.entries
-            .push((integer(&row[0]), integer(&row[1]), integer(&row[2]), integer(&row[3])));
+        seen.entries.push((
+            integer(&row[0]),
+            integer(&row[1]),
+            integer(&row[2]),
+            integer(&row[3]),
+        ));
     })?;
     each_row(database, "TEXT", |row| {
         seen.texts
@@ -144,11 +146,17 @@ fn read(database: &Database) -> Result<Seen, ReadError> {
     each_row(database, "PARENT", |row| {
         seen.parents.insert(integer(&row[0]), integer(&row[1]));
     })?;
-    let index = database.indexes().iter().find(|index| index.name == "ENTRY_AMOUNT");
+    let index = database
+        .indexes()
+        .iter()
+        .find(|index| index.name == "ENTRY_AMOUNT");
     let mut entries = database.index_entries(index.unwrap())?.unwrap();
     while let Some(entry) = entries.next_entry()? {
-        seen.index
-            .push((integer(&entry.values[0]), integer(&entry.values[1]), entry.row_key));
+        seen.index.push((
+            integer(&entry.values[0]),
+            integer(&entry.values[1]),
+            entry.row_key,
+        ));
     }
     Ok(seen)
 }
@@ -159,35 +167,57 @@ impl Seen {
         let [(total, entries)] = self.ledger[..] else {
             panic!("the ledger has {} rows", self.ledger.len());
         };
-        assert_eq!(i64::try_from(self.entries.len()), Ok(entries), "entries as counted");
+        assert_eq!(
+            i64::try_from(self.entries.len()),
+            Ok(entries),
+            "entries as counted"
+        );
         assert_eq!(self.accounts.values().sum::<i64>(), total, "balances as totalled");
         for (before, after) in self.entries.iter().zip(&self.entries[1..]) {
             assert_eq!(before.3 + after.2, after.3, "running total at entry {}", after.0);
         }
-        assert_eq!(self.entries.last().map(|entry| entry.3), Some(total), "the last running total");
+        assert_eq!(
+            self.entries.last().map(|entry| entry.3),
+            Some(total),
+            "the last running total"
+        );
         for (id, account, ..) in &self.entries {
             assert!(self.accounts.contains_key(account), "entry {id} has an account");
         }
-        let mut from_rows: Vec<_> = self.entries.iter().map(|entry| (entry.2, entry.1, entry.0)).collect();
+        let mut from_rows: Vec<_> = self
+            .entries
+            .iter()
+            .map(|entry| (entry.2, entry.1, entry.0))
+            .collect();
         from_rows.sort_unstable();
         assert_eq!(self.index, from_rows, "the index is that of the table");
 
         let mut counted: BTreeMap<i64, i64> = BTreeMap::new();
         for (parent, number, body) in &self.children {
-            assert!(self.parents.contains_key(parent), "child {number} of {parent} has a parent");
+            assert!(
+                self.parents.contains_key(parent),
+                "child {number} of {parent} has a parent"
+            );
             *counted.entry(*parent).or_default() += 1;
             let unit = format!("child {number} of {parent};");
             assert!(body == "late" || body.replace(&unit, "").is_empty(), "{body}");
         }
         for (parent, children) in &self.parents {
-            assert_eq!(counted.get(parent).copied().unwrap_or(0), *children, "children of {parent}");
+            assert_eq!(
+                counted.get(parent).copied().unwrap_or(0),
+                *children,
+                "children of {parent}"
+            );
         }
 
         assert!(!self.texts.is_empty());
         for (id, length, body) in &self.texts {
             assert_eq!(i64::try_from(body.len()), Ok(*length), "length of text {id}");
             let unit = body.split_inclusive('|').next().unwrap_or_default();
-            assert!(body.is_empty() || unit.starts_with(&id.to_string()), "text {id} is its own");
+            assert!(
+                body.is_empty() || unit.starts_with(&id.to_string()),
+                "text {id} is its own"
+            );
             let whole = unit.repeat(body.len() / unit.len().max(1) + 1);
             assert!(whole.starts_with(body.as_str()), "text {id} is of one piece");
         }
@@ -206,7 +236,10 @@ fn snapshot(file: &Path) -> (Progress, u32) {
             other => panic!("attempt {attempt}: {other}: {other:?}"),
         };
         let database = Database::open(file).unwrap_or_else(|error| panic!("{error}: {error:?}"));
-        assert!(matches!(database.facts().health, Health::Recovered | Health::FellBack));
+        assert!(matches!(
+            database.facts().health,
+            Health::Recovered | Health::FellBack
+        ));
         let seen = match read(&database) {
             Ok(seen) => seen,
             Err(error) => {
@@ -234,8 +267,9 @@ fn jar() -> Option<PathBuf> {
 }
 
 fn snapshots() -> u32 {
-    std::env::var(SNAPSHOTS_VARIABLE)
-        .map_or(SNAPSHOTS_SHORT, |count| count.parse().expect("a number of snapshots"))
+    std::env::var(SNAPSHOTS_VARIABLE).map_or(SNAPSHOTS_SHORT, |count| {
+        count.parse().expect("a number of snapshots")
+    })
 }
 
 fn snapshots_while_written(retention_ms: u32) {

@@ -12,6 +12,8 @@ mod values;
 mod app_db;
 #[path = "oracle/catalogue.rs"]
 mod catalogue;
+#[path = "oracle/cuts.rs"]
+mod cuts;
 #[path = "oracle/damage.rs"]
 mod damage;
 #[path = "oracle/fixtures.rs"]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may panic like tests")]
 
 mod app_db;
+mod committed;
 mod damage;
 mod fixtures;
 mod h2_text;
