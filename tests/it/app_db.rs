@@ -243,6 +243,11 @@ pub(crate) fn program() -> PathBuf {
 
 /// Runs it, with nothing of this machine's environment that names an app DB.
 pub(crate) fn metaferry(arguments: &[&str]) -> Output {
+    metaferry_with(&[], arguments)
+}
+
+/// The same, with some variables.
+pub(crate) fn metaferry_with(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     let mut command = Command::new(program());
     for (name, _) in std::env::vars_os() {
         let known = name.to_string_lossy();
@@ -250,7 +255,8 @@ pub(crate) fn metaferry(arguments: &[&str]) -> Output {
             command.env_remove(&name);
         }
     }
-    command.args(arguments).output().unwrap()
+    let variables = variables.iter().copied();
+    command.envs(variables).args(arguments).output().unwrap()
 }
 
 /// The JSON that a command printed, and its exit code.

@@ -5,4 +5,5 @@ mod api;
 mod app_db;
 mod crossing;
 mod dump;
+mod h2_files;
 mod hot_dump;

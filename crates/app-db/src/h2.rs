@@ -9,6 +9,7 @@ mod cells;
 mod convert;
 mod decimal;
 mod error;
+mod health;
 mod read;
 mod schema;
 mod types;
@@ -18,7 +19,8 @@ use std::path::PathBuf;
 
 use metaferry_domain::{ErrorKind, PortError};
 
-pub use read::H2Source;
+pub use health::notes;
+pub use read::{H2Snapshot, H2Source};
 pub use write::H2Target;
 
 /// The file that an H2 path means: with or without `h2:` and `file:` before it and `.mv.db` after it.
@@ -37,7 +39,8 @@ pub fn file_of(path: &str) -> PathBuf {
     let path = path.strip_prefix("file:").unwrap_or(path);
     // Options of a JDBC URL follow a semicolon; none of them changes which file it is.
     let path = path.split(';').next().unwrap_or(path);
-    if path.ends_with(".mv.db") {
+    // A page store of H2 1.3 is kept as it is named, so that it can be refused by name.
+    if path.ends_with(".mv.db") || path.ends_with(".h2.db") {
         PathBuf::from(path)
     } else {
         PathBuf::from(format!("{path}.mv.db"))

@@ -46,7 +46,7 @@ pub use notifier::{Notice, Notifier};
 pub use preflight::{Finding, Preflight, Severity, UndoScript};
 pub use read_only::{ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof};
 pub use scheduler::{PausedBefore, Scheduler};
-pub use source::{RowOrder, RowReader, Snapshot, Source, TableRead};
+pub use source::{Hold, RowOrder, RowReader, Snapshot, Source, TableRead};
 pub use store_client::{CreatedMigration, MultipartUrls, StoreClient};
 pub use target::{
     CaseRule, FinishedTarget, GeneratedColumns, KeptTable, LoadTarget, Survey, TableWriter, Target,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aes::Aes128;
 use aes::cipher::{BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _};
 use sha2::Sha256;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// Bytes that are encrypted as one.
 pub(crate) const SECTOR_BYTES: usize = 4096;
@@ -38,6 +38,15 @@ impl FilePassword {
             bytes.extend_from_slice(&[0, low]);
         }
         Self(Arc::new(bytes))
+    }
+}
+
+/// Clears the text that the password was in.
+impl From<String> for FilePassword {
+    fn from(mut password: String) -> Self {
+        let taken = Self::new(&password);
+        password.zeroize();
+        taken
     }
 }
 

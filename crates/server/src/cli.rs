@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Compare two databases, rows and digests, table by table.
     Verify(VerifyArgs),
-    /// What is in an H2 file.
+    /// What is in an H2 file, or in another app DB.
     Inspect(InspectArgs),
     /// The receiving shore: the store API over a folder.
     Store(StoreArgs),
@@ -129,6 +129,9 @@ pub(crate) struct DumpArgs {
     /// Carry logs too: query_execution, task_history and the like.
     #[arg(long)]
     pub(crate) include_logs: bool,
+    /// Of a damaged H2 file, dump the newest version that is still whole.
+    #[arg(long)]
+    pub(crate) salvage: bool,
     /// Do not read the finished file again.
     #[arg(long)]
     pub(crate) no_verify: bool,
@@ -218,12 +221,18 @@ pub(crate) struct VerifyArgs {
     /// Compare everything, not only what a copy carries.
     #[arg(long)]
     pub(crate) raw: bool,
+    /// Of a damaged H2 file, compare the newest version that is still whole.
+    #[arg(long)]
+    pub(crate) salvage: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// The H2 file, with or without `.mv.db`.
-    pub(crate) file: PathBuf,
+    /// The H2 file, with or without `.mv.db`; or a database URL. METAFERRY_H2_FILE_PASSWORD opens an encrypted file.
+    pub(crate) file: String,
+    /// Of a damaged H2 file, show the newest version that is still whole.
+    #[arg(long)]
+    pub(crate) salvage: bool,
     /// Show rows of this table.
     #[arg(long)]
     pub(crate) table: Option<String>,

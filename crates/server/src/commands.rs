@@ -34,7 +34,7 @@ pub(crate) async fn run(cli: Cli, config: &Config) -> Result<Ending, CommandErro
         Command::Copy(args) => copy::run(args, config, output).await,
         Command::Restore(args) => restore::run(args, config, output).await,
         Command::Verify(args) => verify::run(args, config, output).await,
-        Command::Inspect(args) => inspect::run(args, output).await,
+        Command::Inspect(args) => inspect::run(args, config, output).await,
         Command::Store(args) => store::run(args, output).await,
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use metaferry_domain::part_plan::{PART_SIZE_MIN_BYTES, PUT_MAX_BYTES};
+use metaferry_h2_file::{FilePassword, OlderVersion, OpenOptions};
 use metaferry_metabase::env::MetabaseEnv;
 use metaferry_metabase::env::address::AppDbAddress;
 
@@ -13,6 +14,19 @@ use crate::telemetry::LogFormat;
 
 /// What begins our own variables.
 const PREFIX: &str = "METAFERRY_";
+
+/// Whether a damaged H2 file is read as of an older version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Salvage {
+    No,
+    Yes,
+}
+
+impl From<bool> for Salvage {
+    fn from(asked: bool) -> Self {
+        if asked { Self::Yes } else { Self::No }
+    }
+}
 
 /// Everything that is configured. See `config/server.example.toml` for each key.
 #[derive(Debug, Clone)]
@@ -33,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) log: Option<String>,
     pub(crate) log_format: LogFormat,
     pub(crate) s3: S3Environment,
+    /// Of H2 files written with CIPHER=AES. Never in a URL, where process lists and logs would show it.
+    pub(crate) h2_file_password: Option<FilePassword>,
 }
 
 /// AWS's own variables.
@@ -100,6 +116,7 @@ impl Config {
                 .number("upload_concurrency", 1..=64)
                 .and_then(|n| usize::try_from(n).ok()),
             metabase_version: keys.take("metabase_version"),
+            h2_file_password: keys.take("h2_file_password").map(FilePassword::from),
             hosting: match keys.take("hosted").as_deref() {
                 None | Some("false") => metaferry_api::Hosting::SelfHosted,
                 Some("true") => metaferry_api::Hosting::MetabaseCloud,
@@ -140,6 +157,17 @@ impl Config {
             Ok(config)
         } else {
             Err(keys.refuse())
+        }
+    }
+
+    /// How H2 files are opened.
+    pub(crate) fn h2_files(&self, salvage: Salvage) -> OpenOptions {
+        OpenOptions {
+            older_version: match salvage {
+                Salvage::No => OlderVersion::Refuse,
+                Salvage::Yes => OlderVersion::Accept,
+            },
+            password: self.h2_file_password.clone(),
         }
     }
 

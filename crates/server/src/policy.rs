@@ -59,35 +59,49 @@ impl PolicyMaker for MetabasePolicy {
 
 /// Metabase's major version, from the largest change in its changelog; `None` without a changelog.
 pub(crate) async fn major(snapshot: &dyn Snapshot) -> Result<Option<u32>, PortError> {
-    let ids = texts(snapshot, "databasechangelog", "id").await?;
-    Ok(schema_major(ids.iter().map(String::as_str)))
+    let ids = texts(snapshot, "databasechangelog", ["id"]).await?;
+    Ok(schema_major(ids.iter().filter_map(|[id]| id.as_deref())))
 }
 
-/// Every text of one column of a small table; nothing if there is no such column.
-async fn texts(snapshot: &dyn Snapshot, table: &str, column: &str) -> Result<Vec<String>, PortError> {
-    let position = snapshot
-        .catalogue()
-        .table(table)
-        .and_then(|table| table.columns.iter().position(|there| there.name.key() == column));
-    let Some(position) = position else {
+/// The value of a setting, as it is stored.
+pub(crate) async fn setting(snapshot: &dyn Snapshot, name: &str) -> Result<Option<String>, PortError> {
+    let rows = texts(snapshot, "setting", ["key", "value"]).await?;
+    let found = rows.into_iter().find(|[key, _]| key.as_deref() == Some(name));
+    Ok(found.and_then(|[_, value]| value))
+}
+
+/// The texts of some columns of a small table; nothing if it has not all of them.
+async fn texts<const N: usize>(
+    snapshot: &dyn Snapshot,
+    table: &str,
+    columns: [&str; N],
+) -> Result<Vec<[Option<String>; N]>, PortError> {
+    let Some(found) = snapshot.catalogue().table(table) else {
         return Ok(Vec::new());
     };
+    let place = |column: &str| found.columns.iter().position(|there| there.name.key() == column);
+    let positions: Vec<usize> = columns.into_iter().filter_map(place).collect();
+    if positions.len() < N {
+        return Ok(Vec::new());
+    }
     let read = TableRead {
         table: table.to_owned(),
-        columns: vec![position],
+        columns: positions,
         order: RowOrder::Any,
     };
     let mut reader = snapshot.read(&read).await?;
-    let mut batch = RowBatch::new(1);
-    let mut texts = Vec::new();
+    let mut batch = RowBatch::new(N);
+    let mut rows = Vec::new();
     loop {
         reader.next(&mut batch, 1 << 16).await?;
         if batch.rows() == 0 {
-            return Ok(texts);
+            return Ok(rows);
         }
-        texts.extend((0..batch.rows()).filter_map(|row| match batch.cell(row, 0) {
-            Cell::Text(text) => Some(text.to_owned()),
-            _ => None,
+        rows.extend((0..batch.rows()).map(|row| {
+            std::array::from_fn(|column| match batch.cell(row, column) {
+                Cell::Text(text) => Some(text.to_owned()),
+                _ => None,
+            })
         }));
     }
 }

@@ -21,6 +21,7 @@ use metaferry_domain::ports::{
 };
 use metaferry_domain::retry::RetryPolicy;
 use metaferry_domain::{ErrorKind, PortError};
+use metaferry_h2_file::OpenOptions;
 use metaferry_metabase::copy_policy::Logs;
 use metaferry_metabase::encryption::DerivedKey;
 use metaferry_metabase::env::address::AppDbAddress;
@@ -32,7 +33,7 @@ use metaferry_uploader::{
 };
 
 use crate::cli::TableArgs;
-use crate::config::Config;
+use crate::config::{Config, Salvage};
 use crate::exit::CommandError;
 use crate::h2_dump::H2Format;
 use crate::policy::MetabasePolicy;
@@ -43,11 +44,11 @@ use crate::unguarded::Unguarded;
 /// Connections to the app DB beside those that copy rows: the journal, the lease, the row, the API.
 const CONNECTIONS_MAX: u32 = 4;
 
-/// A database as a source of rows.
-pub(crate) fn source(address: &AppDbAddress) -> Result<Arc<dyn Source>, PortError> {
+/// A database as a source of rows. `h2_files`: how H2 files are opened.
+pub(crate) fn source(address: &AppDbAddress, h2_files: OpenOptions) -> Result<Arc<dyn Source>, PortError> {
     Ok(match address {
         AppDbAddress::Postgres(server) => Arc::new(PostgresSource::new(PostgresServer::new(server))),
-        AppDbAddress::H2 { path } => Arc::new(H2Source::new(file_of(path))),
+        AppDbAddress::H2 { path } => Arc::new(H2Source::new(file_of(path)).with_options(h2_files)),
         AppDbAddress::MySql(server) => Arc::new(MySqlSource::new(MySqlServer::new(server))),
     })
 }
@@ -280,7 +281,7 @@ async fn app_db(
     address: &AppDbAddress,
     purpose: Purpose,
 ) -> Result<AppDbPorts, CommandError> {
-    let source = source(address)?;
+    let source = source(address, config.h2_files(Salvage::No))?;
     match address {
         AppDbAddress::Postgres(server) => {
             let pool = PostgresServer::new(server).pool(CONNECTIONS_MAX).await?;

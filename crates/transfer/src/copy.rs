@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use metaferry_domain::Cancellation;
 use metaferry_domain::copy_policy::CopyPolicy;
-use metaferry_domain::ports::{DumpObserver, LeftOut, RowReader, Snapshot, TableReport, TableWriter, Target};
+use metaferry_domain::ports::{
+    DumpObserver, Hold, LeftOut, RowReader, Snapshot, TableReport, TableWriter, Target,
+};
 use metaferry_domain::row_batch::RowBatch;
+use metaferry_domain::{Cancellation, ErrorKind};
 use tokio::task::JoinSet;
 
 use crate::digest::TableDigest;
@@ -73,19 +75,13 @@ pub(crate) async fn carry(
     let moved = move_tables(snapshot, target, plan, &progress, cancel, &mut running).await;
     // Told to stop they go on to their next wait; whoever cleans up must find nothing open.
     running.shutdown().await;
-    let copied = moved?;
-
-    let mut left_out = Vec::with_capacity(plan.left_out.len());
-    for (name, why) in plan.left_out.clone() {
-        let rows = snapshot
-            .count(&name)
+    let read = match moved {
+        Ok(copied) => left_out(snapshot, plan.left_out.clone())
             .await
-            .map_err(|source| TransferError::Table {
-                table: name.clone(),
-                source,
-            })?;
-        left_out.push(LeftOut { name, rows, why });
-    }
+            .map(|left_out| (copied, left_out)),
+        Err(error) => Err(error),
+    };
+    let (copied, left_out) = confirmed(snapshot, read).await?;
     notes.extend(
         copied
             .iter()
@@ -105,6 +101,46 @@ pub(crate) async fn carry(
         notes,
         bytes: progress.bytes.load(Ordering::Relaxed),
     })
+}
+
+/// How often a snapshot that its source lost is taken anew.
+pub const SNAPSHOTS_MAX: u32 = 10;
+
+/// `read`, if it is of the snapshot. An error may only show that it no longer is.
+pub(crate) async fn confirmed<T>(
+    snapshot: &dyn Snapshot,
+    read: Result<T, TransferError>,
+) -> Result<T, TransferError> {
+    match &read {
+        Err(TransferError::Port(error) | TransferError::Table { source: error, .. })
+            if error.kind == ErrorKind::Cancelled =>
+        {
+            read
+        }
+        Ok(_) | Err(_) => match snapshot.confirm().await? {
+            Hold::Held => read,
+            Hold::Lost => Err(TransferError::SnapshotLost),
+        },
+    }
+}
+
+/// Counts the rows of tables that stay behind.
+async fn left_out(
+    snapshot: &dyn Snapshot,
+    tables: Vec<(String, String)>,
+) -> Result<Vec<LeftOut>, TransferError> {
+    let mut left_out = Vec::with_capacity(tables.len());
+    for (name, why) in tables {
+        let rows = snapshot
+            .count(&name)
+            .await
+            .map_err(|source| TransferError::Table {
+                table: name.clone(),
+                source,
+            })?;
+        left_out.push(LeftOut { name, rows, why });
+    }
+    Ok(left_out)
 }
 
 /// Moves every table of the plan, as many at once as the source can read with profit. On an error the others are

@@ -13,7 +13,7 @@ use metaferry_domain::ports::{
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use sha2::{Digest as _, Sha256};
 
-use crate::copy::copy;
+use crate::copy::{SNAPSHOTS_MAX, confirmed, copy};
 use crate::error::TransferError;
 use crate::manifest::Manifest;
 use crate::verify::{compare, differences, scan};
@@ -115,6 +115,38 @@ impl FileDumper {
         }
     }
 
+    /// One snapshot into a new, unfinished file.
+    async fn copy_once(
+        &self,
+        working: &Path,
+        observer: Arc<dyn DumpObserver>,
+        cancel: &Cancellation,
+    ) -> Result<(Box<dyn Target>, SnapshotReport), TransferError> {
+        let snapshot = self.source.snapshot().await?;
+        let started = Instant::now();
+        let decided = confirmed(
+            &*snapshot,
+            self.policy.decide(&*snapshot).await.map_err(Into::into),
+        )
+        .await?;
+        let mut target = self.format.create(working).await?;
+        let copied = copy(&*snapshot, &mut *target, &decided.policy, observer, cancel).await?;
+        let report = SnapshotReport {
+            taken_at: snapshot.taken_at(),
+            snapshot_seconds: started.elapsed().as_secs_f64(),
+            tables: copied.tables,
+            left_out: copied.left_out,
+            notes: snapshot
+                .notes()
+                .into_iter()
+                .chain(decided.notes)
+                .chain(copied.notes)
+                .collect(),
+        };
+        snapshot.close().await?;
+        Ok((target, report))
+    }
+
     async fn verify(
         &self,
         begun: &SnapshotReport,
@@ -194,20 +226,21 @@ impl Dumper for FileDumper {
             Existing::Refuse | Existing::Replace => {}
         }
         drop(self.take_begun());
-        let snapshot = self.source.snapshot().await?;
-        let started = Instant::now();
-        let decided = self.policy.decide(&*snapshot).await?;
         let working = self.working(&request.file);
-        let mut target = self.format.create(&working).await?;
-        let copied = copy(&*snapshot, &mut *target, &decided.policy, observer, cancel).await?;
-        let report = SnapshotReport {
-            taken_at: snapshot.taken_at(),
-            snapshot_seconds: started.elapsed().as_secs_f64(),
-            tables: copied.tables,
-            left_out: copied.left_out,
-            notes: decided.notes.into_iter().chain(copied.notes).collect(),
+        let mut snapshots = 1;
+        let (target, report) = loop {
+            match self.copy_once(&working, Arc::clone(&observer), cancel).await {
+                Ok(copied) => break copied,
+                Err(TransferError::SnapshotLost) if snapshots < SNAPSHOTS_MAX => {
+                    tracing::info!(
+                        snapshots,
+                        "the source was overwritten while it was read; beginning again"
+                    );
+                    snapshots += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
         };
-        snapshot.close().await?;
         let begun = Begun {
             request: request.clone(),
             working,

@@ -45,6 +45,9 @@ pub enum TransferError {
         #[source]
         source: std::io::Error,
     },
+    /// What the snapshot showed was overwritten at its source while it was read: all that was read is void.
+    #[error("the source was overwritten while its snapshot was read")]
+    SnapshotLost,
     /// A named limit was passed.
     #[error("{0}")]
     Limit(String),
@@ -64,6 +67,7 @@ impl From<TransferError> for PortError {
                 std::io::ErrorKind::InvalidData => ErrorKind::Corrupt,
                 _ => ErrorKind::Unavailable,
             },
+            TransferError::SnapshotLost => ErrorKind::Unavailable,
             TransferError::Limit(_) => ErrorKind::Exhausted,
         };
         match error {
@@ -85,6 +89,7 @@ impl Cause {
             TransferError::Differs { .. }
             | TransferError::Dangling { .. }
             | TransferError::Duplicates { .. }
+            | TransferError::SnapshotLost
             | TransferError::Limit(_) => Box::new(Self("nothing of it was published".to_owned())),
         }
     }

@@ -6,7 +6,7 @@ use metaferry_domain::ports::{GeneratedColumns, RowOrder, Snapshot, TableReport}
 use metaferry_domain::row_batch::RowBatch;
 use metaferry_domain::schema::Catalogue;
 
-use crate::copy::BATCH_BYTES;
+use crate::copy::{BATCH_BYTES, confirmed};
 use crate::digest::TableDigest;
 use crate::error::TransferError;
 use crate::foreign_keys::{ForeignKeyCheck, KEY_MEMORY_BYTES, Share, next_split};
@@ -25,8 +25,17 @@ pub struct Scan {
 /// Reads everything that the policy carries, and checks the foreign keys of what was read.
 ///
 /// # Errors
-/// The first that any table met.
+/// The first that any table met, or [`TransferError::SnapshotLost`].
 pub async fn scan(
+    snapshot: &dyn Snapshot,
+    policy: &CopyPolicy,
+    cancel: &Cancellation,
+) -> Result<Scan, TransferError> {
+    let found = read_all(snapshot, policy, cancel).await;
+    confirmed(snapshot, found).await
+}
+
+async fn read_all(
     snapshot: &dyn Snapshot,
     policy: &CopyPolicy,
     cancel: &Cancellation,

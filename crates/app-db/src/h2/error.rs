@@ -1,6 +1,7 @@
 //! What the file crate's errors mean to a port's caller: the only place that reads them.
 
 use std::io;
+use std::path::Path;
 
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_h2_file::{ReadError, Unsupported, WriteError};
@@ -20,6 +21,27 @@ pub(super) fn write(error: WriteError) -> PortError {
         _ => ErrorKind::Unsupported,
     };
     whole(kind, error)
+}
+
+/// Why the file at `path` could not be opened, and what to do.
+pub(super) fn at(path: &Path, error: ReadError) -> PortError {
+    let advice = match &error {
+        ReadError::Unsupported(Unsupported::PasswordMissing) => {
+            "; METAFERRY_H2_FILE_PASSWORD is where it belongs"
+        }
+        ReadError::WrongPassword => "; METAFERRY_H2_FILE_PASSWORD names it",
+        ReadError::NewestVersionLost { .. }
+        | ReadError::NewestVersionDamaged { .. }
+        | ReadError::OnlyEmptyVersionLeft { .. } => {
+            "; --salvage reads the newest version that is still whole"
+        }
+        // Says the path itself.
+        ReadError::Open { .. } => return read(error),
+        _ => "",
+    };
+    let mut problem = read(error);
+    problem.what = format!("{}: {}{advice}", path.display(), problem.what);
+    problem
 }
 
 /// Why a file could not be read.

@@ -1,33 +1,45 @@
 //! An H2 file as the source of a copy.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use metaferry_domain::ports::{RowOrder, RowReader, Snapshot, Source, TableRead};
+use metaferry_domain::ports::{Hold, RowOrder, RowReader, Snapshot, Source, TableRead};
 use metaferry_domain::row_batch::{Instant, RowBatch};
 use metaferry_domain::schema::{Catalogue, Dialect};
 use metaferry_domain::{ErrorKind, PortError};
-use metaferry_h2_file::{Database, Index, IndexKind, SqlType, Table, Value};
+use metaferry_h2_file::{
+    Database, Facts, Index, IndexKind, OpenOptions, ReadError, SqlType, Table, Unsupported, Value,
+};
 use tokio::sync::mpsc;
 
-use super::{catalogue, cells, error, off_thread};
+use super::{catalogue, cells, error, health, off_thread};
 
 /// Tables that are worth reading at the same time: each reader has a thread of its own.
 const PARALLEL_TABLES: usize = 2;
 
-/// Reads an H2 file: its newest complete version. The file is never changed or locked.
+/// Reads an H2 file: its newest complete version. The file is never changed or locked; a Metabase may be running on it.
 #[derive(Debug, Clone)]
 pub struct H2Source {
     path: PathBuf,
+    options: OpenOptions,
 }
 
 impl H2Source {
     /// A source over an existing file, usually named `….mv.db`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: path.into(),
+            options: OpenOptions::default(),
+        }
+    }
+
+    /// With the password of an encrypted file, or for a damaged one.
+    #[must_use]
+    pub fn with_options(self, options: OpenOptions) -> Self {
+        Self { options, ..self }
     }
 }
 
@@ -38,16 +50,44 @@ impl Source for H2Source {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, PortError> {
-        let path = self.path.clone();
-        let database = off_thread(move || Database::open(&path).map_err(error::read)).await?;
+        Ok(Box::new(self.open().await?))
+    }
+}
+
+impl H2Source {
+    /// The snapshot, with what the file says of itself.
+    ///
+    /// # Errors
+    /// If there is no such file, or no version in it that can be trusted.
+    pub async fn open(&self) -> Result<H2Snapshot, PortError> {
+        let (path, options) = (self.path.clone(), self.options.clone());
+        let database = off_thread(move || open(&path, options)).await?;
         let (catalogue, positions) = catalogue::of(database.definition());
-        Ok(Box::new(H2Snapshot {
+        Ok(H2Snapshot {
             database: Arc::new(database),
             catalogue,
             positions,
             taken_at: now(),
-        }))
+        })
     }
+}
+
+/// Opens a file, or says what is wrong with it and what to do.
+fn open(path: &Path, options: OpenOptions) -> Result<Database, PortError> {
+    options.open(path).map_err(|problem| {
+        let page_store = page_store_beside(path);
+        if page_store.exists() && matches!(&problem, ReadError::Open { .. }) {
+            let problem = ReadError::Unsupported(Unsupported::PageStore);
+            return error::at(&page_store, problem);
+        }
+        error::at(path, problem)
+    })
+}
+
+/// What H2 1.3 names the file that a newer one calls `….mv.db`.
+fn page_store_beside(path: &Path) -> PathBuf {
+    let name = path.to_string_lossy();
+    PathBuf::from(format!("{}.h2.db", name.strip_suffix(".mv.db").unwrap_or(&name)))
 }
 
 fn now() -> Instant {
@@ -62,7 +102,7 @@ fn now() -> Instant {
 
 /// One version of a file.
 #[derive(Debug)]
-struct H2Snapshot {
+pub struct H2Snapshot {
     database: Arc<Database>,
     catalogue: Catalogue,
     /// For each table of the catalogue, its place in the file's own list.
@@ -71,6 +111,12 @@ struct H2Snapshot {
 }
 
 impl H2Snapshot {
+    /// About the version that is shown.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        self.database.facts()
+    }
+
     /// The place of a table in the file's own list.
     fn position(&self, key: &str) -> Result<usize, PortError> {
         let key = key.to_lowercase();
@@ -135,6 +181,20 @@ impl Snapshot for H2Snapshot {
             ahead: Ahead::Nothing,
             table: read.table.clone(),
         }))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        health::notes(self.database.facts())
+    }
+
+    async fn confirm(&self) -> Result<Hold, PortError> {
+        let database = Arc::clone(&self.database);
+        off_thread(move || match database.confirm() {
+            Ok(()) => Ok(Hold::Held),
+            Err(ReadError::Overwritten { .. }) => Ok(Hold::Lost),
+            Err(problem) => Err(error::read(problem)),
+        })
+        .await
     }
 
     async fn close(self: Box<Self>) -> Result<(), PortError> {

@@ -37,6 +37,15 @@ pub struct TableRead {
     pub order: RowOrder,
 }
 
+/// Whether a source still has what a snapshot shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It has, and had all the time.
+    Held,
+    /// It was overwritten: what was read is void, and a new snapshot is needed.
+    Lost,
+}
+
 /// A consistent view. Several tables may be read from it at the same time.
 #[async_trait]
 pub trait Snapshot: Send + Sync {
@@ -54,6 +63,17 @@ pub trait Snapshot: Send + Sync {
 
     /// Reads a table. The reader may outlive other readers but not the snapshot's [`Snapshot::close`].
     async fn read(&self, read: &TableRead) -> Result<Box<dyn RowReader>, PortError>;
+
+    /// What a person should know of the state in which the source was found, in words.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Was all that was read so far really of this snapshot? Most sources hold theirs; one that cannot, such as a
+    /// file that another program writes to, looks. Whoever reads asks when all is read, and after an error.
+    async fn confirm(&self) -> Result<Hold, PortError> {
+        Ok(Hold::Held)
+    }
 
     /// Lets go of everything held at the source. Dropping does the same, later.
     async fn close(self: Box<Self>) -> Result<(), PortError>;

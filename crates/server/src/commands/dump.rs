@@ -35,7 +35,7 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
         Reread::Verify
     };
     let dumper = FileDumper::new(
-        wiring::source(&address)?,
+        wiring::source(&address, config.h2_files(args.salvage.into()))?,
         Arc::new(H2Format),
         Arc::new(MetabasePolicy::new(&args.tables, logs)),
         if args.force {

@@ -1,37 +1,118 @@
-//! `inspect`: what is in an H2 file.
+//! `inspect`: what is in an H2 file or in another app DB.
 
-use std::path::Path;
+mod h2;
+mod rows;
+
+use std::path::{Path, PathBuf};
 
 use metaferry_app_db::h2::{H2Source, file_of};
-use metaferry_domain::ports::{RowOrder, Snapshot, Source, TableRead};
-use metaferry_domain::row_batch::{Cell, RowBatch};
+use metaferry_domain::ports::{Hold, Snapshot};
 use metaferry_domain::{ErrorKind, PortError};
-use metaferry_h2_file::Database;
+use metaferry_h2_file::Facts;
+use metaferry_metabase::encryption::envelope::Keyring;
+use metaferry_metabase::encryption::sentinel::{SENTINEL_SETTING, SentinelState, check_sentinel};
+use metaferry_metabase::env::address::AppDbAddress;
+use metaferry_transfer::copy::SNAPSHOTS_MAX;
 
 use crate::cli::InspectArgs;
-use crate::exit::CommandError;
-use crate::exit::Ending;
+use crate::config::{Config, address};
+use crate::exit::{CommandError, Ending};
 use crate::output::Output;
-use crate::policy;
+use crate::{policy, wiring};
 
-/// Longest text of a cell that is shown.
-const SHOWN_CHARS: usize = 60;
+/// The major version since which Metabase keeps a sentinel.
+const SENTINEL_SINCE: u32 = 53;
 
-pub(super) async fn run(args: InspectArgs, output: Output) -> Result<Ending, CommandError> {
-    // A file that a store received has no ending at all.
-    let file = if args.file.is_file() {
-        args.file.clone()
-    } else {
-        file_of(&args.file.to_string_lossy())
-    };
-    let facts = facts(&file)?;
-    let snapshot = H2Source::new(&file).snapshot().await?;
-    if let Some(table) = &args.table {
-        let rows = rows(&*snapshot, table, args.rows).await?;
-        output.result(&rows.text(), &rows.json());
-        return Ok(Ending::Done);
+/// What is looked into.
+enum Subject {
+    File(PathBuf),
+    Server(AppDbAddress),
+}
+
+impl Subject {
+    fn of(name: &str) -> Result<Self, CommandError> {
+        // A file that a store received has no ending at all.
+        if Path::new(name).is_file() {
+            return Ok(Self::File(PathBuf::from(name)));
+        }
+        if !name.contains("://") {
+            return Ok(Self::File(file_of(name)));
+        }
+        Ok(match address("FILE", name)? {
+            AppDbAddress::H2 { path } => Self::File(file_of(&path)),
+            server @ (AppDbAddress::Postgres(_) | AppDbAddress::MySql(_)) => Self::Server(server),
+        })
     }
-    let major = policy::major(&*snapshot).await?;
+
+    /// The path; of a server nothing, since its URL may hold a password.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::Server(_) => None,
+        }
+    }
+
+    async fn open(
+        &self,
+        args: &InspectArgs,
+        config: &Config,
+    ) -> Result<(Box<dyn Snapshot>, Option<Facts>), PortError> {
+        let h2_files = config.h2_files(args.salvage.into());
+        match self {
+            Self::File(file) => {
+                let snapshot = H2Source::new(file).with_options(h2_files).open().await?;
+                let facts = snapshot.facts().clone();
+                Ok((Box::new(snapshot), Some(facts)))
+            }
+            Self::Server(address) => Ok((wiring::source(address, h2_files)?.snapshot().await?, None)),
+        }
+    }
+}
+
+/// A result, for people and for programs.
+struct Shown {
+    text: String,
+    json: serde_json::Value,
+}
+
+pub(super) async fn run(args: InspectArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
+    let subject = Subject::of(&args.file)?;
+    let mut snapshots = 1;
+    loop {
+        let (snapshot, facts) = subject.open(&args, config).await?;
+        let shown = show(&subject, &*snapshot, facts.as_ref(), &args, config).await;
+        match snapshot.confirm().await? {
+            Hold::Held => {
+                let shown = shown?;
+                snapshot.close().await?;
+                output.result(&shown.text, &shown.json);
+                return Ok(Ending::Done);
+            }
+            Hold::Lost if snapshots < SNAPSHOTS_MAX => snapshots += 1,
+            Hold::Lost => {
+                let what = format!("overwritten under each of {snapshots} snapshots");
+                return Err(PortError::new(ErrorKind::Unavailable, what).into());
+            }
+        }
+    }
+}
+
+async fn show(
+    subject: &Subject,
+    snapshot: &dyn Snapshot,
+    facts: Option<&Facts>,
+    args: &InspectArgs,
+    config: &Config,
+) -> Result<Shown, CommandError> {
+    if let Some(table) = &args.table {
+        let rows = rows::rows(snapshot, table, args.rows).await?;
+        return Ok(Shown {
+            text: rows.text(),
+            json: rows.json(),
+        });
+    }
+    let major = policy::major(snapshot).await?;
+    let encryption = encryption(snapshot, major, config).await?;
     let mut tables = Vec::new();
     for table in &snapshot.catalogue().tables {
         let key = table.name.key();
@@ -45,139 +126,98 @@ pub(super) async fn run(args: InspectArgs, output: Output) -> Result<Ending, Com
         .map(|view| view.name.key())
         .collect();
     let total: u64 = tables.iter().map(|(_, rows)| rows).sum();
-    let version = major.map_or_else(|| "unknown".to_owned(), |major| format!("v{major}"));
-    let mut text = format!(
-        "{}: H2 format {}, {}, Metabase {version}, {} tables, {total} rows, {} views",
-        file.display(),
-        text_of(&facts["format"]),
-        text_of(&facts["closed"]),
+    let version = major.map_or_else(|| "no changelog".to_owned(), |major| format!("v{major}"));
+
+    let mut text = String::new();
+    text.extend(subject.path().map(|file| format!("{}\n", file.display())));
+    text.extend(facts.map(|facts| format!("{}\n", h2::line(facts))));
+    text.push_str(&format!(
+        "Metabase: {version}, values {}\n{} tables, {total} rows, {} views",
+        encryption.words(),
         tables.len(),
         views.len()
-    );
+    ));
+    for note in snapshot.notes() {
+        text.push_str(&format!("\nnote: {note}"));
+    }
     for (name, rows) in &tables {
         text.push_str(&format!("\n{rows:>10}  {name}"));
     }
     let json = serde_json::json!({
-        "file": file,
-        "h2": facts,
+        "file": subject.path(),
+        "h2": facts.map(h2::json),
         "metabase_major": major,
-        "tables": tables.iter().map(|(name, rows)| serde_json::json!({"name": name, "rows": rows})).collect::<Vec<_>>(),
+        "encryption": encryption.word(),
+        "tables": tables
+            .iter()
+            .map(|(name, rows)| serde_json::json!({"name": name, "rows": rows}))
+            .collect::<Vec<_>>(),
         "views": views,
         "rows": total,
     });
-    output.result(&text, &json);
-    Ok(Ending::Done)
+    Ok(Shown { text, json })
 }
 
-/// What the file says of itself.
-fn facts(file: &Path) -> Result<serde_json::Value, CommandError> {
-    let database = Database::open(file).map_err(|error| {
-        let kind = if file.exists() {
-            ErrorKind::Corrupt
-        } else {
-            ErrorKind::NotFound
-        };
-        PortError::new(kind, format!("open {}", file.display())).because(error)
-    })?;
-    let facts = database.facts();
-    Ok(serde_json::json!({
-        "format": format!("{:?}", facts.format),
-        "closed": format!("{:?}", facts.closure),
-        "version": facts.version,
-        "chunk": facts.chunk,
-        "created_ms": facts.created_ms,
-    }))
+/// Whether Metabase encrypted values in its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ValueEncryption {
+    /// By the sentinel, or because Metabase would have made one.
+    None,
+    /// Encrypted, and `MB_ENCRYPTION_SECRET_KEY` is the key.
+    KeyFits,
+    /// Encrypted; no key was given.
+    KeyMissing,
+    /// Encrypted with another key than the one given.
+    WrongKey,
+    /// A Metabase from before the sentinel, or no Metabase.
+    Unknown,
 }
 
-/// A JSON text without its quotes.
-fn text_of(value: &serde_json::Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-struct Rows {
-    columns: Vec<String>,
-    rows: Vec<Vec<serde_json::Value>>,
-}
-
-async fn rows(snapshot: &dyn Snapshot, table: &str, limit: u64) -> Result<Rows, CommandError> {
-    let Some(found) = snapshot.catalogue().table(table) else {
-        return Err(PortError::new(
-            ErrorKind::NotFound,
-            format!("there is no table {table} in the file"),
-        )
-        .into());
-    };
-    let read = TableRead {
-        table: found.name.key(),
-        columns: (0..found.columns.len()).collect(),
-        order: RowOrder::PrimaryKey,
-    };
-    let mut reader = snapshot.read(&read).await?;
-    let mut batch = RowBatch::new(found.columns.len());
-    let mut rows = Vec::new();
-    loop {
-        reader.next(&mut batch, 1 << 16).await?;
-        if batch.rows() == 0 {
-            break;
-        }
-        for row in 0..batch.rows() {
-            if rows.len() as u64 == limit {
-                return Ok(Rows {
-                    columns: names(found),
-                    rows,
-                });
+impl ValueEncryption {
+    fn words(self) -> &'static str {
+        match self {
+            Self::None => "not encrypted",
+            Self::KeyFits => "encrypted, MB_ENCRYPTION_SECRET_KEY fits",
+            Self::KeyMissing => "encrypted, no MB_ENCRYPTION_SECRET_KEY given",
+            Self::WrongKey => "encrypted with another key than MB_ENCRYPTION_SECRET_KEY",
+            Self::Unknown => {
+                "encrypted or not: unknown (no setting encryption-check; Metabase before v53 keeps none)"
             }
-            rows.push(batch.row(row).map(value).collect());
         }
     }
-    Ok(Rows {
-        columns: names(found),
-        rows,
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::KeyFits => "encrypted, key fits",
+            Self::KeyMissing => "encrypted, no key",
+            Self::WrongKey => "encrypted, wrong key",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+async fn encryption(
+    snapshot: &dyn Snapshot,
+    major: Option<u32>,
+    config: &Config,
+) -> Result<ValueEncryption, CommandError> {
+    let stored = policy::setting(snapshot, SENTINEL_SETTING).await?;
+    let keys = match &stored {
+        // Deriving a key costs a second.
+        Some(_) => config
+            .metabase
+            .derive_encryption_key()
+            .map_err(|error| CommandError::usage(format!("MB_ENCRYPTION_SECRET_KEY: {error}")))?
+            .map(Keyring::new),
+        None => None,
+    };
+    Ok(match check_sentinel(stored.as_deref(), keys.as_ref()) {
+        SentinelState::Unencrypted => ValueEncryption::None,
+        SentinelState::Absent if major.is_some_and(|major| major >= SENTINEL_SINCE) => ValueEncryption::None,
+        SentinelState::Absent => ValueEncryption::Unknown,
+        SentinelState::Verified => ValueEncryption::KeyFits,
+        SentinelState::KeyMissing => ValueEncryption::KeyMissing,
+        SentinelState::WrongKey => ValueEncryption::WrongKey,
     })
-}
-
-fn names(table: &metaferry_domain::schema::Table) -> Vec<String> {
-    table.columns.iter().map(|column| column.name.key()).collect()
-}
-
-fn value(cell: Cell<'_>) -> serde_json::Value {
-    match cell {
-        Cell::Null => serde_json::Value::Null,
-        Cell::Boolean(value) => value.into(),
-        Cell::Int(value) => value.into(),
-        Cell::Real(value) => value.into(),
-        Cell::Double(value) => value.into(),
-        Cell::Decimal(text) | Cell::Text(text) => text.into(),
-        Cell::Bytes(bytes) => format!("{} bytes", bytes.len()).into(),
-        Cell::Date(days) => format!("{days} days since 1970-01-01").into(),
-        Cell::Time(time) => format!("{} ns of the day", time.nanos).into(),
-        Cell::TimeTz(time, seconds) => format!("{} ns of the day, {seconds} s east", time.nanos).into(),
-        Cell::Timestamp(instant) | Cell::TimestampTz(instant, _) => iso(instant.micros).into(),
-        Cell::Uuid(bytes) => uuid::Uuid::from_bytes(bytes).to_string().into(),
-    }
-}
-
-fn iso(micros: i64) -> String {
-    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000)
-        .ok()
-        .and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok())
-        .unwrap_or_else(|| format!("{micros} microseconds since 1970"))
-}
-
-impl Rows {
-    fn text(&self) -> String {
-        let mut text = String::new();
-        for (index, row) in self.rows.iter().enumerate() {
-            text.push_str(&format!("row {}\n", index + 1));
-            for (column, value) in self.columns.iter().zip(row) {
-                let shown: String = value.to_string().chars().take(SHOWN_CHARS).collect();
-                text.push_str(&format!("  {column}: {shown}\n"));
-            }
-        }
-        text
-    }
-
-    fn json(&self) -> serde_json::Value {
-        serde_json::json!({"columns": self.columns, "rows": self.rows})
-    }
 }

@@ -1,8 +1,11 @@
 //! `verify`: two databases, rows and digests, table by table.
 
-use metaferry_domain::Cancellation;
 use metaferry_domain::copy_policy::CopyPolicy;
+use metaferry_domain::{Cancellation, PortError};
+use metaferry_h2_file::OpenOptions;
 use metaferry_metabase::env::address::AppDbAddress;
+use metaferry_transfer::TransferError;
+use metaferry_transfer::copy::SNAPSHOTS_MAX;
 use metaferry_transfer::dump::PolicyMaker;
 use metaferry_transfer::verify::{Scan, TableComparison, compare, scan};
 
@@ -13,18 +16,28 @@ use crate::output::Output;
 use crate::policy::MetabasePolicy;
 use crate::wiring;
 
-pub(super) async fn run(args: VerifyArgs, _: &Config, output: Output) -> Result<Ending, CommandError> {
+pub(super) async fn run(args: VerifyArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let (left, right) = (address("--left", &args.left)?, address("--right", &args.right)?);
     let extent = if args.raw { Extent::Raw } else { Extent::Carried };
-    let (left, right) = tokio::try_join!(side(&left, extent), side(&right, extent))?;
+    let open = || config.h2_files(args.salvage.into());
+    let (left, right) = tokio::try_join!(side(&left, extent, open()), side(&right, extent, open()))?;
+    let notes = [("left", left.notes), ("right", right.notes)];
+    let (left, right) = (left.scan, right.scan);
     let comparisons = compare(&left.tables, &right.tables);
     let equal = comparisons.iter().all(TableComparison::is_equal);
     let whole = equal && left.dangling.is_empty() && right.dangling.is_empty();
     let ending = if whole { Ending::Done } else { Ending::Different };
-    output.result(
-        &text(&comparisons, &left, &right),
-        &json(&comparisons, &left, &right, ending),
-    );
+    let mut words = text(&comparisons, &left, &right);
+    for (side, notes) in &notes {
+        words.extend(notes.iter().map(|note| format!("\nnote: {side}: {note}")));
+    }
+    let mut object = json(&comparisons, &left, &right, ending);
+    object["notes"] = notes
+        .into_iter()
+        .map(|(side, notes)| (side.to_owned(), notes.into()))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    output.result(&words, &object);
     Ok(ending)
 }
 
@@ -37,17 +50,32 @@ enum Extent {
     Raw,
 }
 
-async fn side(address: &AppDbAddress, extent: Extent) -> Result<Scan, CommandError> {
-    let snapshot = wiring::source(address)?.snapshot().await?;
-    let policy = match extent {
-        Extent::Raw => CopyPolicy::default(),
-        Extent::Carried => MetabasePolicy::usual().decide(&*snapshot).await?.policy,
-    };
-    let found = scan(&*snapshot, &policy, &Cancellation::new())
-        .await
-        .map_err(metaferry_domain::PortError::from)?;
-    snapshot.close().await?;
-    Ok(found)
+/// One of the two databases.
+struct Side {
+    scan: Scan,
+    /// On the state in which it was found.
+    notes: Vec<String>,
+}
+
+async fn side(address: &AppDbAddress, extent: Extent, h2_files: OpenOptions) -> Result<Side, CommandError> {
+    let source = wiring::source(address, h2_files)?;
+    let mut snapshots = 1;
+    loop {
+        let snapshot = source.snapshot().await?;
+        let policy = match extent {
+            Extent::Raw => CopyPolicy::default(),
+            Extent::Carried => MetabasePolicy::usual().decide(&*snapshot).await?.policy,
+        };
+        match scan(&*snapshot, &policy, &Cancellation::new()).await {
+            Ok(scan) => {
+                let notes = snapshot.notes();
+                snapshot.close().await?;
+                return Ok(Side { scan, notes });
+            }
+            Err(TransferError::SnapshotLost) if snapshots < SNAPSHOTS_MAX => snapshots += 1,
+            Err(error) => return Err(PortError::from(error).into()),
+        }
+    }
 }
 
 fn text(comparisons: &[TableComparison], left: &Scan, right: &Scan) -> String {

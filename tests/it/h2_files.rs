@@ -1,0 +1,186 @@
+//! `inspect`, `dump` and `verify` on H2 files of every age and state.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::app_db::{ended, metaferry, metaferry_with, told};
+
+const PASSWORD: &str = "METAFERRY_H2_FILE_PASSWORD";
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../crates/h2-file/tests/data/{name}.mv.db"))
+}
+
+/// The text of a path, for a command line.
+fn argument(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn inspect(variables: &[(&str, &str)], file: &Path) -> Value {
+    let output = metaferry_with(variables, &["inspect", argument(file), "--json"]);
+    let (json, code) = ended(&output);
+    assert_eq!(code, 0, "{}", told(&output));
+    json
+}
+
+#[test]
+fn inspect_tells_format_health_and_rows_of_a_file_of_every_age() {
+    for (name, format, health) in [
+        ("v1_4_200", 1, "closed"),
+        ("churn", 2, "closed"),
+        ("v2_4_240", 3, "closed"),
+        ("unclean", 2, "recovered"),
+        ("uncommitted", 2, "recovered"),
+    ] {
+        let json = inspect(&[], &fixture(name));
+        // What H2 itself counted, views apart.
+        let by_h2 = std::fs::read(fixture(name).with_extension("").with_extension("json")).unwrap();
+        let by_h2: Value = serde_json::from_slice(&by_h2).unwrap();
+        let tables = by_h2["tables"].as_array().unwrap().iter();
+        let rows: u64 = tables
+            .filter(|table| table["kind"] != "VIEW")
+            .map(|table| table["row_count"].as_u64().unwrap())
+            .sum();
+        assert_eq!(json["h2"]["format"], format, "{name}");
+        assert_eq!(json["h2"]["health"], health, "{name}");
+        assert_eq!(json["h2"]["encrypted"], false, "{name}");
+        assert_eq!(json["rows"], rows, "{name}: {json}");
+        assert_eq!(json["encryption"], "unknown", "{name}");
+    }
+    let output = metaferry(&[
+        "inspect",
+        argument(&fixture("v1_4_200")),
+        "--table",
+        "t",
+        "--rows",
+        "2",
+        "--json",
+    ]);
+    let (json, code) = ended(&output);
+    assert_eq!(code, 0, "{}", told(&output));
+    assert_eq!(json["rows"].as_array().unwrap().len(), 2);
+    assert_eq!(json["columns"][1], "name");
+    assert_eq!(json["rows"][1][1], "one");
+    assert_eq!(json["rows"][1][13], "12345.6789");
+}
+
+#[test]
+fn an_encrypted_file_is_read_with_the_password_of_the_environment_only() {
+    let file = fixture("encrypted");
+    let json = inspect(&[(PASSWORD, "filepw")], &file);
+    assert_eq!(json["h2"]["encrypted"], true);
+    assert!(json["rows"].as_u64().unwrap() > 0);
+    for (variables, word) in [
+        (&[][..], PASSWORD),
+        (&[(PASSWORD, "not-it")][..], "password is wrong"),
+    ] {
+        let output = metaferry_with(variables, &["inspect", argument(&file)]);
+        assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+        assert!(told(&output).contains(word), "{}", told(&output));
+        assert!(!told(&output).contains("not-it"), "{}", told(&output));
+    }
+    // H2's own way, `CIPHER=AES` in the URL, names no password either.
+    let url = format!(
+        "h2:file:{};CIPHER=AES",
+        argument(&file).trim_end_matches(".mv.db")
+    );
+    let output = metaferry_with(
+        &[(PASSWORD, "filepw")],
+        &["verify", "--raw", "--left", &url, "--right", &url],
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+}
+
+#[test]
+fn a_dump_of_an_old_or_encrypted_file_holds_the_same_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.mv.db");
+    let to = argument(&copy);
+    let from = format!("h2:{}", argument(&fixture("v1_4_200")));
+    let output = metaferry(&["dump", "--from", &from, "--to", to, "--json"]);
+    let (json, code) = ended(&output);
+    assert_eq!((code, &json["rows"]), (0, &1476.into()), "{}", told(&output));
+    assert_eq!(
+        json["notes"].as_array().unwrap().len(),
+        2,
+        "one per table: {json}"
+    );
+    let to = format!("h2:{to}");
+    let equal = metaferry(&["verify", "--raw", "--left", &from, "--right", &to]);
+    assert_eq!(equal.status.code(), Some(0), "{}", told(&equal));
+}
+
+#[test]
+fn the_same_statements_run_by_three_versions_of_h2_give_the_same_digests() {
+    // 1.4.200 read the same cast to VARBINARY another way.
+    let left = format!("h2:{}", argument(&fixture("v2_2_224")));
+    for other in ["v2_3_232", "v2_4_240"] {
+        let right = format!("h2:{}", argument(&fixture(other)));
+        let output = metaferry(&["verify", "--raw", "--left", &left, "--right", &right]);
+        let words = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{other}: {words} {}",
+            told(&output)
+        );
+        assert!(words.starts_with("equal: 2 tables, 1476 rows"), "{words}");
+    }
+}
+
+#[test]
+fn a_damaged_file_is_refused_until_salvage_is_asked_for_and_says_what_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(fixture("churn")).unwrap();
+    let file = folder.path().join("cut.mv.db");
+    let (mut refused, mut salvaged) = (0, 0);
+    for length in (8192..whole.len()).step_by(3 * 4096) {
+        std::fs::write(&file, &whole[..length]).unwrap();
+        let plain = metaferry(&["inspect", argument(&file)]);
+        assert_eq!(plain.status.code(), Some(1), "{}", told(&plain));
+        if told(&plain).contains("--salvage") {
+            refused += 1;
+        }
+        let asked = metaferry(&["inspect", argument(&file), "--salvage", "--json"]);
+        if asked.status.code() != Some(0) {
+            continue;
+        }
+        let (json, _) = ended(&asked);
+        assert_eq!(json["h2"]["health"], "salvaged");
+        assert!(!json["h2"]["passed_over"].as_array().unwrap().is_empty());
+        if json["rows"] == 0 {
+            continue;
+        }
+        salvaged += 1;
+        let copy = folder.path().join(format!("copy-{length}.mv.db"));
+        let dump = metaferry(&[
+            "dump",
+            "--salvage",
+            "--from",
+            &format!("h2:{}", argument(&file)),
+            "--to",
+            argument(&copy),
+            "--json",
+        ]);
+        let (dumped, code) = ended(&dump);
+        assert_eq!(code, 0, "{}", told(&dump));
+        assert_eq!(dumped["rows"], json["rows"]);
+        assert!(dumped["notes"].to_string().contains("SALVAGED"), "{dumped}");
+    }
+    assert!(refused > 5 && salvaged > 0, "{refused} {salvaged}");
+}
+
+#[test]
+fn a_page_store_is_refused_with_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("metabase.db.h2.db");
+    std::fs::write(&file, b"-- H2 0.5/B -- \n".repeat(300)).unwrap();
+    for name in ["metabase.db.h2.db", "metabase.db"] {
+        let output = metaferry(&["inspect", argument(&folder.path().join(name))]);
+        assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+        for word in ["metabase.db.h2.db", "page-store", "RUNSCRIPT"] {
+            assert!(told(&output).contains(word), "{name}: {}", told(&output));
+        }
+    }
+}
