@@ -474,7 +474,7 @@ fn a_file_that_nobody_waits_for_never_gets_its_name() {
     let gate = PublishGate::default();
     gate.close();
     assert!(matches!(writer.finish_through(&gate), Err(WriteError::Unwanted)));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     let writer = DatabaseWriter::create(&path, definition, WriteOptions::default()).unwrap();
     writer.finish_through(&PublishGate::default()).unwrap();
     assert!(path.exists());

@@ -155,6 +155,9 @@ pub(crate) struct LoadArgs {
     /// The H2 file, with or without `.mv.db`.
     #[arg(long, value_name = "FILE")]
     pub(crate) from: PathBuf,
+    /// Of a damaged H2 file, load the newest version that is still whole.
+    #[arg(long)]
+    pub(crate) salvage: bool,
     /// The database to load into.
     #[arg(long, value_name = "URL")]
     pub(crate) to: String,
@@ -169,6 +172,9 @@ pub(crate) struct CopyArgs {
     /// The app DB to read; left out, Metabase's own environment names it.
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<String>,
+    /// Of a damaged H2 file, copy the newest version that is still whole.
+    #[arg(long)]
+    pub(crate) salvage: bool,
     /// The database to write.
     #[arg(long, value_name = "URL")]
     pub(crate) to: String,

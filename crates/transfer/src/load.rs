@@ -83,6 +83,7 @@ async fn fill(
         mut notes,
     } = decided;
     let survey = target.survey(catalogue, &policy).await?;
+    notes.extend(snapshot.notes());
     notes.extend(survey.notes);
     for kept in survey.kept {
         policy

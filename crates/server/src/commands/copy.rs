@@ -22,6 +22,7 @@ pub(super) async fn run(args: CopyArgs, config: &Config, output: Output) -> Resu
             to: PathBuf::from(file_of(path)),
             tables: args.tables,
             include_logs: args.include_logs,
+            salvage: args.salvage,
             no_verify: args.target.no_verify,
             force: args.target.force,
         };
@@ -34,7 +35,7 @@ pub(super) async fn run(args: CopyArgs, config: &Config, output: Output) -> Resu
         Logs::LeaveOut
     };
     let loading = load::Loading {
-        source: wiring::source(&from)?,
+        source: wiring::source(&from, config.h2_files(args.salvage.into()))?,
         target: wiring::target(&to, load::options(args.target))?,
         policy: MetabasePolicy::new(&args.tables, logs),
         reread: load::reread(args.target.no_verify),

@@ -23,7 +23,7 @@ use crate::{shutdown, wiring};
 /// How long an interrupted load may take to take everything back.
 const INTERRUPTED_MAX: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(args: LoadArgs, _: &Config, output: Output) -> Result<Ending, CommandError> {
+pub(super) async fn run(args: LoadArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let from = AppDbAddress::H2 {
         path: file_of(&args.from.to_string_lossy())
             .to_string_lossy()
@@ -31,7 +31,7 @@ pub(super) async fn run(args: LoadArgs, _: &Config, output: Output) -> Result<En
     };
     let to = address("--to", &args.to)?;
     let loading = Loading {
-        source: wiring::source(&from)?,
+        source: wiring::source(&from, config.h2_files(args.salvage.into()))?,
         target: wiring::target(&to, options(args.target))?,
         // A dump has left behind what it had to; the rest of it goes along.
         policy: MetabasePolicy::new(&args.tables, Logs::Carry),

@@ -9,7 +9,7 @@ use metaferry_metabase::env::address::AppDbAddress;
 use super::dump;
 use super::load::{Loading, reread};
 use crate::cli::{DumpArgs, RestoreArgs, SourceArgs};
-use crate::config::{Config, address};
+use crate::config::{Config, Salvage, address};
 use crate::exit::{CommandError, Ending};
 use crate::output::Output;
 use crate::policy::MetabasePolicy;
@@ -31,12 +31,13 @@ pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> R
             to: file_of(path),
             tables: args.tables,
             include_logs: true,
+            salvage: false,
             no_verify: args.no_verify,
             force: false,
         };
         return dump::run(args, config, output).await;
     }
-    let source = wiring::source(&from)?;
+    let source = wiring::source(&from, config.h2_files(Salvage::No))?;
     // A file that cannot be read makes no database.
     source.snapshot().await?.close().await?;
     let fresh = wiring::fresh_database(&to).await?;
