@@ -107,6 +107,49 @@ impl AppDb {
         Ok(app_db)
     }
 
+    /// An empty database on the same server, with a folder of its own.
+    pub(crate) fn empty_beside(&self) -> Self {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let database = format!("metaferry_load_{}_{number}", std::process::id());
+        let (server, _) = self.url.rsplit_once('/').expect("a URL with a database");
+        let beside = Self {
+            url: format!("{server}/{database}"),
+            admin_url: self.admin_url.clone(),
+            folder: tempfile::tempdir().unwrap(),
+            database,
+            fixtures: self.fixtures.clone(),
+            jar: self.jar.clone(),
+            driver: self.driver.clone(),
+        };
+        psql(&beside.admin_url, &format!("CREATE DATABASE {}", beside.database));
+        beside
+    }
+
+    /// The same as Metabase leaves it when it has started for the first time: the schema, its history, the internal
+    /// user and the magic groups.
+    pub(crate) fn set_up_beside(&self) -> Self {
+        let beside = self.empty_beside();
+        beside.fill(
+            "psql -q -v ON_ERROR_STOP=1 -d \"$0\" -f postgres-schema.sql -f postgres-changelog.sql >/dev/null",
+        );
+        psql(
+            &beside.url,
+            "SET search_path = public;
+             INSERT INTO core_user (id, email, first_name, last_name, password, date_joined, type)
+                 VALUES (13371338, 'internal@metabase.com', 'Metabase', 'Internal', 'none', now(), 'internal');
+             INSERT INTO permissions_group (name) VALUES ('All Users'), ('Administrators');
+             INSERT INTO setting (key, value) VALUES ('read-only-mode', 'false'), ('site-uuid', 'of the target')",
+        );
+        beside
+    }
+
+    /// H2's file of the fixture, unpacked.
+    pub(crate) fn h2_fixture(&self) -> PathBuf {
+        let file = self.folder.path().join("fixture.mv.db");
+        self.fill("gunzip -c appdb-s001.h2.mv.db.gz > \"$1/fixture.mv.db\"");
+        file
+    }
+
     /// Runs a script in the fixtures' folder; `$0` is the database, `$1` a folder to write to.
     fn fill(&self, script: &str) {
         let filled = Command::new("sh")

@@ -7,3 +7,4 @@ mod crossing;
 mod dump;
 mod h2_files;
 mod hot_dump;
+mod load;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use metaferry_domain::ports::{Plaintext, RowOrder, Snapshot, TableRead};
 use metaferry_domain::row_batch::{Cell, RowBatch};
 use metaferry_domain::{ErrorKind, PortError};
-use metaferry_metabase::copy_policy::{Logs, PolicyOptions, decide};
+use metaferry_metabase::copy_policy::{Changelog, Logs, PolicyOptions, decide};
 use metaferry_metabase::version::schema_major;
 use metaferry_transfer::dump::{DecidedPolicy, PolicyMaker};
 
@@ -17,6 +17,7 @@ pub(crate) struct MetabasePolicy {
     pub(crate) exclude: Vec<String>,
     pub(crate) logs: Logs,
     pub(crate) plaintext: Plaintext,
+    pub(crate) changelog: Changelog,
 }
 
 impl MetabasePolicy {
@@ -26,6 +27,7 @@ impl MetabasePolicy {
             exclude: tables.exclude.clone(),
             logs,
             plaintext: Plaintext::Keep,
+            changelog: Changelog::Carry,
         }
     }
 
@@ -36,6 +38,7 @@ impl MetabasePolicy {
             exclude: Vec::new(),
             logs: Logs::LeaveOut,
             plaintext: Plaintext::Keep,
+            changelog: Changelog::Carry,
         }
     }
 }
@@ -45,6 +48,7 @@ impl PolicyMaker for MetabasePolicy {
     async fn decide(&self, snapshot: &dyn Snapshot) -> Result<DecidedPolicy, PortError> {
         let mut options = PolicyOptions::for_dump(major(snapshot).await?, self.plaintext);
         options.logs = self.logs;
+        options.changelog = self.changelog;
         options.include.clone_from(&self.include);
         options.exclude.clone_from(&self.exclude);
         let decision = decide(snapshot.catalogue(), &options).map_err(|errors| {

@@ -18,6 +18,7 @@ use metaferry_domain::schema::{
 use metaferry_domain::{ErrorKind, PortError};
 
 use self::names::Names;
+pub(super) use self::own_indexes::{CHANGES, CHANGES_FILE};
 pub(super) use self::types::{PostgresType, of_column};
 use crate::sql::postgres_text::{fold, identifier, literal};
 use crate::sql::{self, Kind, Relations, Words};
@@ -33,8 +34,17 @@ pub(super) struct Translation {
     pub(super) create_views: Vec<String>,
     /// Is the type of a column from the extension `citext`?
     pub(super) citext: Citext,
+    /// Does the history lack what Metabase's own has on Postgres only?
+    pub(super) history: History,
     /// What could not be said exactly.
     pub(super) notes: Vec<String>,
+}
+
+/// Whose changes a schema history tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum History {
+    OfPostgres,
+    OfAnother,
 }
 
 /// Whether the extension of that name is needed.
@@ -53,7 +63,7 @@ pub(super) struct TranslatedTable {
     /// Columns in declared order.
     pub(super) columns: Vec<TranslatedColumn>,
     /// Keys, indexes and checks: what is quicker to make when the rows are there.
-    pub(super) after_rows: Vec<String>,
+    pub(super) after_rows: Vec<AfterRows>,
     /// Adds each foreign key without looking at rows, and then looks.
     pub(super) foreign_keys: Vec<TranslatedForeignKey>,
     /// Comments on the table and its columns.
@@ -78,6 +88,23 @@ pub(super) enum Supply {
         next: Option<i64>,
     },
     Generated,
+}
+
+/// A statement for when the rows are there.
+#[derive(Debug, Clone)]
+pub(super) struct AfterRows {
+    pub(super) statement: String,
+    /// A change that must be in Metabase's history for it to be run.
+    pub(super) since: Option<&'static str>,
+}
+
+impl From<String> for AfterRows {
+    fn from(statement: String) -> Self {
+        Self {
+            statement,
+            since: None,
+        }
+    }
 }
 
 /// One foreign key.
@@ -111,6 +138,10 @@ pub(super) fn translate(catalogue: &Catalogue) -> Result<Translation, PortError>
         views,
         create_views,
         citext: translator.citext,
+        history: match translator.dialect {
+            Some(Dialect::Postgres) => History::OfPostgres,
+            Some(Dialect::H2 | Dialect::MySql) | None => History::OfAnother,
+        },
         notes: translator.notes,
     })
 }
@@ -229,7 +260,7 @@ impl Translator<'_> {
     }
 
     /// Keys, indexes and checks.
-    fn after_rows(&mut self, table: &Table, name: &str) -> Vec<String> {
+    fn after_rows(&mut self, table: &Table, name: &str) -> Vec<AfterRows> {
         let quoted = identifier(name);
         let mut statements = Vec::new();
         if let Some(key) = &table.primary_key {
@@ -239,24 +270,26 @@ impl Translator<'_> {
                 Some(Dialect::MySql | Dialect::Postgres) | None => key.name.clone(),
             };
             let own = self.names.key(&wanted, &usual, table, &mut self.notes);
-            statements.push(format!(
+            let statement = format!(
                 "ALTER TABLE {quoted} ADD CONSTRAINT {} PRIMARY KEY ({})",
                 identifier(&own),
                 columns(&key.columns)
-            ));
+            );
+            statements.push(statement.into());
         }
         for unique in &table.uniques {
             let own = self
                 .names
                 .key(&unique.name, &unique_name(name, unique), table, &mut self.notes);
-            statements.push(format!(
+            let statement = format!(
                 "ALTER TABLE {quoted} ADD CONSTRAINT {} UNIQUE ({})",
                 identifier(&own),
                 columns(&unique.columns)
-            ));
+            );
+            statements.push(statement.into());
         }
         for index in &table.indexes {
-            statements.extend(self.index(table, &quoted, index));
+            statements.extend(self.index(table, &quoted, index).map(AfterRows::from));
         }
         if self.dialect != Some(Dialect::Postgres) {
             statements.extend(self.indexes_of_foreign_keys(table, name));
@@ -267,10 +300,11 @@ impl Translator<'_> {
                 .names
                 .of_table(&check.name, &format!("{name}_check"), table, &mut self.notes);
             match sql::expression_to_postgres(&check.condition, table) {
-                Ok(text) => statements.push(format!(
-                    "ALTER TABLE {quoted} ADD CONSTRAINT {} CHECK ({text})",
-                    identifier(&own)
-                )),
+                Ok(text) => {
+                    let own = identifier(&own);
+                    let statement = format!("ALTER TABLE {quoted} ADD CONSTRAINT {own} CHECK ({text})");
+                    statements.push(statement.into());
+                }
                 Err(why) => self.notes.push(format!(
                     "check {} of table {} is left out because of {why}",
                     check.name.key(),
@@ -333,7 +367,7 @@ impl Translator<'_> {
 
     /// H2 and `MySQL` keep an index for every foreign key by themselves. On Postgres Metabase's migrations made them,
     /// under these names.
-    fn indexes_of_foreign_keys(&mut self, table: &Table, name: &str) -> Vec<String> {
+    fn indexes_of_foreign_keys(&mut self, table: &Table, name: &str) -> Vec<AfterRows> {
         let mut led: Vec<Vec<String>> = table
             .primary_key
             .iter()
@@ -364,31 +398,37 @@ impl Translator<'_> {
             }
             let own = Name::new(format!("idx_{name}_{}", joined(&foreign.columns)));
             let own = self.names.index(&own, table, &mut self.notes);
-            statements.push(format!(
-                "CREATE INDEX {} ON {} ({})",
-                identifier(&own),
-                identifier(name),
-                columns(&foreign.columns)
-            ));
+            statements.push(AfterRows {
+                statement: format!(
+                    "CREATE INDEX {} ON {} ({})",
+                    identifier(&own),
+                    identifier(name),
+                    columns(&foreign.columns)
+                ),
+                since: Some(own_indexes::FOREIGN_KEYS),
+            });
             led.push(wanted);
         }
         statements
     }
 
     /// Indexes that Metabase has on Postgres only.
-    fn own_indexes(&mut self, table: &Table, quoted: &str) -> Vec<String> {
+    fn own_indexes(&mut self, table: &Table, quoted: &str) -> Vec<AfterRows> {
         let mut statements = Vec::new();
         for index in own_indexes::of(table) {
             let own = self.names.index(&index.name.into(), table, &mut self.notes);
-            statements.push(format!(
-                "CREATE {}INDEX {} ON {quoted} {}",
-                match index.uniqueness {
-                    Uniqueness::Unique => "UNIQUE ",
-                    Uniqueness::NonUnique => "",
-                },
-                identifier(&own),
-                index.over
-            ));
+            statements.push(AfterRows {
+                statement: format!(
+                    "CREATE {}INDEX {} ON {quoted} {}",
+                    match index.uniqueness {
+                        Uniqueness::Unique => "UNIQUE ",
+                        Uniqueness::NonUnique => "",
+                    },
+                    identifier(&own),
+                    index.over
+                ),
+                since: Some(index.since),
+            });
         }
         statements
     }

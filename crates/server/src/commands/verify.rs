@@ -3,6 +3,7 @@
 use metaferry_domain::copy_policy::CopyPolicy;
 use metaferry_domain::{Cancellation, PortError};
 use metaferry_h2_file::OpenOptions;
+use metaferry_metabase::copy_policy::Changelog;
 use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_transfer::TransferError;
 use metaferry_transfer::copy::SNAPSHOTS_MAX;
@@ -64,7 +65,15 @@ async fn side(address: &AppDbAddress, extent: Extent, h2_files: OpenOptions) -> 
         let snapshot = source.snapshot().await?;
         let policy = match extent {
             Extent::Raw => CopyPolicy::default(),
-            Extent::Carried => MetabasePolicy::usual().decide(&*snapshot).await?.policy,
+            // A target that Metabase has set up keeps its own schema history, and each kind of database has its own
+            // changes.
+            Extent::Carried => {
+                let policy = MetabasePolicy {
+                    changelog: Changelog::LeaveOut,
+                    ..MetabasePolicy::usual()
+                };
+                policy.decide(&*snapshot).await?.policy
+            }
         };
         match scan(&*snapshot, &policy, &Cancellation::new()).await {
             Ok(scan) => {

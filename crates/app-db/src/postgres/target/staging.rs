@@ -1,7 +1,7 @@
 //! An empty database: filled in a schema of its own, several tables at once, and shown by one swap. Keys and indexes
 //! are built when the rows are there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use metaferry_domain::ports::{FinishedTarget, Snapshot, Source as _};
@@ -15,7 +15,9 @@ use super::{WRITERS, run};
 use crate::error::{failed, failed_at_rows, kind};
 use crate::postgres::connect::{PostgresServer, close, quoted};
 use crate::postgres::snapshot::PostgresSource;
-use crate::postgres::translate::{Citext, Supply, TranslatedTable, Translation, translate};
+use crate::postgres::translate::{
+    AfterRows, CHANGES, CHANGES_FILE, Citext, History, Supply, TranslatedTable, Translation, translate,
+};
 use crate::sql::postgres_text::literal;
 
 /// Names of staging schemas begin so.
@@ -133,6 +135,7 @@ impl Staging {
     /// Keys, indexes, checks, foreign keys, sequences, views and comments.
     pub(super) async fn build(&mut self) -> Result<(), PortError> {
         let largest_first = self.largest_first().await?;
+        let history = self.history().await?;
         let tables = &self.translation.tables;
         let jobs = |statements: &dyn Fn(&TranslatedTable) -> Vec<String>| -> VecDeque<Vec<String>> {
             largest_first
@@ -142,7 +145,12 @@ impl Staging {
                 .filter(|statements| !statements.is_empty())
                 .collect()
         };
-        self.work_off(jobs(&|table| table.after_rows.clone())).await?;
+        let wanted = |table: &TranslatedTable| -> Vec<String> {
+            let is_due = |after: &&AfterRows| after.since.is_none_or(|change| history.contains(change));
+            let due = table.after_rows.iter().filter(is_due);
+            due.map(|after| after.statement.clone()).collect()
+        };
+        self.work_off(jobs(&wanted)).await?;
 
         let add: Vec<&str> = tables
             .iter()
@@ -177,6 +185,48 @@ impl Staging {
         run(&mut self.leader, rest.join(";"))
             .await
             .map_err(|error| failed("make the views", error))
+    }
+
+    /// Ids of the changes in Metabase's history; none where there is no history.
+    async fn history(&mut self) -> Result<BTreeSet<String>, PortError> {
+        if self.history_table().is_none() {
+            return Ok(BTreeSet::new());
+        }
+        let sql = format!("SELECT id::text FROM {}.databasechangelog", quoted(&self.name));
+        let ids: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .persistent(false)
+            .fetch_all(&mut self.leader)
+            .await
+            .map_err(|error| failed("read Metabase's schema history", error))?;
+        Ok(ids.into_iter().collect())
+    }
+
+    fn history_table(&self) -> Option<&TranslatedTable> {
+        self.translation
+            .tables
+            .iter()
+            .find(|table| table.name == "databasechangelog")
+    }
+
+    /// Tells the history of what was made here because Metabase makes it on Postgres.
+    fn complete_history(&self) -> String {
+        if self.translation.history == History::OfPostgres || self.history_table().is_none() {
+            return String::new();
+        }
+        let log = format!("{}.databasechangelog", quoted(&self.name));
+        let mut sql = String::new();
+        for change in CHANGES {
+            let (id, since) = (literal(change.id), literal(change.since));
+            sql.push_str(&format!(
+                "INSERT INTO {log} (id, author, filename, dateexecuted, orderexecuted, exectype, description)
+                 SELECT {id}, {}, {}, now(), (SELECT max(orderexecuted) + 1 FROM {log}), 'EXECUTED', {}
+                 WHERE EXISTS (SELECT FROM {log} WHERE id = {since}) AND NOT EXISTS (SELECT FROM {log} WHERE id = {id});",
+                literal(change.author),
+                literal(CHANGES_FILE),
+                literal(change.description)
+            ));
+        }
+        sql
     }
 
     /// Names of the tables, the largest first, so that no long job is begun last.
@@ -286,6 +336,7 @@ impl Staging {
         .map_err(|error| failed("look at the size of the tables", error))?;
         let (from, to) = (quoted(&self.name), quoted(&self.target));
         let mut sql = format!("BEGIN; SET LOCAL lock_timeout = {SWAP_LOCK_TIMEOUT_MS};");
+        sql.push_str(&self.complete_history());
         for table in &self.translation.tables {
             sql.push_str(&format!(
                 "ALTER TABLE {from}.{} SET SCHEMA {to};",

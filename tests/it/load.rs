@@ -1,0 +1,52 @@
+//! `metaferry load`, `copy` and `restore` into a real Postgres: an empty database and one that Metabase has set up. Judged
+//! by Postgres itself and by H2 over JDBC.
+
+mod behaviour;
+mod in_place;
+mod killed;
+mod restored;
+mod round_trip;
+mod schema;
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::app_db::{AppDb, ended, metaferry, psql};
+
+/// `load` of that file, as JSON.
+fn load(file: &Path, to: &AppDb, options: &[&str]) -> Output {
+    let mut arguments = vec![
+        "--json",
+        "load",
+        "--from",
+        file.to_str().unwrap(),
+        "--to",
+        &to.url,
+    ];
+    arguments.extend(options);
+    metaferry(&arguments)
+}
+
+/// `copy` from one address to another, as JSON.
+fn copy(from: &str, to: &str, options: &[&str]) -> Output {
+    let mut arguments = vec!["--json", "copy", "--from", from, "--to", to];
+    arguments.extend(options);
+    metaferry(&arguments)
+}
+
+/// The JSON of what went well.
+fn done(output: &Output) -> Value {
+    let (json, code) = ended(output);
+    assert_eq!(code, 0, "{json}");
+    json
+}
+
+/// Schemas that an unfinished load has left.
+fn leftovers(database: &AppDb) -> String {
+    psql(
+        &database.url,
+        "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'metaferry\\_load\\_%'",
+    )
+}

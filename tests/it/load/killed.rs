@@ -1,0 +1,126 @@
+//! `load` ended by SIGKILL at any moment: what is visible is as before or complete, and what the dead one left is gone
+//! after the next start.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{done, leftovers, load};
+use crate::app_db::{AppDb, program, psql};
+
+/// How often in the tests that always run; `cargo xtask kill-load` sets the variable to the whole number.
+const KILLS: u32 = 4;
+/// Longer than the server needs to notice that its client has gone.
+const BACKENDS_END: Duration = Duration::from_secs(20);
+
+fn kills() -> u32 {
+    let wanted = std::env::var("METAFERRY_TEST_KILLS").ok();
+    wanted.map_or(KILLS, |wanted| wanted.parse().unwrap())
+}
+
+/// Rows of every table, and the highest ids and sequences.
+fn visible(database: &AppDb) -> String {
+    psql(
+        &database.url,
+        "SELECT coalesce(string_agg(relname || ' ' || (xpath('/row/c/text()', query_to_xml(
+             format('SELECT count(*) || md5(string_agg(t::text, '''' ORDER BY t::text)) AS c FROM public.%I t', relname),
+             true, true, '')))[1]::text, ',' ORDER BY relname), '')
+         FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace",
+    )
+}
+
+#[test]
+fn killed_while_an_empty_database_is_filled() {
+    let Some(app_db) = AppDb::load() else { return };
+    let file = app_db.h2_fixture();
+    let whole = app_db.empty_beside();
+    done(&load(&file, &whole, &[]));
+    let complete = visible(&whole);
+    let mut seen = Seen::default();
+    let mut target = app_db.empty_beside();
+    for number in 0..kills() {
+        kill(&file, &target, number, &[]);
+        match visible(&target) {
+            nothing if nothing.is_empty() => seen.before += 1,
+            all => {
+                assert_eq!(all, complete, "kill {number}");
+                seen.complete += 1;
+                target = app_db.empty_beside();
+            }
+        }
+    }
+    // Whatever is left goes when the next one begins.
+    if visible(&target).is_empty() {
+        done(&load(&file, &target, &[]));
+    }
+    assert_eq!(visible(&target), complete);
+    assert_eq!(leftovers(&target), "0");
+    seen.prove_something();
+}
+
+#[test]
+fn killed_while_a_metabase_is_replaced() {
+    let Some(app_db) = AppDb::load() else { return };
+    let file = app_db.h2_fixture();
+    let target = app_db.set_up_beside();
+    let other = app_db.set_up_beside();
+    done(&load(&file, &other, &[]));
+    let complete = visible(&other);
+    let before = visible(&target);
+    let mut seen = Seen::default();
+    for number in 0..kills() {
+        kill(&file, &target, number, &["--force"]);
+        let now = visible(&target);
+        if now == before {
+            seen.before += 1;
+        } else {
+            assert_eq!(now, complete, "kill {number}");
+            seen.complete += 1;
+        }
+    }
+    done(&load(&file, &target, &["--force"]));
+    assert_eq!(visible(&target), complete);
+    seen.prove_something();
+}
+
+/// What was found after a kill.
+#[derive(Debug, Default)]
+struct Seen {
+    before: u32,
+    complete: u32,
+}
+
+impl Seen {
+    #[expect(clippy::print_stderr, reason = "how much was proved is worth a line")]
+    fn prove_something(&self) {
+        eprintln!("{self:?}");
+        assert!(self.before > 0, "no kill came before the end: {self:?}");
+    }
+}
+
+/// Starts a load and kills it after a while that differs from kill to kill, spread over how long a load takes. `timeout`
+/// is the one that waits.
+fn kill(file: &std::path::Path, target: &AppDb, number: u32, options: &[&str]) {
+    // The golden ratio's multiples cover any interval evenly, in any number.
+    let fraction = (f64::from(number) * 0.618_033_988_75).fract();
+    let wait = 0.05 + fraction * 1.6;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Command::new("timeout")
+        .args(["--signal=KILL", &format!("{wait:.3}")])
+        .arg(program())
+        .args(["load", "--from"])
+        .arg(file)
+        .args(["--to", &target.url])
+        .args(options)
+        .env_clear()
+        .env("PATH", path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    // The server notices that its client has gone; until then it is asked again and again.
+    let killed = Instant::now();
+    let busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'metaferry'";
+    while psql(&target.url, busy) != "0" {
+        assert!(killed.elapsed() < BACKENDS_END, "a backend outlives its client");
+    }
+}
