@@ -129,6 +129,20 @@ pub struct TimeOfDay {
     pub nanos: u64,
 }
 
+impl std::fmt::Display for TimeOfDay {
+    /// `HH:MM:SS`, and as many fraction digits as it has.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (seconds, fraction) = (self.nanos / 1_000_000_000, self.nanos % 1_000_000_000);
+        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+        write!(f, "{hours:02}:{minutes:02}:{:02}", seconds % 60)?;
+        if fraction == 0 {
+            return Ok(());
+        }
+        let digits = format!("{fraction:09}");
+        write!(f, ".{}", digits.trim_end_matches('0'))
+    }
+}
+
 /// An INTERVAL value as the file holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interval {

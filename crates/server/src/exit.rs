@@ -58,6 +58,18 @@ impl CommandError {
     }
 }
 
+impl CommandError {
+    /// The same of work that had begun: nothing can be refused any more, only fail.
+    pub(crate) fn mid_work(error: PortError) -> Self {
+        let error = Self::from(error);
+        let ending = match error.ending {
+            Ending::Refused => Ending::Failed,
+            other => other,
+        };
+        Self { ending, ..error }
+    }
+}
+
 impl From<PortError> for CommandError {
     fn from(error: PortError) -> Self {
         let ending = match error.kind {

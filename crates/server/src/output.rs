@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, IsTerminal, Write as _};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use metaferry_domain::ports::DumpObserver;
@@ -47,6 +48,7 @@ pub(crate) struct Progress {
     what: &'static str,
     began: Instant,
     told: Mutex<Option<Instant>>,
+    begun: AtomicBool,
     terminal: bool,
 }
 
@@ -56,8 +58,25 @@ impl Progress {
             what,
             began: Instant::now(),
             told: Mutex::new(None),
+            begun: AtomicBool::new(false),
             terminal: std::io::stderr().is_terminal(),
         }
+    }
+
+    /// Is everything past that is refused before anything is touched?
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// A phase that is so far, of 100.
+    pub(crate) fn phase(&self, phase: &str, percent: u8) {
+        self.tell(|seconds| {
+            let bar = bar(f64::from(percent) / 100.0);
+            format!(
+                "{bar} {percent:3} % {phase}, {} since it began",
+                duration(seconds)
+            )
+        });
     }
 
     fn tell(&self, line: impl FnOnce(f64) -> String) {
@@ -85,11 +104,66 @@ impl Progress {
 }
 
 impl DumpObserver for Progress {
+    fn begins(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
     fn copied(&self, rows: u64, bytes: u64, rows_estimate: u64) {
-        self.tell(|seconds| {
-            #[expect(clippy::cast_precision_loss, reason = "shown to a few digits")]
-            let (rows_rate, megabytes_rate) = (rows as f64 / seconds, bytes as f64 / 1e6 / seconds);
-            format!("{rows} of about {rows_estimate} rows, {rows_rate:.0} rows/s, {megabytes_rate:.1} MB/s")
-        });
+        self.tell(|seconds| copied(seconds, rows, bytes, rows_estimate));
+    }
+}
+
+/// Bar, rows, rates and the time left, as far as the estimate is right.
+fn copied(seconds: f64, rows: u64, bytes: u64, rows_estimate: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown to a few digits")]
+    let (rows_done, of, megabytes) = (rows as f64, rows_estimate.max(rows) as f64, bytes as f64 / 1e6);
+    let part = if of > 0.0 { rows_done / of } else { 1.0 };
+    let left = if rows_done > 0.0 {
+        format!("{} left", duration(seconds * (of - rows_done) / rows_done))
+    } else {
+        "time left unknown".to_owned()
+    };
+    format!(
+        "{} {:3.0} % {rows} of about {rows_estimate} rows, {:.0} rows/s, {:.1} MB/s, {left}",
+        bar(part),
+        100.0 * part,
+        rows_done / seconds,
+        megabytes / seconds,
+    )
+}
+
+/// How wide a bar is, in letters.
+const BAR_LETTERS: u8 = 20;
+
+fn bar(part: f64) -> String {
+    let full = f64::from(BAR_LETTERS) * part.clamp(0.0, 1.0);
+    let letters = (1..=BAR_LETTERS).map(|letter| if f64::from(letter) <= full { '#' } else { '.' });
+    format!("[{}]", letters.collect::<String>())
+}
+
+/// Rounded up, in minutes where there are some.
+fn duration(seconds: f64) -> String {
+    let whole = Duration::try_from_secs_f64(seconds.ceil()).map_or(0, |duration| duration.as_secs());
+    match whole / 60 {
+        0 => format!("{whole} s"),
+        minutes => format!("{minutes} min {} s", whole % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bar, copied, duration};
+
+    #[test]
+    fn progress_tells_rates_and_the_time_left() {
+        assert_eq!(
+            copied(10.0, 50_000, 20_000_000, 200_000),
+            "[#####...............]  25 % 50000 of about 200000 rows, 5000 rows/s, 2.0 MB/s, 30 s left"
+        );
+        // An estimate that was too low.
+        assert!(copied(1.0, 11, 1, 10).ends_with("0 s left"));
+        assert!(copied(1.0, 0, 0, 10).ends_with("time left unknown"));
+        assert_eq!(bar(2.0), format!("[{}]", "#".repeat(20)));
+        assert_eq!(duration(61.2), "1 min 2 s");
     }
 }

@@ -1,8 +1,11 @@
 //! Metabase's copy policy for the copy engine: decided from the snapshot's catalogue and its changelog.
 
+use std::sync::{Arc, Mutex};
+
 use async_trait::async_trait;
 use metaferry_domain::ports::{Plaintext, RowOrder, Snapshot, TableRead};
 use metaferry_domain::row_batch::{Cell, RowBatch};
+use metaferry_domain::schema::Catalogue;
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::copy_policy::{Changelog, Logs, PolicyOptions, decide};
 use metaferry_metabase::version::schema_major;
@@ -18,9 +21,19 @@ pub(crate) struct MetabasePolicy {
     pub(crate) logs: Logs,
     pub(crate) plaintext: Plaintext,
     pub(crate) changelog: Changelog,
+    /// Of what was decided last.
+    unknown_tables: Arc<Mutex<Vec<String>>>,
 }
 
 impl MetabasePolicy {
+    /// Tables that go along and are not Metabase's, as it was decided last.
+    pub(crate) fn unknown_tables(&self) -> Vec<String> {
+        self.unknown_tables
+            .lock()
+            .expect("nothing panics while it holds this")
+            .clone()
+    }
+
     pub(crate) fn new(tables: &TableArgs, logs: Logs) -> Self {
         Self {
             include: tables.include.clone(),
@@ -28,6 +41,7 @@ impl MetabasePolicy {
             logs,
             plaintext: Plaintext::Keep,
             changelog: Changelog::Carry,
+            unknown_tables: Arc::default(),
         }
     }
 
@@ -39,6 +53,7 @@ impl MetabasePolicy {
             logs: Logs::LeaveOut,
             plaintext: Plaintext::Keep,
             changelog: Changelog::Carry,
+            unknown_tables: Arc::default(),
         }
     }
 }
@@ -46,6 +61,11 @@ impl MetabasePolicy {
 #[async_trait]
 impl PolicyMaker for MetabasePolicy {
     async fn decide(&self, snapshot: &dyn Snapshot) -> Result<DecidedPolicy, PortError> {
+        if snapshot.catalogue().tables.is_empty() {
+            let what =
+                "there are no tables in this database, or none that this user may see: is it the app DB?";
+            return Err(PortError::new(ErrorKind::NotFound, what));
+        }
         let mut options = PolicyOptions::for_dump(major(snapshot).await?, self.plaintext);
         options.logs = self.logs;
         options.changelog = self.changelog;
@@ -54,11 +74,29 @@ impl PolicyMaker for MetabasePolicy {
         let decision = decide(snapshot.catalogue(), &options).map_err(|errors| {
             PortError::new(ErrorKind::Unsupported, "the tables cannot be copied as asked").because(errors)
         })?;
+        let mut notes = decision.notes;
+        if is_not_metabase(snapshot.catalogue()) {
+            notes.push(
+                "no tables of Metabase were found in this database; everything goes along as it is"
+                    .to_owned(),
+            );
+        }
+        *self
+            .unknown_tables
+            .lock()
+            .expect("nothing panics while it holds this") = decision.unknown_tables;
         Ok(DecidedPolicy {
             policy: decision.policy,
-            notes: decision.notes,
+            notes,
         })
     }
+}
+
+/// Not one of the tables that every Metabase since its first version has.
+fn is_not_metabase(catalogue: &Catalogue) -> bool {
+    ["core_user", "databasechangelog", "setting"]
+        .iter()
+        .all(|table| catalogue.table(table).is_none())
 }
 
 /// Metabase's major version, from the largest change in its changelog; `None` without a changelog.

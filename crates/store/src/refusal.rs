@@ -25,6 +25,7 @@ pub(crate) enum Refusal {
     InvalidDigest,
     BadDigest,
     EncryptionNotAllowed,
+    EncryptionMissing,
     InvalidPart(u32),
     PartsIncomplete(String),
     IncompleteBody { received: u64, announced: u64 },
@@ -95,6 +96,11 @@ impl Refusal {
                 S::BAD_REQUEST,
                 "bad_digest",
                 "what arrived does not have the Content-MD5 that was announced: send it again",
+            ),
+            Self::EncryptionMissing => fixed(
+                S::FORBIDDEN,
+                "encryption_missing",
+                "this URL is signed with x-amz-server-side-encryption: aws:kms; send that header",
             ),
             Self::EncryptionNotAllowed => fixed(
                 S::BAD_REQUEST,

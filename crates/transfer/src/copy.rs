@@ -15,6 +15,7 @@ use crate::digest::TableDigest;
 use crate::error::TransferError;
 use crate::plan::Plan;
 use crate::row_rules::RowRules;
+use crate::waiting::unless_cancelled;
 
 /// Bytes of a batch: large enough that a batch costs nothing, small enough that several in flight stay small.
 pub(crate) const BATCH_BYTES: usize = 512 << 10;
@@ -66,6 +67,7 @@ pub(crate) async fn carry(
             .iter()
             .map(|table| format!("table {table} is not Metabase's own; it goes along")),
     );
+    observer.begins();
     let progress = Arc::new(Progress::new(
         observer,
         plan.tables.iter().map(|table| table.rows_estimate).sum(),
@@ -76,7 +78,7 @@ pub(crate) async fn carry(
     // Told to stop they go on to their next wait; whoever cleans up must find nothing open.
     running.shutdown().await;
     let read = match moved {
-        Ok(copied) => left_out(snapshot, plan.left_out.clone())
+        Ok(copied) => left_out(snapshot, plan.left_out.clone(), cancel)
             .await
             .map(|left_out| (copied, left_out)),
         Err(error) => Err(error),
@@ -128,12 +130,12 @@ pub(crate) async fn confirmed<T>(
 async fn left_out(
     snapshot: &dyn Snapshot,
     tables: Vec<(String, String)>,
+    cancel: &Cancellation,
 ) -> Result<Vec<LeftOut>, TransferError> {
     let mut left_out = Vec::with_capacity(tables.len());
     for (name, why) in tables {
-        let rows = snapshot
-            .count(&name)
-            .await
+        let rows = unless_cancelled(cancel, snapshot.count(&name))
+            .await?
             .map_err(|source| TransferError::Table {
                 table: name.clone(),
                 source,
@@ -230,8 +232,9 @@ impl MovingTable {
         let mut read = RowBatch::new(self.width);
         let mut changed = RowBatch::new(self.width);
         loop {
-            self.cancel.check()?;
-            self.reader.next(&mut read, BATCH_BYTES).await.map_err(at_table)?;
+            unless_cancelled(&self.cancel, self.reader.next(&mut read, BATCH_BYTES))
+                .await?
+                .map_err(at_table)?;
             if read.rows() == 0 {
                 break;
             }

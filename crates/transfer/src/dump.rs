@@ -17,9 +17,7 @@ use crate::copy::{SNAPSHOTS_MAX, confirmed, copy};
 use crate::error::TransferError;
 use crate::manifest::Manifest;
 use crate::verify::{compare, differences, scan};
-
-/// How often a wait looks whether it is still wanted.
-const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(50);
+use crate::waiting::unless_cancelled;
 
 /// The file format of a dump.
 #[async_trait]
@@ -122,13 +120,11 @@ impl FileDumper {
         observer: Arc<dyn DumpObserver>,
         cancel: &Cancellation,
     ) -> Result<(Box<dyn Target>, SnapshotReport), TransferError> {
-        let snapshot = self.source.snapshot().await?;
+        // It may wait long for somebody who changes a table.
+        let snapshot = unless_cancelled(cancel, self.source.snapshot()).await??;
         let started = Instant::now();
-        let decided = confirmed(
-            &*snapshot,
-            self.policy.decide(&*snapshot).await.map_err(Into::into),
-        )
-        .await?;
+        let decided = unless_cancelled(cancel, self.policy.decide(&*snapshot)).await?;
+        let decided = confirmed(&*snapshot, decided.map_err(Into::into)).await?;
         let mut target = self.format.create(working).await?;
         let copied = copy(&*snapshot, &mut *target, &decided.policy, observer, cancel).await?;
         let report = SnapshotReport {
@@ -260,10 +256,9 @@ impl Dumper for FileDumper {
         };
         let (path, working) = (begun.request.file.clone(), begun.working.clone());
         // Its last step is syncing the file, which cannot be stopped, only left alone.
-        tokio::select! {
-            biased;
-            finished = begun.target.finish() => drop(finished?),
-            cancelled = until_cancelled(cancel) => {
+        match unless_cancelled(cancel, begun.target.finish()).await {
+            Ok(finished) => drop(finished?),
+            Err(cancelled) => {
                 remove(&self.format.unfinished(&working)).await?;
                 remove(&working).await?;
                 return Err(cancelled);
@@ -318,16 +313,6 @@ impl Dumper for FileDumper {
             remove(&path).await?;
         }
         Ok(())
-    }
-}
-
-/// Returns once the flag is raised.
-async fn until_cancelled(cancel: &Cancellation) -> PortError {
-    loop {
-        if let Err(cancelled) = cancel.check() {
-            return cancelled;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

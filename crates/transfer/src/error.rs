@@ -72,6 +72,10 @@ impl From<TransferError> for PortError {
         };
         match error {
             TransferError::Port(port) => port,
+            // Databases name the table themselves where they name column and row.
+            TransferError::Table { table, source } if source.what.starts_with(&format!("table {table}")) => {
+                source
+            }
             other => Self::new(kind, other.to_string()).because(Cause::of(other)),
         }
     }

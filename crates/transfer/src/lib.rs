@@ -13,5 +13,6 @@ mod plan;
 mod reread;
 mod row_rules;
 pub mod verify;
+mod waiting;
 
 pub use error::TransferError;

@@ -14,7 +14,7 @@ use metaferry_h2_file::{
 };
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::{convert, error, off_thread, schema};
+use super::{calendar, convert, error, off_thread, schema};
 use crate::sql::{Computed, Program};
 
 /// Longest key that an error message quotes, in characters.
@@ -365,6 +365,87 @@ fn key_text(cell: Cell<'_>) -> String {
     match cell {
         Cell::Int(number) => number.to_string(),
         Cell::Text(text) => format!("{:?}", text.chars().take(KEY_CHARACTERS_MAX).collect::<String>()),
-        other => format!("{other:?}").chars().take(KEY_CHARACTERS_MAX).collect(),
+        other => plain(other).chars().take(KEY_CHARACTERS_MAX).collect(),
+    }
+}
+
+/// A cell as a person would write it.
+fn plain(cell: Cell<'_>) -> String {
+    let time = |nanos| h2_file::TimeOfDay { nanos }.to_string();
+    let day = |date: h2_file::Date| format!("{:04}-{:02}-{:02}", date.year, date.month, date.day);
+    let moment = |instant| match calendar::moment_of(instant) {
+        Some((date, of_day)) => format!("{} {of_day}", day(date)),
+        None => format!("{} microseconds since 1970", instant.micros),
+    };
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+    match cell {
+        Cell::Null => "NULL".to_owned(),
+        Cell::Boolean(value) => value.to_string(),
+        Cell::Int(number) => number.to_string(),
+        Cell::Real(number) => number.to_string(),
+        Cell::Double(number) => number.to_string(),
+        Cell::Decimal(text) | Cell::Text(text) => text.to_owned(),
+        Cell::Bytes(bytes) => format!("\\x{}", hex(bytes)),
+        Cell::Date(days) => match calendar::date_of(days) {
+            Some(date) => day(date),
+            None => format!("{days} days since 1970"),
+        },
+        Cell::Time(of_day) => time(of_day.nanos),
+        Cell::TimeTz(of_day, offset) => format!("{}{}", time(of_day.nanos), zone(offset)),
+        Cell::Timestamp(instant) => moment(instant),
+        Cell::TimestampTz(instant, _) => format!("{}+00", moment(instant)),
+        Cell::Uuid(bytes) => {
+            let digits = hex(&bytes);
+            let [a, b, c, d, e] = [
+                &digits[..8],
+                &digits[8..12],
+                &digits[12..16],
+                &digits[16..20],
+                &digits[20..],
+            ];
+            format!("{a}-{b}-{c}-{d}-{e}")
+        }
+    }
+}
+
+/// `+05:30`, east of UTC.
+fn zone(offset_seconds: i32) -> String {
+    let (sign, seconds) = (
+        if offset_seconds < 0 { '-' } else { '+' },
+        offset_seconds.unsigned_abs(),
+    );
+    format!("{sign}{:02}:{:02}", seconds / 3600, seconds / 60 % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use metaferry_domain::row_batch::{Cell, Instant, TimeOfDay};
+
+    use super::plain;
+
+    #[test]
+    fn a_key_is_shown_as_a_person_would_write_it() {
+        let nanos = 86_400_000_000_000;
+        for (cell, shown) in [
+            (Cell::Time(TimeOfDay { nanos }), "24:00:00"),
+            (Cell::Time(TimeOfDay { nanos: 1_500_000_000 }), "00:00:01.5"),
+            (Cell::TimeTz(TimeOfDay { nanos: 0 }, -12_600), "00:00:00-03:30"),
+            (Cell::Date(-1), "1969-12-31"),
+            (
+                Cell::TimestampTz(
+                    Instant {
+                        micros: 1_000_001,
+                        nanos: 0,
+                    },
+                    3600,
+                ),
+                "1970-01-01 00:00:01.000001+00",
+            ),
+            (Cell::Bytes(&[0, 255]), "\\x00ff"),
+            (Cell::Boolean(true), "true"),
+            (Cell::Uuid([0x11; 16]), "11111111-1111-1111-1111-111111111111"),
+        ] {
+            assert_eq!(plain(cell), shown);
+        }
     }
 }

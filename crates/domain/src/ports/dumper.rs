@@ -30,6 +30,9 @@ pub enum Plaintext {
 
 /// Told how far a dump is.
 pub trait DumpObserver: Send + Sync {
+    /// Everything that is refused beforehand has been looked at: from now on rows come.
+    fn begins(&self) {}
+
     /// So many rows and bytes of the estimate so far.
     fn copied(&self, rows: u64, bytes: u64, rows_estimate: u64);
 }

@@ -198,15 +198,16 @@ fn days_of(day: Date) -> u8 {
 
 fn time_of_day(time: TimeOfDay, digits: u8) -> Result<(), String> {
     if time.nanos >= 86_400_000_000_000 {
-        return Err(format!("{} ns is more than a day", time.nanos));
+        return Err(format!(
+            "{time} is no time of day for H2, whose last is 23:59:59.999999999; correct it or leave the table out"
+        ));
     }
     let unit = 10_u64.pow(9 - u32::from(digits.min(9)));
     if time.nanos.is_multiple_of(unit) {
         Ok(())
     } else {
         Err(format!(
-            "{} ns of a day has more than {digits} fraction digits; round it first",
-            time.nanos
+            "{time} has more than {digits} fraction digits; round it first"
         ))
     }
 }

@@ -1,5 +1,6 @@
 //! `dump`: one consistent snapshot into an H2 file, read again and compared.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,10 +35,11 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
     } else {
         Reread::Verify
     };
+    let policy = Arc::new(MetabasePolicy::new(&args.tables, logs));
     let dumper = FileDumper::new(
         wiring::source(&address, config.h2_files(args.salvage.into()))?,
         Arc::new(H2Format),
-        Arc::new(MetabasePolicy::new(&args.tables, logs)),
+        policy.clone(),
         if args.force {
             Existing::Replace
         } else {
@@ -46,7 +48,7 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
         reread,
     );
     let request = DumpRequest {
-        file: file_of(&args.to.to_string_lossy()),
+        file: named_file(&args.to)?,
         attempt: Attempt(1),
         plaintext: Plaintext::Keep,
     };
@@ -58,7 +60,13 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
         dumper
             .copy_snapshot(&request, progress.clone(), &cancel)
             .await
-            .map_err(CommandError::from)?;
+            .map_err(|error| {
+                if progress.has_begun() {
+                    CommandError::mid_work(error)
+                } else {
+                    CommandError::from(error)
+                }
+            })?;
         dumper.finish(&cancel).await.map_err(differing)
     };
     tokio::pin!(work);
@@ -78,9 +86,25 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
     let report = ended?;
     output.result(
         &text(&report, reread),
-        &json(&report, began.elapsed().as_secs_f64()),
+        &json(&report, &policy.unknown_tables(), began.elapsed().as_secs_f64()),
     );
     Ok(Ending::Done)
+}
+
+/// The file of `--to`, which must have a name of its own.
+fn named_file(to: &Path) -> Result<PathBuf, CommandError> {
+    let text = to.to_string_lossy();
+    let is_folder = text.ends_with('/') || to.is_dir();
+    let name = to.file_name().unwrap_or_default();
+    if text.is_empty() || is_folder || name.is_empty() || name == ".mv.db" {
+        return Err(CommandError::usage(format!(
+            "--to: {text:?} names no file; say one such as {}",
+            Path::new(if is_folder { &*text } else { "." })
+                .join("app-db.mv.db")
+                .display()
+        )));
+    }
+    Ok(file_of(&text))
 }
 
 /// `--force` is about somebody's old dump, never about what is being dumped.
@@ -104,7 +128,7 @@ fn refuse_to_replace_the_source(address: &AppDbAddress, request: &DumpRequest) -
 /// Damage that the re-reading found is a difference, not a failure to read.
 fn differing(error: PortError) -> CommandError {
     let corrupt = error.kind == ErrorKind::Corrupt;
-    let error = CommandError::from(error);
+    let error = CommandError::mid_work(error);
     if corrupt {
         CommandError {
             ending: Ending::Different,
@@ -146,11 +170,12 @@ fn text(report: &DumpReport, reread: Reread) -> String {
 }
 
 /// The object of the contract.
-fn json(report: &DumpReport, seconds: f64) -> serde_json::Value {
+fn json(report: &DumpReport, unknown_tables: &[String], seconds: f64) -> serde_json::Value {
     let snapshot = &report.snapshot;
     serde_json::json!({
         "tables": snapshot.tables,
         "left_out": snapshot.left_out,
+        "unknown_tables": unknown_tables,
         "rows": snapshot.tables.iter().map(|table| table.rows).sum::<u64>(),
         "bytes": report.file.size_bytes,
         "seconds": seconds,

@@ -14,6 +14,9 @@ use crate::router::Shore;
 use crate::serve::Shared;
 use crate::signing::Unsigned;
 
+/// A whole object must have it, a part must not.
+const ENCRYPTION: &str = "x-amz-server-side-encryption";
+
 /// Answer to a PUT: 200 and the `ETag` of what was taken.
 type Taken = (StatusCode, [(HeaderName, String); 1]);
 
@@ -27,6 +30,14 @@ pub(crate) async fn put_object(
     let admission = async {
         let id = migration_id(&id)?;
         permitted(shared, &parts, &object_path(id))?;
+        // Metabase's own store signs it into the URL, so that a client without it is refused there too.
+        if parts
+            .headers
+            .get(ENCRYPTION)
+            .is_none_or(|value| value != "aws:kms")
+        {
+            return Err(Refusal::EncryptionMissing);
+        }
         let record = shared.blocking(move |shared| shared.record(id)).await?;
         must_wait(&record)?;
         Ok((id, admit(shared, &parts)?))
@@ -74,7 +85,7 @@ pub(crate) async fn put_part(
         let (id, upload) = (migration_id(&id)?, upload_id(&upload)?);
         let number = part_number(&number, shared.config.limits.parts_max)?;
         permitted(shared, &parts, &part_path(id, upload, number))?;
-        if parts.headers.contains_key("x-amz-server-side-encryption") {
+        if parts.headers.contains_key(ENCRYPTION) {
             return Err(Refusal::EncryptionNotAllowed);
         }
         let record = shared.blocking(move |shared| shared.record(id)).await?;

@@ -356,8 +356,20 @@ async fn bytes_that_are_not_what_was_announced_are_refused_and_leave_nothing() {
         .put(&upload.urls[&1], b"dump", kms.clone())
         .await
         .assert(400, "encryption_not_allowed");
+    for wrong in [
+        HeaderMap::new(),
+        HeaderMap::from_iter([(
+            "x-amz-server-side-encryption".parse().unwrap(),
+            "AES256".parse().unwrap(),
+        )]),
+    ] {
+        harbour
+            .put_plainly(&created.upload_url, b"dump", wrong)
+            .await
+            .assert(403, "encryption_missing");
+    }
     harbour
-        .put(&created.upload_url, b"dump", kms)
+        .put_plainly(&created.upload_url, b"dump", kms)
         .await
         .assert(200, "");
     assert!(harbour.temp_files().is_empty(), "{:?}", harbour.temp_files());
@@ -369,7 +381,7 @@ async fn a_body_that_breaks_off_leaves_nothing() {
     let created = harbour.create().await;
     let mut socket = tokio::net::TcpStream::connect(harbour.address).await.unwrap();
     let head = format!(
-        "PUT /{} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nonly this",
+        "PUT /{} HTTP/1.1\r\nHost: x\r\nx-amz-server-side-encryption: aws:kms\r\nContent-Length: 100\r\n\r\nonly this",
         path_of(&created.upload_url)
     );
     socket.write_all(head.as_bytes()).await.unwrap();
@@ -387,7 +399,7 @@ async fn a_put_without_a_length_is_refused() {
     let created = harbour.create().await;
     let mut socket = tokio::net::TcpStream::connect(harbour.address).await.unwrap();
     let request = format!(
-        "PUT /{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ndump\r\n0\r\n\r\n",
+        "PUT /{} HTTP/1.1\r\nHost: x\r\nx-amz-server-side-encryption: aws:kms\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ndump\r\n0\r\n\r\n",
         path_of(&created.upload_url)
     );
     socket.write_all(request.as_bytes()).await.unwrap();

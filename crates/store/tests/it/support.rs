@@ -250,7 +250,17 @@ impl Harbour {
         reply(request).await
     }
 
-    pub(crate) async fn put(&self, url: &str, body: &[u8], headers: HeaderMap) -> Reply {
+    /// A whole object with the encryption that its URL is signed with, or a part.
+    pub(crate) async fn put(&self, url: &str, body: &[u8], mut headers: HeaderMap) -> Reply {
+        // http://HOST/objects/ID, and for a part /UPLOAD/NUMBER after it.
+        let is_part = url.split('?').next().unwrap_or_default().matches('/').count() > 4;
+        if !is_part {
+            headers.insert("x-amz-server-side-encryption", "aws:kms".parse().unwrap());
+        }
+        self.put_plainly(url, body, headers).await
+    }
+
+    pub(crate) async fn put_plainly(&self, url: &str, body: &[u8], headers: HeaderMap) -> Reply {
         reply(self.http.put(url).headers(headers).body(body.to_vec())).await
     }
 
