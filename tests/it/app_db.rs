@@ -284,13 +284,8 @@ pub(crate) fn program() -> PathBuf {
     tests.ancestors().nth(2).unwrap().join("metaferry")
 }
 
-/// Runs it, with nothing of this machine's environment that names an app DB.
-pub(crate) fn metaferry(arguments: &[&str]) -> Output {
-    metaferry_with(&[], arguments)
-}
-
-/// The same, with some variables.
-pub(crate) fn metaferry_with(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+/// The program, with nothing of this machine's environment that names an app DB.
+pub(crate) fn command() -> Command {
     let mut command = Command::new(program());
     for (name, _) in std::env::vars_os() {
         let known = name.to_string_lossy();
@@ -298,8 +293,18 @@ pub(crate) fn metaferry_with(variables: &[(&str, &str)], arguments: &[&str]) -> 
             command.env_remove(&name);
         }
     }
+    command
+}
+
+/// Runs it.
+pub(crate) fn metaferry(arguments: &[&str]) -> Output {
+    metaferry_with(&[], arguments)
+}
+
+/// The same, with some variables.
+pub(crate) fn metaferry_with(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     let variables = variables.iter().copied();
-    command.envs(variables).args(arguments).output().unwrap()
+    command().envs(variables).args(arguments).output().unwrap()
 }
 
 /// The JSON that a command printed, and its exit code.

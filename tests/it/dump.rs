@@ -82,19 +82,54 @@ fn a_file_that_is_there_is_replaced_only_by_force() {
 }
 
 #[test]
-fn a_moment_that_h2_cannot_hold_is_named_and_nothing_is_left() {
+fn what_h2_cannot_hold_is_named_once_and_nothing_is_left() {
     let Some(app_db) = AppDb::load() else { return };
     psql(
         &app_db.url,
-        "CREATE TABLE of_somebody (id integer PRIMARY KEY, moment timestamptz);
-         INSERT INTO of_somebody VALUES (1, now()), (2, 'infinity')",
+        "CREATE TABLE of_somebody (at time PRIMARY KEY, moment timestamptz)",
     );
-    let ended = app_db.dump(&app_db.file());
-    assert!(matches!(ended.status.code(), Some(1 | 3)), "{}", told(&ended));
-    for name in ["of_somebody", "moment"] {
-        assert!(told(&ended).contains(name), "{name}: {}", told(&ended));
+    for (values, column, shown) in [
+        ("'01:02:03', 'infinity'", "moment", "at = 01:02:03"),
+        (
+            "'24:00', now()",
+            "at",
+            "key 24:00:00: 24:00:00 is no time of day for H2",
+        ),
+    ] {
+        psql(
+            &app_db.url,
+            &format!("TRUNCATE of_somebody; INSERT INTO of_somebody VALUES ({values})"),
+        );
+        let ended = app_db.dump(&app_db.file());
+        // Rows were already on their way: it has failed, it was not refused.
+        assert_eq!(ended.status.code(), Some(1), "{}", told(&ended));
+        let line = format!("metaferry: table of_somebody, column {column}, ");
+        assert!(told(&ended).contains(&line), "{}", told(&ended));
+        assert!(told(&ended).contains(shown), "{shown}: {}", told(&ended));
+        assert_eq!(
+            told(&ended).matches("table of_somebody").count(),
+            1,
+            "{}",
+            told(&ended)
+        );
+        assert_eq!(app_db.left_behind(), [""; 0]);
     }
+}
+
+#[test]
+fn what_is_no_app_db_is_said_to_be_none() {
+    let Some(app_db) = AppDb::load() else { return };
+    psql(&app_db.url, "DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+    let empty = app_db.dump(&app_db.file());
+    assert_eq!(empty.status.code(), Some(3), "{}", told(&empty));
+    assert!(told(&empty).contains("no tables"), "{}", told(&empty));
     assert_eq!(app_db.left_behind(), [""; 0]);
+
+    psql(&app_db.url, "CREATE TABLE orders (id integer PRIMARY KEY)");
+    let json = app_db.dump_to(&app_db.file());
+    assert_eq!(json["unknown_tables"], serde_json::json!(["orders"]));
+    let notes = json["notes"].to_string();
+    assert!(notes.contains("no tables of Metabase were found"), "{notes}");
 }
 
 #[test]
@@ -133,6 +168,11 @@ fn what_cannot_be_reached_or_written_is_named() {
         let ended = metaferry(&["dump", "--from", from, "--to", to]);
         assert_eq!(ended.status.code(), Some(code), "{from}: {}", told(&ended));
         assert!(told(&ended).contains(named), "{named}: {}", told(&ended));
+    }
+    for nameless in [".mv.db", "", "/", &format!("{}/", app_db.folder.path().display())] {
+        let ended = metaferry(&["dump", "--from", &app_db.url, "--to", nameless]);
+        assert_eq!(ended.status.code(), Some(2), "{nameless}: {}", told(&ended));
+        assert!(told(&ended).contains("--to"), "{}", told(&ended));
     }
     let wrong = metaferry(&["dump", "--from", &app_db.url]);
     assert_eq!(wrong.status.code(), Some(2), "{}", told(&wrong));

@@ -3,6 +3,7 @@
 
 mod api;
 mod app_db;
+mod check;
 mod crossing;
 mod dump;
 mod h2_files;

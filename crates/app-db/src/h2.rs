@@ -17,11 +17,20 @@ mod write;
 
 use std::path::PathBuf;
 
+use metaferry_domain::schema::Catalogue;
 use metaferry_domain::{ErrorKind, PortError};
 
 pub use health::notes;
 pub use read::{H2Snapshot, H2Source};
 pub use write::H2Target;
+
+/// Looks whether a catalogue can be said in H2's words, without writing anything; answers what a file would lack.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`], naming table and column, where something cannot be carried at all.
+pub fn translation_notes(catalogue: &Catalogue) -> Result<Vec<String>, PortError> {
+    Ok(schema::translate(catalogue)?.notes)
+}
 
 /// The file that an H2 path means: with or without `h2:` and `file:` before it and `.mv.db` after it.
 ///

@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// A sample app DB through a whole migration, on embedded parts: no server needed.
     Demo(DemoArgs),
     /// Every reason why a migration would fail, before it starts. Writes nothing but Metaferry's own tables.
-    Check(SourceArgs),
+    Check(CheckArgs),
     /// Migrate the app DB: read-only, snapshot, verified dump, upload. Interrupting it undoes everything.
     Migrate(MigrateArgs),
     /// The HTTP API and the worker behind it.
@@ -77,6 +77,21 @@ pub(crate) struct SourceArgs {
     /// The app DB; left out, Metabase's own environment names it.
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<String>,
+}
+
+/// As `migrate` will be told.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Where to: `store` (the store API, MB_STORE_API_URL) or s3://BUCKET/PREFIX.
+    #[arg(long, default_value = "store")]
+    pub(crate) to: String,
+    /// How writes will be held off while the snapshot is read.
+    #[arg(long, value_enum, default_value_t = ReadOnly::Flag)]
+    pub(crate) read_only: ReadOnly,
+    #[command(flatten)]
+    pub(crate) tables: TableArgs,
 }
 
 #[derive(Debug, Args)]

@@ -22,7 +22,7 @@ pub(crate) struct MetabasePolicy {
     pub(crate) plaintext: Plaintext,
     pub(crate) changelog: Changelog,
     /// Of what was decided last.
-    unknown_tables: Arc<Mutex<Vec<String>>>,
+    pub(crate) unknown_tables: Arc<Mutex<Vec<String>>>,
 }
 
 impl MetabasePolicy {

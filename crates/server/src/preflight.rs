@@ -1,12 +1,17 @@
 //! Every reason why a migration would fail, found before it starts.
 
+mod room;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use metaferry_domain::copy_policy::{Origin, TablePolicy};
+use metaferry_app_db::h2;
+use metaferry_app_db::postgres::PostgresProbe;
+use metaferry_domain::copy_policy::{CopyPolicy, Origin, TablePolicy};
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{Finding, Preflight, Severity, Source};
+use metaferry_domain::schema::{Catalogue, Table};
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::read_only::ReadOnlyMode;
 use metaferry_transfer::dump::PolicyMaker;
@@ -25,6 +30,8 @@ pub(crate) struct MigrationPreflight {
     pub(crate) strength: ReadOnlyStrength,
     /// `MB_MIGRATION_DUMP_FILE`.
     pub(crate) dump_file: Option<PathBuf>,
+    /// Looks at rights and values of a Postgres app DB.
+    pub(crate) probe: Option<PostgresProbe>,
     /// The store that is migrated to, unless it is a bucket.
     pub(crate) store: Option<StoreApiClient>,
 }
@@ -72,6 +79,8 @@ impl Preflight for MigrationPreflight {
                                 ));
                             }
                         }
+                        self.of_rows(snapshot.catalogue(), &decided.policy, &mut findings)
+                            .await?;
                         findings.extend(
                             decided
                                 .notes
@@ -98,6 +107,77 @@ impl Preflight for MigrationPreflight {
 }
 
 impl MigrationPreflight {
+    /// What the dump would stumble over, and what would not fit.
+    async fn of_rows(
+        &self,
+        catalogue: &Catalogue,
+        policy: &CopyPolicy,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), PortError> {
+        match h2::translation_notes(catalogue) {
+            Ok(notes) => findings.extend(
+                notes
+                    .into_iter()
+                    .map(|note| finding(Severity::Note, "translation", note)),
+            ),
+            Err(error) => findings.push(finding(
+                Severity::Blocker,
+                "untranslatable",
+                format!("{}; change it, or drop it, in the app DB", error.chain()),
+            )),
+        }
+        let carried: Vec<&Table> = catalogue
+            .tables
+            .iter()
+            .filter(|table| matches!(policy.table(&table.name.key()), TablePolicy::Carry { .. }))
+            .collect();
+        let wanted_bytes: u64 = carried.iter().map(|table| table.bytes_estimate).sum();
+        findings.extend(room::finding(&self.data_dir, wanted_bytes));
+        let Some(probe) = &self.probe else { return Ok(()) };
+        let names: Vec<String> = carried.iter().map(|table| table.name.key()).collect();
+        let values = probe.values(catalogue, &names).await?;
+        findings.extend(values.unholdable.iter().map(|found| {
+            let (table, column, what) = (&found.table, &found.column, found.what);
+            finding(
+                Severity::Blocker,
+                "unholdable_value",
+                format!(
+                    "table {table}, column {column} holds {what}, which an H2 file cannot; correct those rows, or say \
+                     --exclude {table}"
+                ),
+            )
+        }));
+        if !values.unknown.is_empty() {
+            findings.push(finding(
+                Severity::Note,
+                "values_not_looked_at",
+                format!(
+                    "these tables were not looked through for values that H2 cannot hold, for it took too long or was \
+                     not allowed: {}",
+                    values.unknown.join(", ")
+                ),
+            ));
+        }
+        for missing in probe.missing_rights().await? {
+            let (table, rights) = (&missing.table, missing.rights.join(", "));
+            findings.push(finding(
+                Severity::Blocker,
+                "right_missing",
+                format!("this user may not {rights} on table {table}; GRANT {rights} ON {table} to it, or use its owner"),
+            ));
+        }
+        if !probe.may_keep_own_tables().await? {
+            findings.push(finding(
+                Severity::Blocker,
+                "own_tables",
+                "this user may create neither a schema nor a table for Metaferry's journal and lease; GRANT CREATE on the \
+                 database, or on Metabase's schema, to it"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
     fn of_configuration(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         if !self.version_known {

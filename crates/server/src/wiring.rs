@@ -8,8 +8,8 @@ use metaferry_app_db::h2::{H2Source, file_of};
 use metaferry_app_db::load::LoadOptions;
 use metaferry_app_db::mysql::{MySqlServer, MySqlSource};
 use metaferry_app_db::postgres::{
-    FreshPostgres, PostgresAppDb, PostgresAuthenticator, PostgresQuartz, PostgresServer, PostgresSource,
-    PostgresTarget, PostgresUndoScript,
+    FreshPostgres, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz, PostgresServer,
+    PostgresSource, PostgresTarget, PostgresUndoScript,
 };
 use metaferry_app_db::sqlite::SqliteState;
 use metaferry_domain::migration::ReadOnlyStrength;
@@ -116,6 +116,7 @@ struct AppDbPorts {
     scheduler: Arc<dyn Scheduler>,
     undo_script: Arc<dyn UndoScript>,
     authenticator: Arc<dyn Authenticator>,
+    probe: Option<PostgresProbe>,
     /// Whether there is a scheduler and a setting that can be reached.
     guarded: bool,
 }
@@ -180,6 +181,7 @@ pub(crate) async fn shores(
         read_only_overridden: config.metabase.read_only_mode,
         strength: choices.strength,
         dump_file: config.metabase.migration_dump_file.clone(),
+        probe: app_db.probe,
         store: matches!(shore, OtherShore::Store { .. }).then(|| store_api.clone()),
     });
     let stores = Stores {
@@ -295,6 +297,7 @@ async fn app_db(
                 }
                 None => None,
             };
+            let probe = PostgresProbe::new(PostgresServer::new(server), pool.clone());
             let authenticator =
                 PostgresAuthenticator::new(pool, config.metabase.max_session_age_minutes, session_key);
             Ok(AppDbPorts {
@@ -302,6 +305,7 @@ async fn app_db(
                 scheduler: Arc::new(PostgresQuartz::new(app_db.clone())),
                 undo_script: Arc::new(PostgresUndoScript::new(app_db.clone(), config.data_dir.clone())),
                 authenticator: Arc::new(authenticator),
+                probe: Some(probe),
                 rows: Arc::new(app_db.clone()),
                 journal: Arc::new(app_db.clone()),
                 lease: Arc::new(app_db.clone()),
@@ -329,6 +333,7 @@ async fn app_db(
                 scheduler: Arc::new(Unguarded),
                 undo_script: Arc::new(Unguarded),
                 authenticator: Arc::new(Unguarded),
+                probe: None,
                 guarded: false,
             })
         }

@@ -1,29 +1,25 @@
 //! `check`: every reason why a migration would fail. Touches nothing.
 
-use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::plan::{DumpRetention, Strictness};
 use metaferry_domain::ports::{Finding, Preflight, Severity};
 use metaferry_orchestrator::Warnings;
 
-use crate::cli::{SourceArgs, TableArgs};
+use crate::cli::CheckArgs;
 use crate::config::Config;
 use crate::exit::{CommandError, Ending};
 use crate::output::Output;
 use crate::wiring;
 
-pub(super) async fn run(args: SourceArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
-    let address = config.app_db(args.from.as_deref())?;
+pub(super) async fn run(args: CheckArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
+    let address = config.app_db(args.source.from.as_deref())?;
     let choices = wiring::Choices {
         purpose: wiring::Purpose::Look,
-        to: "store".to_owned(),
-        strength: ReadOnlyStrength::Flag,
+        to: args.to,
+        strength: args.read_only.into(),
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: Warnings::Refuse,
-        tables: TableArgs {
-            include: Vec::new(),
-            exclude: Vec::new(),
-        },
+        tables: args.tables,
     };
     let findings = wiring::shores(config, &address, choices)
         .await?

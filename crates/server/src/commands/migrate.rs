@@ -1,5 +1,8 @@
 //! `migrate`: one migration from the command line. Interrupting it undoes everything.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use metaferry_domain::event::Canceller;
 use metaferry_domain::migration::Phase;
 use metaferry_domain::plan::{DumpRetention, Strictness};
@@ -10,11 +13,11 @@ use metaferry_orchestrator::{Ended, NotBegun, Orchestrator, Warnings};
 use crate::cli::MigrateArgs;
 use crate::config::Config;
 use crate::exit::{CommandError, Ending};
-use crate::output::Output;
+use crate::output::{Output, Progress};
 use crate::{shutdown, wiring};
 
 /// How often an interrupt is passed on, so that it also reaches a migration that is only just beginning.
-const INTERRUPT_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
+const INTERRUPT_EVERY: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let address = config.app_db(args.source.from.as_deref())?;
@@ -43,9 +46,46 @@ pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> R
     let orchestrator = shores.orchestrator;
     let interrupted = Cancellation::new();
     let watching = tokio::spawn(interrupt(orchestrator.clone(), interrupted.clone(), output));
-    let ended = cross(&orchestrator, &interrupted, output).await;
+    let progress = Arc::new(Progress::new("migrate"));
+    let telling = tokio::spawn(tell_progress(orchestrator.clone(), Arc::clone(&progress)));
+    let crossing = Crossing {
+        orchestrator,
+        interrupted,
+        lease_term: config.lease_term,
+        output,
+    };
+    let ended = crossing.cross().await;
+    telling.abort();
+    progress.end();
     watching.abort();
     ended
+}
+
+/// How often it is looked how far the migration is.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Phase and percent, until this is stopped.
+async fn tell_progress(orchestrator: Orchestrator, progress: Arc<Progress>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(view) = orchestrator.view().await else {
+            continue;
+        };
+        let state = view.borrow().state.clone();
+        if !state.phase().is_terminal() {
+            progress.phase(state.phase().as_str(), state.run().progress.percent());
+        }
+    }
+}
+
+/// How often what could not go on or be undone here is tried again, once a lease term has passed.
+const ROUNDS_MAX: u32 = 3;
+
+struct Crossing {
+    orchestrator: Orchestrator,
+    interrupted: Cancellation,
+    lease_term: Duration,
+    output: Output,
 }
 
 /// Turns an interrupt into a cancel of whatever this process steers then, or begins to steer a moment later. A second
@@ -63,47 +103,70 @@ async fn interrupt(orchestrator: Orchestrator, interrupted: Cancellation, output
     }
 }
 
-/// First what another process left, then a migration of our own.
-async fn cross(
-    orchestrator: &Orchestrator,
-    interrupted: &Cancellation,
-    output: Output,
-) -> Result<Ending, CommandError> {
-    for ended in orchestrator.recover().await? {
-        match ended {
-            // Gone on with, not begun anew: this is the migration that was asked for.
-            Ended::Settled(state) if state.phase() == Phase::Done => {
-                output.say("the migration that another process had left was gone on with");
-                return tell(&state, output);
+impl Crossing {
+    /// First what another process left, then a migration of our own.
+    async fn cross(&self) -> Result<Ending, CommandError> {
+        for ended in self.orchestrator.recover().await? {
+            match ended {
+                // Gone on with, not begun anew: this is the migration that was asked for.
+                Ended::Settled(state) if state.phase() == Phase::Done => {
+                    self.output
+                        .say("the migration that another process had left was gone on with");
+                    return tell(&state, self.output);
+                }
+                Ended::Settled(_) => self.output.say("what another process had left is undone"),
+                Ended::Stuck(_) | Ended::LeaseLost => return self.again(ended).await,
             }
-            Ended::Settled(_) => output.say("what another process had left is undone"),
-            Ended::Stuck(_) | Ended::LeaseLost => return how(ended, output),
+        }
+        let cancelled = || {
+            CommandError::from(PortError::new(
+                ErrorKind::Cancelled,
+                "interrupted; everything is as it was",
+            ))
+        };
+        self.interrupted.check().map_err(|_| cancelled())?;
+        match self.orchestrator.start().await {
+            Ok(row) => self.output.say(&format!(
+                "migration {} has begun (row {} of cloud_migration)",
+                row.external_id, row.id.0
+            )),
+            Err(_) if self.interrupted.is_cancelled() => {
+                self.orchestrator.ended().await;
+                return Err(cancelled());
+            }
+            Err(NotBegun { error, .. }) => return Err(error.into()),
+        }
+        match self.orchestrator.ended().await {
+            Some(ended) => self.again(ended).await,
+            None => Err(CommandError::new(
+                Ending::Failed,
+                "the migration ended before it had begun",
+            )),
         }
     }
-    let cancelled = || {
-        CommandError::from(PortError::new(
-            ErrorKind::Cancelled,
-            "interrupted; everything is as it was",
-        ))
-    };
-    interrupted.check().map_err(|_| cancelled())?;
-    match orchestrator.start().await {
-        Ok(row) => output.say(&format!(
-            "migration {} has begun (row {} of cloud_migration)",
-            row.external_id, row.id.0
-        )),
-        Err(_) if interrupted.is_cancelled() => {
-            orchestrator.ended().await;
-            return Err(cancelled());
+
+    /// What ended without having settled is taken up again once the lease can be had.
+    async fn again(&self, mut ended: Ended) -> Result<Ending, CommandError> {
+        for _ in 0..ROUNDS_MAX {
+            match ended {
+                Ended::Settled(_) => break,
+                Ended::Stuck(_) | Ended::LeaseLost => {}
+            }
+            // Whoever interrupts wants it to end: the next metaferry goes on.
+            if self.interrupted.is_cancelled() {
+                break;
+            }
+            self.output.say(&format!(
+                "this migration is not settled; trying again in {} s",
+                self.lease_term.as_secs()
+            ));
+            tokio::time::sleep(self.lease_term).await;
+            match self.orchestrator.recover().await {
+                Ok(recovered) => ended = recovered.into_iter().next_back().unwrap_or(ended),
+                Err(error) => self.output.say(&format!("not yet: {}", error.chain())),
+            }
         }
-        Err(NotBegun { error, .. }) => return Err(error.into()),
-    }
-    match orchestrator.ended().await {
-        Some(ended) => how(ended, output),
-        None => Err(CommandError::new(
-            Ending::Failed,
-            "the migration ended before it had begun",
-        )),
+        how(ended, self.output)
     }
 }
 
@@ -144,7 +207,7 @@ fn tell(state: &MigrationState, output: Output) -> Result<Ending, CommandError> 
             "left_out": arrived.snapshot.left_out,
             "rows": rows,
             "bytes": arrived.file.size_bytes,
-            "snapshot_seconds": std::time::Duration::from_millis(arrived.snapshot.snapshot_ms).as_secs_f64(),
+            "snapshot_seconds": Duration::from_millis(arrived.snapshot.snapshot_ms).as_secs_f64(),
             "snapshot_micros": arrived.snapshot.taken_at_us,
             "object": arrived.check,
             "warnings": run.warnings,
