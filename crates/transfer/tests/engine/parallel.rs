@@ -32,6 +32,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 fn several_tables_at_a_time_give_the_digests_of_one_at_a_time() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(3)
+        .enable_time()
         .build()
         .unwrap();
     let config = Config {
