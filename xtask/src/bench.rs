@@ -1,9 +1,10 @@
 //! `cargo xtask bench dump`: our dump beside what else can read the same tables, in one run on one machine.
 //!
 //! The measure is a ratio: binary `COPY` of the tables over one connection, read and dropped, is 1. Here is the list of
-//! contenders; `bench/app_db.rs` makes the database, `bench/measure.rs` runs one command and says what it cost.
+//! contenders; the other direction's are in `bench/load.rs`; `bench/app_db.rs` makes the database, `bench/measure.rs` runs one command and says what it cost.
 
 mod app_db;
+pub(crate) mod load;
 mod measure;
 
 use std::path::{Path, PathBuf};
@@ -162,7 +163,7 @@ fn contenders(
     }
 
     let file = files.join("jdbc");
-    let classes = app_db::compile_jdbc_copy(files)?;
+    let classes = app_db::compile(files, "JdbcCopy.java")?;
     let mut command = Command::new("java");
     command.args(["-Xmx4g", "-cp"]).arg(classes).arg("JdbcCopy");
     command

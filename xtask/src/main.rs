@@ -32,6 +32,8 @@ usage: cargo xtask COMMAND
   layers                        who depends on whom, compared with the table
   tidy                          what no lint sees: long files, stray words, dead links
   bench dump [--scale S] […]    dump beside COPY, pg_dump and a JDBC copy, in one run (needs ../shared)
+  bench load|copy [--scale S]   H2 or Postgres into an empty Postgres beside pg_restore -j 2 and a JDBC copy
+  kill-load [N]                 load ended by SIGKILL at N random moments, 50 unless told, into both kinds of target
 
 exit: 0 done · 1 failed · 2 wrong usage · 3 something is missing on this machine";
 
@@ -58,6 +60,10 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
         ["layers"] => layers::run(),
         ["tidy"] => tidy::run(),
         ["bench", "dump", options @ ..] => bench::dump(options),
+        ["bench", "load", options @ ..] => bench::load::run(bench::load::Journey::Load, options),
+        ["bench", "copy", options @ ..] => bench::load::run(bench::load::Journey::Copy, options),
+        ["kill-load"] => test_command::kill_load("50"),
+        ["kill-load", kills] => test_command::kill_load(kills),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

@@ -39,6 +39,27 @@ pub(crate) fn tests(filters: &[&str], closing_lines: &mut Vec<String>) -> Result
     main.check()
 }
 
+/// `cargo xtask kill-load [N]`: the tests that end a load by SIGKILL, with so many kills each.
+pub(crate) fn kill_load(kills: &str) -> Result<(), Failure> {
+    let is_number = kills.parse::<u32>().is_ok_and(|kills| kills > 0);
+    if !is_number {
+        return Err(Failure::Usage("kill-load takes how often, a number".to_owned()));
+    }
+    let servers = Servers::start()?;
+    let build = workspace::cargo()
+        .args(["build", "--quiet", "--package", "metaferry-server"])
+        .status();
+    if !build.map_err(Failure::while_doing("run cargo build"))?.success() {
+        return Err(Failure::Failed("metaferry does not build".to_owned()));
+    }
+    let mut tests = workspace::cargo();
+    tests
+        .args(["test", "--package", "workspace-tests", "--test", "it", "--"])
+        .args(["--nocapture", "--test-threads=1", "load::killed::"])
+        .env("METAFERRY_TEST_KILLS", kills);
+    watched(&servers, &mut tests)?.check()
+}
+
 /// `cargo xtask with-servers -- CMD…`; the command's own exit code is passed on.
 pub(crate) fn with_servers(command: &[&str]) -> Result<(), Failure> {
     let Some((program, args)) = command.split_first() else {

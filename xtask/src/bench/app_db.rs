@@ -104,8 +104,70 @@ pub(super) fn tables_of_the_fixture(expected: &Path) -> Result<Vec<String>, Fail
     Ok(tables)
 }
 
+/// Makes an empty database, or one with the schema and changelog that Metabase gives a fresh one.
+pub(super) fn make(postgres: &TempPostgres, database: &str, schema: Option<&Path>) -> Result<(), Failure> {
+    psql(
+        &postgres.url("postgres"),
+        &["-c", &format!("CREATE DATABASE {database}")],
+    )?;
+    if let Some(fixtures) = schema {
+        for script in ["postgres-schema.sql", "postgres-changelog.sql"] {
+            psql(
+                &postgres.url(database),
+                &["-f", &fixtures.join(script).to_string_lossy()],
+            )?;
+        }
+    }
+    // What was written before is not to be written out while somebody is measured.
+    psql(&postgres.url(database), &["-c", "CHECKPOINT"]).map(drop)
+}
+
+/// Removes it: room for the next one.
+pub(super) fn unmake(postgres: &TempPostgres, database: &str) -> Result<(), Failure> {
+    psql(
+        &postgres.url("postgres"),
+        &["-c", &format!("DROP DATABASE {database} WITH (FORCE)")],
+    )
+    .map(drop)
+}
+
+/// Options of `pg_dump` that leave out the rows of all other tables.
+pub(super) fn left_out(url: &str, tables: &[String]) -> Result<Vec<String>, Failure> {
+    let all = psql(
+        url,
+        &[
+            "-At",
+            "-c",
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public'",
+        ],
+    )?;
+    Ok(all
+        .lines()
+        .filter(|table| !tables.iter().any(|carried| carried == table))
+        .map(|table| format!("--exclude-table-data=public.{table}"))
+        .collect())
+}
+
+/// The whole schema and the rows of `tables`, uncompressed, for `pg_restore`.
+pub(super) fn archive(url: &str, tables: &[String], files: &Path) -> Result<PathBuf, Failure> {
+    let archive = files.join("archive.pgdump");
+    let program = machine::postgres_bin("pg_dump").unwrap_or_else(|| PathBuf::from("pg_dump"));
+    let status = Command::new(program)
+        .args(["-Fc", "-Z0", "-d", url])
+        .args(left_out(url, tables)?)
+        .arg("-f")
+        .arg(&archive)
+        .status()
+        .map_err(Failure::while_doing("run pg_dump"))?;
+    if status.success() {
+        Ok(archive)
+    } else {
+        Err(Failure::Failed("pg_dump failed".to_owned()))
+    }
+}
+
 /// Compiled beforehand: a compiler is no part of a copy. Returns the class path.
-pub(super) fn compile_jdbc_copy(files: &Path) -> Result<String, Failure> {
+pub(super) fn compile(files: &Path, program: &str) -> Result<String, Failure> {
     let jars = [machine::h2_jar(), machine::postgres_jdbc_jar()];
     let mut class_path: Vec<String> = jars
         .into_iter()
@@ -117,13 +179,13 @@ pub(super) fn compile_jdbc_copy(files: &Path) -> Result<String, Failure> {
     let status = Command::new("javac")
         .args(["-cp", &class_path, "-d"])
         .arg(files)
-        .arg(workspace::root().join("xtask/bench/JdbcCopy.java"))
+        .arg(workspace::root().join("xtask/bench").join(program))
         .status()
         .map_err(Failure::while_doing("run javac"))?;
     if status.success() {
         Ok(class_path)
     } else {
-        Err(Failure::Failed("JdbcCopy.java does not compile".to_owned()))
+        Err(Failure::Failed(format!("{program} does not compile")))
     }
 }
 

@@ -219,7 +219,8 @@ impl Staging {
             let (id, since) = (literal(change.id), literal(change.since));
             sql.push_str(&format!(
                 "INSERT INTO {log} (id, author, filename, dateexecuted, orderexecuted, exectype, description)
-                 SELECT {id}, {}, {}, now(), (SELECT max(orderexecuted) + 1 FROM {log}), 'EXECUTED', {}
+                 SELECT {id}, {}, {}, (SELECT max(dateexecuted) FROM {log}), (SELECT max(orderexecuted) + 1 FROM {log}),
+                     'EXECUTED', {}
                  WHERE EXISTS (SELECT FROM {log} WHERE id = {since}) AND NOT EXISTS (SELECT FROM {log} WHERE id = {id});",
                 literal(change.author),
                 literal(CHANGES_FILE),
