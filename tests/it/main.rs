@@ -9,3 +9,4 @@ mod dump;
 mod h2_files;
 mod hot_dump;
 mod load;
+mod mariadb;

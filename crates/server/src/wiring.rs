@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use metaferry_app_db::h2::{H2Source, file_of};
 use metaferry_app_db::load::LoadOptions;
-use metaferry_app_db::mysql::{MySqlServer, MySqlSource};
+use metaferry_app_db::mysql::{MySqlServer, MySqlSource, MySqlTarget};
 use metaferry_app_db::postgres::{
     FreshPostgres, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz, PostgresServer,
     PostgresSource, PostgresTarget, PostgresUndoScript,
@@ -64,7 +64,7 @@ pub(crate) fn target(address: &AppDbAddress, options: LoadOptions) -> Result<Box
             ErrorKind::Unsupported,
             "an H2 file is written by `dump` or `copy`",
         )),
-        AppDbAddress::MySql(_) => Err(no_mysql()),
+        AppDbAddress::MySql(server) => Ok(Box::new(MySqlTarget::new(MySqlServer::new(server), options))),
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn fresh_database(address: &AppDbAddress) -> Result<FreshPostgr
 fn no_mysql() -> PortError {
     PortError::new(
         ErrorKind::Unsupported,
-        "MySQL and MariaDB cannot be migrated from yet; dump, verify and inspect read them",
+        "MySQL and MariaDB cannot be migrated or restored to yet; dump, load, copy and verify know them",
     )
 }
 

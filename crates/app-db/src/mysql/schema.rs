@@ -22,7 +22,7 @@ use super::types::Reading;
 use crate::error::failed;
 
 /// The catalogue, and how its tables are read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ReadCatalogue {
     pub(super) catalogue: Catalogue,
     /// How each column is read, in declared order; by [`Name::key`] of the table.

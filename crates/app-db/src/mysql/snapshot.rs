@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use metaferry_domain::ports::{RowReader, Snapshot, Source, TableRead};
@@ -142,6 +142,7 @@ impl MySqlSource {
             readings,
             taken_at,
             sessions: Arc::new(sessions),
+            sessions_end: SessionsEnd::WithSnapshot,
         })))
     }
 }
@@ -273,7 +274,8 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    fn get(&self) -> Result<MySqlConnection, PortError> {
+    /// An idle session.
+    pub(super) fn get(&self) -> Result<MySqlConnection, PortError> {
         let mut idle = self.idle.lock().expect("no code panics while it holds this");
         idle.as_mut().and_then(Vec::pop).ok_or_else(|| {
             PortError::new(
@@ -310,12 +312,46 @@ impl Sessions {
     }
 }
 
+/// Rows as the transaction of that session sees them, before anybody else does. Closing the snapshot leaves the
+/// session, which is to be had from the sessions that are given beside it.
+pub(super) fn written(
+    there: ReadCatalogue,
+    connection: MySqlConnection,
+) -> (Box<dyn Snapshot>, Arc<Sessions>) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let sessions = Arc::new(Sessions {
+        idle: Mutex::new(Some(vec![connection])),
+        parallelism: 1,
+    });
+    let snapshot = MySqlSnapshot {
+        catalogue: there.catalogue,
+        readings: there.readings,
+        taken_at: Instant {
+            micros: i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+            nanos: 0,
+        },
+        sessions: Arc::clone(&sessions),
+        sessions_end: SessionsEnd::Later,
+    };
+    (Box::new(snapshot), sessions)
+}
+
+/// What becomes of the sessions when a snapshot is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SessionsEnd {
+    /// They end.
+    WithSnapshot,
+    /// They are somebody else's.
+    Later,
+}
+
 #[derive(Debug)]
 struct MySqlSnapshot {
     catalogue: Catalogue,
     readings: HashMap<String, Vec<Reading>>,
     taken_at: Instant,
     sessions: Arc<Sessions>,
+    sessions_end: SessionsEnd,
 }
 
 impl MySqlSnapshot {
@@ -367,7 +403,10 @@ impl Snapshot for MySqlSnapshot {
     }
 
     async fn close(self: Box<Self>) -> Result<(), PortError> {
-        self.sessions.close().await;
+        match self.sessions_end {
+            SessionsEnd::WithSnapshot => self.sessions.close().await,
+            SessionsEnd::Later => {}
+        }
         Ok(())
     }
 }

@@ -267,7 +267,9 @@ impl Translator<'_> {
             let usual = format!("{name}_pkey");
             let wanted = match self.dialect {
                 Some(Dialect::H2) => Name::new(names::primary_key_from_h2(table, key)),
-                Some(Dialect::MySql | Dialect::Postgres) | None => key.name.clone(),
+                // There all primary keys are called PRIMARY.
+                Some(Dialect::MySql) => Name::new(usual.clone()),
+                Some(Dialect::Postgres) | None => key.name.clone(),
             };
             let own = self.names.key(&wanted, &usual, table, &mut self.notes);
             let statement = format!(
@@ -278,9 +280,14 @@ impl Translator<'_> {
             statements.push(statement.into());
         }
         for unique in &table.uniques {
-            let own = self
-                .names
-                .key(&unique.name, &unique_name(name, unique), table, &mut self.notes);
+            let usual = unique_name(name, unique);
+            // `MySQL` calls a key that nobody named as its first column, in every table anew.
+            let is_named = unique.columns.first().map(Name::key) != Some(unique.name.key());
+            let wanted = match self.dialect {
+                Some(Dialect::MySql) if !is_named => Name::new(usual.clone()),
+                Some(Dialect::MySql | Dialect::H2 | Dialect::Postgres) | None => unique.name.clone(),
+            };
+            let own = self.names.key(&wanted, &usual, table, &mut self.notes);
             let statement = format!(
                 "ALTER TABLE {quoted} ADD CONSTRAINT {} UNIQUE ({})",
                 identifier(&own),

@@ -337,17 +337,20 @@ fn aggregate(
             let separator = words.literal(separator);
             (format!("string_agg({distinct}{inner}, {separator})"), Kind::Text)
         }
-        ("string_agg", [Argument::Expression(inner), Argument::Expression(separator)])
-            if words == Words::H2 =>
-        {
+        ("string_agg", [Argument::Expression(inner), Argument::Expression(separator)]) => {
             let inner = print_expression(inner, scope)?;
             want(&inner, Kind::Text, "string_agg")?;
             let separator = words.literal(text_constant(separator).ok_or_else(refuse)?);
-            let within = "WITHIN GROUP (ORDER BY NULL)";
-            (
-                format!("LISTAGG({distinct}{}, {separator}) {within}", inner.text),
-                Kind::Text,
-            )
+            let text = match words {
+                Words::H2 => {
+                    format!(
+                        "LISTAGG({distinct}{}, {separator}) WITHIN GROUP (ORDER BY NULL)",
+                        inner.text
+                    )
+                }
+                Words::Postgres => format!("string_agg({distinct}{}, {separator})", inner.text),
+            };
+            (text, Kind::Text)
         }
         _ => return Err(refuse()),
     };

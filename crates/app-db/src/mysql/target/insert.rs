@@ -1,0 +1,300 @@
+//! Rows as multi-row inserts. Their size is bounded by what the server takes at once; their literals mean the same
+//! whatever a text holds, for our sessions read no backslash as an escape.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use metaferry_domain::ports::TableWriter;
+use metaferry_domain::row_batch::{Cell, Instant, RowBatch};
+use metaferry_domain::{ErrorKind, PortError};
+use sqlx::MySqlConnection;
+use tokio::sync::Mutex;
+
+use super::plan::TablePlan;
+use super::{lost, run};
+use crate::error::{failed, failed_at_rows};
+use crate::h2::calendar::{date_of, moment_of};
+use crate::mysql::connect::quoted;
+use crate::row_names::{is_secret, show};
+
+/// An insert is sent when it has so many bytes.
+const INSERT_BYTES: usize = 1 << 20;
+/// The longest packet that the protocol knows, less what is around a statement.
+const PACKET_BYTES: u64 = (1 << 24) - 1024;
+const WRITING: &str = "writing to a string cannot fail";
+
+/// What the server takes at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    statement_bytes: usize,
+}
+
+impl Limits {
+    pub(super) async fn of(connection: &mut MySqlConnection) -> Result<Self, PortError> {
+        let packet: i64 = sqlx::query_scalar("SELECT CAST(@@max_allowed_packet AS SIGNED)")
+            .fetch_one(connection)
+            .await
+            .map_err(|error| failed("ask how long a packet may be", error))?;
+        let bytes = packet.unsigned_abs().saturating_sub(1024).min(PACKET_BYTES);
+        Ok(Self {
+            statement_bytes: usize::try_from(bytes).unwrap_or(INSERT_BYTES),
+        })
+    }
+}
+
+/// Writes one table.
+#[derive(Debug)]
+pub(super) struct InsertWriter {
+    table: String,
+    columns: Vec<String>,
+    /// Cells of the primary key, unless it is a credential.
+    key: Vec<usize>,
+    beginning: String,
+    statement: String,
+    limits: Limits,
+    session: Arc<Mutex<Option<MySqlConnection>>>,
+    rows: u64,
+}
+
+impl InsertWriter {
+    pub(super) fn new(
+        database: &str,
+        plan: &TablePlan,
+        columns: &[usize],
+        limits: Limits,
+        session: Arc<Mutex<Option<MySqlConnection>>>,
+    ) -> Result<Self, PortError> {
+        let mut names = Vec::with_capacity(columns.len());
+        for &position in columns {
+            let name = plan.columns.get(position).and_then(Option::as_ref);
+            let name = name.ok_or_else(|| {
+                PortError::new(
+                    ErrorKind::Precondition,
+                    format!("table {} takes nothing from column {position}", plan.key),
+                )
+            })?;
+            names.push(name.clone());
+        }
+        let list: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+        let key = if is_secret(&plan.key) {
+            Vec::new()
+        } else {
+            plan.primary_key
+                .iter()
+                .filter_map(|wanted| columns.iter().position(|position| position == wanted))
+                .collect()
+        };
+        Ok(Self {
+            table: plan.key.clone(),
+            beginning: format!(
+                "INSERT INTO {}.{} ({}) VALUES ",
+                quoted(database),
+                quoted(&plan.name),
+                list.join(", ")
+            ),
+            columns: names,
+            key,
+            statement: String::new(),
+            limits,
+            session,
+            rows: 0,
+        })
+    }
+
+    async fn send(&mut self) -> Result<(), PortError> {
+        if self.statement.is_empty() {
+            return Ok(());
+        }
+        let statement = std::mem::take(&mut self.statement);
+        let mut session = self.session.lock().await;
+        let connection = session.as_mut().ok_or_else(lost)?;
+        run(connection, statement).await.map_err(|error| {
+            let what = format!("write table {}", self.table);
+            if is_secret(&self.table) {
+                // The values in its answer are credentials.
+                failed(what, error)
+            } else {
+                failed_at_rows(what, error)
+            }
+        })
+    }
+
+    fn unfit(&self, batch: &RowBatch, row: usize, column: usize, why: &str) -> PortError {
+        let key: Option<Vec<String>> = self
+            .key
+            .iter()
+            .map(|&cell| {
+                Some(format!(
+                    "{} = {}",
+                    self.columns.get(cell)?,
+                    show(batch.cell(row, cell))?
+                ))
+            })
+            .collect();
+        let place = match key {
+            Some(key) if !key.is_empty() => format!("row {}", key.join(", ")),
+            Some(_) | None => format!("row number {}", self.rows + 1),
+        };
+        let column = self.columns.get(column).map_or("", String::as_str);
+        PortError::new(
+            ErrorKind::Unsupported,
+            format!("table {}, column {column}, {place}: {why}", self.table),
+        )
+    }
+}
+
+#[async_trait]
+impl TableWriter for InsertWriter {
+    async fn write(&mut self, batch: &RowBatch) -> Result<(), PortError> {
+        let mut values = String::new();
+        for row in 0..batch.rows() {
+            values.clear();
+            values.push('(');
+            for column in 0..batch.columns() {
+                if column > 0 {
+                    values.push(',');
+                }
+                push(&mut values, batch.cell(row, column))
+                    .map_err(|why| self.unfit(batch, row, column, why))?;
+            }
+            values.push(')');
+            if self.beginning.len() + values.len() > self.limits.statement_bytes {
+                let why = format!(
+                    "the row has {} bytes and the server takes {} at once; raise max_allowed_packet (16 MiB are the \
+                     most that is used), or leave the table out",
+                    values.len(),
+                    self.limits.statement_bytes
+                );
+                return Err(self.unfit(batch, row, 0, &why));
+            }
+            let bound = self.limits.statement_bytes.min(INSERT_BYTES);
+            if !self.statement.is_empty() && self.statement.len() + values.len() + 1 > bound {
+                self.send().await?;
+            }
+            if self.statement.is_empty() {
+                self.statement.push_str(&self.beginning);
+            } else {
+                self.statement.push(',');
+            }
+            self.statement.push_str(&values);
+            self.rows += 1;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<u64, PortError> {
+        self.send().await?;
+        Ok(self.rows)
+    }
+}
+
+/// Pushes a value as a literal.
+fn push(sql: &mut String, cell: Cell<'_>) -> Result<(), &'static str> {
+    match cell {
+        Cell::Null => sql.push_str("NULL"),
+        Cell::Boolean(value) => sql.push(if value { '1' } else { '0' }),
+        Cell::Int(value) => write!(sql, "{value}").expect(WRITING),
+        Cell::Real(value) if value.is_finite() => write!(sql, "{value:e}").expect(WRITING),
+        Cell::Double(value) if value.is_finite() => write!(sql, "{value:e}").expect(WRITING),
+        Cell::Real(_) | Cell::Double(_) => return Err("MySQL has no infinite numbers and no NaN"),
+        Cell::Decimal(digits) => sql.push_str(digits),
+        Cell::Text(text) => {
+            sql.push('\'');
+            for (at, piece) in text.split('\'').enumerate() {
+                if at > 0 {
+                    sql.push_str("''");
+                }
+                sql.push_str(piece);
+            }
+            sql.push('\'');
+        }
+        Cell::Bytes(bytes) => hex(sql, bytes),
+        Cell::Uuid(bytes) => write!(sql, "'{}'", uuid::Uuid::from_bytes(bytes)).expect(WRITING),
+        Cell::Date(days) => {
+            let date = date_of(days).filter(|date| (1..=9999).contains(&date.year));
+            let date = date.ok_or("MySQL's years are 1 to 9999")?;
+            write!(sql, "'{:04}-{:02}-{:02}'", date.year, date.month, date.day).expect(WRITING);
+        }
+        Cell::Time(time) => {
+            sql.push('\'');
+            clock(sql, time.nanos);
+            sql.push('\'');
+        }
+        Cell::TimeTz(..) => return Err("MySQL has no time of day with an offset"),
+        Cell::Timestamp(instant) | Cell::TimestampTz(instant, _) => moment(sql, instant)?,
+    }
+    Ok(())
+}
+
+/// Bytes, two digits each.
+fn hex(sql: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    sql.reserve(bytes.len() * 2 + 3);
+    sql.push_str("x'");
+    for byte in bytes {
+        sql.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        sql.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    sql.push('\'');
+}
+
+fn moment(sql: &mut String, instant: Instant) -> Result<(), &'static str> {
+    let (date, time) = moment_of(instant)
+        .filter(|(date, _)| (1..=9999).contains(&date.year))
+        .ok_or("MySQL's years are 1 to 9999")?;
+    write!(sql, "'{:04}-{:02}-{:02} ", date.year, date.month, date.day).expect(WRITING);
+    clock(sql, time.nanos);
+    sql.push('\'');
+    Ok(())
+}
+
+/// Hours to microseconds; what is finer the server would round.
+fn clock(sql: &mut String, nanos: u64) {
+    let micros = nanos / 1000;
+    let seconds = micros / 1_000_000;
+    write!(
+        sql,
+        "{:02}:{:02}:{:02}.{:06}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60,
+        micros % 1_000_000
+    )
+    .expect(WRITING);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn literal(cell: Cell<'_>) -> String {
+        let mut sql = String::new();
+        push(&mut sql, cell).unwrap();
+        sql
+    }
+
+    #[test]
+    fn literals_cannot_be_left() {
+        assert_eq!(literal(Cell::Text(r"it's \ '; DROP")), r"'it''s \ ''; DROP'");
+        assert_eq!(literal(Cell::Text("'")), "''''");
+        assert_eq!(literal(Cell::Text("")), "''");
+        assert_eq!(literal(Cell::Bytes(&[0, 0xff])), "x'00ff'");
+    }
+
+    #[test]
+    fn moments_are_utc() {
+        let instant = Instant {
+            micros: -1,
+            nanos: 999,
+        };
+        assert_eq!(
+            literal(Cell::TimestampTz(instant, 3600)),
+            "'1969-12-31 23:59:59.999999'"
+        );
+        assert_eq!(literal(Cell::Date(0)), "'1970-01-01'");
+        let far = Cell::Date(10_000_000);
+        assert!(push(&mut String::new(), far).is_err());
+        assert!(push(&mut String::new(), Cell::Double(f64::NAN)).is_err());
+    }
+}

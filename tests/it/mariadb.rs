@@ -1,0 +1,312 @@
+//! `dump`, `load`, `copy` and `verify` on MariaDB, on the real binary. What MariaDB holds afterwards is judged by its own
+//! `CHECKSUM TABLE`, beside the fixture that its own client loaded.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::app_db::{AppDb, ended, metaferry, told};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// MariaDB, the fixtures, and a folder.
+struct Maria {
+    server: String,
+    fixtures: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+/// A database that this test made; it ends with it.
+struct Database<'a> {
+    maria: &'a Maria,
+    name: String,
+}
+
+/// How it is filled.
+#[derive(Clone, Copy)]
+enum With {
+    /// As Metabase's migrations leave it.
+    Schema,
+    /// All rows of the fixture.
+    Rows,
+    Nothing,
+}
+
+impl Maria {
+    /// `None`, said aloud, where something is missing.
+    #[expect(clippy::print_stderr, reason = "a test that skips says so")]
+    fn new() -> Option<Self> {
+        let Ok(url) = std::env::var("METAFERRY_TEST_MARIADB_URL") else {
+            eprintln!("SKIPPED: METAFERRY_TEST_MARIADB_URL names no MariaDB server");
+            return None;
+        };
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+        let shared = std::env::var_os("METAFERRY_SHARED").map_or(root, PathBuf::from);
+        let fixtures = shared.join("fixtures/appdb");
+        if !fixtures.is_dir() {
+            eprintln!(
+                "SKIPPED: no fixtures in {} (METAFERRY_SHARED)",
+                fixtures.display()
+            );
+            return None;
+        }
+        let (server, _) = url.rsplit_once('/').unwrap();
+        Some(Self {
+            server: server.to_owned(),
+            fixtures,
+            folder: tempfile::tempdir().unwrap(),
+        })
+    }
+
+    fn database(&self, with: With) -> Database<'_> {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("metaferry_it_{}_{number}", std::process::id());
+        let database = Database { maria: self, name };
+        self.client(
+            "",
+            &format!(
+                "CREATE DATABASE {} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci",
+                database.name
+            ),
+        );
+        let script = match with {
+            With::Nothing => "true",
+            With::Schema => {
+                "cat mariadb-schema.sql mariadb-changelog.sql | mariadb --no-defaults --init-command='SET SESSION foreign_key_checks=0' \"$@\""
+            }
+            With::Rows => "gunzip -c appdb-s001.mariadb.sql.gz | mariadb --no-defaults \"$@\"",
+        };
+        let filled = Command::new("sh")
+            .current_dir(&self.fixtures)
+            .args(["-ec", script, "fill"])
+            .args(self.arguments())
+            .arg(&database.name)
+            .output()
+            .unwrap();
+        assert!(filled.status.success(), "{}", told(&filled));
+        database
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let (user, place) = self
+            .server
+            .trim_start_matches("mysql://")
+            .split_once('@')
+            .unwrap();
+        let (host, port) = place.split_once(':').unwrap();
+        let user = user.split(':').next().unwrap();
+        vec![
+            format!("--host={host}"),
+            format!("--port={port}"),
+            format!("--user={user}"),
+        ]
+    }
+
+    fn client(&self, database: &str, sql: &str) -> Vec<String> {
+        let answer = Command::new("mariadb")
+            .arg("--no-defaults")
+            .args(self.arguments())
+            .args(["--skip-column-names", "--execute", sql])
+            .args(Some(database).filter(|name| !name.is_empty()))
+            .output()
+            .unwrap();
+        assert!(answer.status.success(), "{sql}: {}", told(&answer));
+        let text = String::from_utf8(answer.stdout).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Database<'_> {
+    fn url(&self) -> String {
+        format!("{}/{}", self.maria.server, self.name)
+    }
+
+    fn ask(&self, sql: &str) -> Vec<String> {
+        self.maria.client(&self.name, sql)
+    }
+
+    /// What the server itself thinks of tables' rows, by table.
+    fn checksums(&self, tables: &[String]) -> Vec<String> {
+        let tables: Vec<String> = tables.iter().map(|table| format!("`{table}`")).collect();
+        let lines = self.ask(&format!("CHECKSUM TABLE {} EXTENDED", tables.join(", ")));
+        lines
+            .iter()
+            .map(|line| line.trim_start_matches(&format!("{}.", self.name)).to_owned())
+            .collect()
+    }
+
+    /// All tables.
+    fn tables(&self) -> Vec<String> {
+        self.ask("SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_type = 'BASE TABLE' ORDER BY 1")
+    }
+}
+
+impl Drop for Database<'_> {
+    fn drop(&mut self) {
+        let dropped = Command::new("mariadb")
+            .arg("--no-defaults")
+            .args(self.maria.arguments())
+            .args(["--execute", &format!("DROP DATABASE {}", self.name)])
+            .output();
+        assert!(std::thread::panicking() || dropped.is_ok_and(|dropped| dropped.status.success()));
+    }
+}
+
+/// Names of the tables that a report says were carried.
+fn carried(json: &serde_json::Value) -> Vec<String> {
+    let tables = json["tables"].as_array().unwrap();
+    tables
+        .iter()
+        .map(|table| table["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn mariadb_to_h2_and_back_holds_the_same_rows() {
+    let Some(maria) = Maria::new() else { return };
+    let (from, to) = (maria.database(With::Rows), maria.database(With::Schema));
+    // A row that Metabase's own migrations leave, and one that nothing else has.
+    to.ask("INSERT INTO permissions_group (name) VALUES ('seeded')");
+    let file = maria.folder.path().join("app-db.mv.db");
+    let file = file.to_str().unwrap();
+    let (dumped, code) = ended(&metaferry(&[
+        "--json",
+        "dump",
+        "--from",
+        &from.url(),
+        "--to",
+        file,
+    ]));
+    assert_eq!(code, 0, "{dumped}");
+    assert_eq!(carried(&dumped).len(), 61);
+    assert_eq!(dumped["notes"], serde_json::json!([]));
+    let (loaded, code) = ended(&metaferry(&["--json", "load", "--from", file, "--to", &to.url()]));
+    assert_eq!(code, 0, "{loaded}");
+    // The row that a dump changes: details of databases that do not go along, and the read-only setting.
+    let same: Vec<String> = carried(&dumped)
+        .into_iter()
+        .filter(|table| !["metabase_database", "setting"].contains(&table.as_str()))
+        .filter(|table| !table.starts_with("databasechangelog"))
+        .collect();
+    assert!(same.len() > 55, "{same:?}");
+    assert_eq!(to.checksums(&same), from.checksums(&same));
+    let verified = metaferry(&["verify", "--left", &from.url(), "--right", &to.url()]);
+    assert_eq!(verified.status.code(), Some(0), "{}", told(&verified));
+    // Whoever comes next gets a key of his own.
+    assert_eq!(
+        to.ask("INSERT INTO core_user (email, password) VALUES ('new@example.org', 'x'); SELECT last_insert_id() > 13371338"),
+        ["1"]
+    );
+}
+
+#[test]
+fn postgres_and_mariadb_hold_the_same_and_copies_of_each_other() {
+    let Some(maria) = Maria::new() else { return };
+    let Some(postgres) = AppDb::load() else { return };
+    let (rows, to) = (maria.database(With::Rows), maria.database(With::Schema));
+    let (same, code) = ended(&metaferry(&[
+        "--json",
+        "verify",
+        "--raw",
+        "--left",
+        &postgres.url,
+        "--right",
+        &rows.url(),
+    ]));
+    let unequal: Vec<&str> = same["tables"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|table| table["equal"] != true)
+        .map(|table| table["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        (unequal, code),
+        (vec!["databasechangelog"], 4),
+        "each has its own history"
+    );
+
+    let (copied, code) = ended(&metaferry(&[
+        "--json",
+        "copy",
+        "--from",
+        &postgres.url,
+        "--to",
+        &to.url(),
+    ]));
+    assert_eq!(code, 0, "{copied}");
+    let tables: Vec<String> = carried(&copied)
+        .into_iter()
+        .filter(|table| !table.starts_with("databasechangelog") && !table.starts_with("qrtz_"))
+        .collect();
+    assert!(tables.len() > 60, "{tables:?}");
+    assert_eq!(to.checksums(&tables), rows.checksums(&tables));
+}
+
+#[test]
+fn what_must_not_be_overwritten_or_cannot_hold_is_refused_and_stays() {
+    let Some(maria) = Maria::new() else { return };
+    let (from, to) = (maria.database(With::Rows), maria.database(With::Schema));
+    let copy = |to: &Database<'_>, more: &[&str]| {
+        let (from, to) = (from.url(), to.url());
+        let arguments = [&["copy", "--from", &from, "--to", &to][..], more].concat();
+        metaferry(&arguments)
+    };
+    let refused = |to: &Database<'_>, code: i32, says: &str| {
+        let tables = to.tables();
+        let before = to.checksums(&tables);
+        let ended = copy(to, &[]);
+        assert_eq!(ended.status.code(), Some(code), "{}", told(&ended));
+        assert!(told(&ended).contains(says), "{says}: {}", told(&ended));
+        assert_eq!(to.checksums(&tables), before, "{says}");
+    };
+
+    to.ask("ALTER TABLE report_card CONVERT TO CHARACTER SET utf8mb3");
+    refused(&to, 3, "report_card (utf8mb3)");
+    to.ask("ALTER TABLE report_card CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci");
+
+    to.ask("ALTER TABLE report_card DROP COLUMN card_schema");
+    refused(&to, 3, "report_card (card_schema)");
+    to.ask("ALTER TABLE report_card ADD COLUMN card_schema int NOT NULL DEFAULT 20");
+
+    // Rows that break a key are seen before anybody else sees them.
+    from.ask("SET foreign_key_checks = 0; UPDATE report_card SET creator_id = 4711 WHERE id = 3");
+    refused(&to, 1, "creator_id");
+    from.ask("UPDATE report_card SET creator_id = (SELECT min(id) FROM core_user) WHERE id = 3");
+
+    let copied = copy(&to, &[]);
+    assert_eq!(copied.status.code(), Some(0), "{}", told(&copied));
+    refused(&to, 3, "--force");
+    let forced = copy(&to, &["--force"]);
+    assert_eq!(forced.status.code(), Some(0), "{}", told(&forced));
+
+    let strangers = maria.database(With::Nothing);
+    strangers.ask("CREATE TABLE somebodys (id int PRIMARY KEY); INSERT INTO somebodys VALUES (1)");
+    refused(&strangers, 3, "somebodys");
+}
+
+#[test]
+fn texts_of_every_kind_come_through_whatever_the_servers_mode() {
+    let Some(maria) = Maria::new() else { return };
+    let (from, to) = (maria.database(With::Rows), maria.database(With::Schema));
+    from.ask(
+        r#"UPDATE setting SET value = concat('it''s \\ "', char(0), char(10), char(26), ' % _ 😀 \'') WHERE `key` =
+             (SELECT * FROM (SELECT min(`key`) FROM setting) first);
+           UPDATE report_card SET description = repeat('0123456789abcde\'', 200000) WHERE id = 1"#,
+    );
+    let mode = maria.client("", "SELECT @@GLOBAL.sql_mode").concat();
+    maria.client(
+        "",
+        "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES,PIPES_AS_CONCAT'",
+    );
+    let copied = metaferry(&["copy", "--from", &from.url(), "--to", &to.url()]);
+    maria.client("", &format!("SET GLOBAL sql_mode = '{mode}'"));
+    assert_eq!(copied.status.code(), Some(0), "{}", told(&copied));
+    let tables = ["setting", "report_card"].map(str::to_owned);
+    let sums = |database: &Database<'_>| {
+        let texts =
+            "SELECT md5(group_concat(value ORDER BY `key`)) FROM setting WHERE `key` <> 'read-only-mode'";
+        [database.ask(texts), database.checksums(&tables[1..])].concat()
+    };
+    assert_eq!(sums(&to), sums(&from));
+}
