@@ -9,6 +9,15 @@ use crate::app_db::{AppDb, ended, metaferry, told};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
+/// Tables that a copy changes or does not touch: details of databases that do not go along, the read-only setting, and
+/// the target's own history.
+const CHANGED: [&str; 4] = [
+    "metabase_database",
+    "setting",
+    "databasechangelog",
+    "databasechangeloglock",
+];
+
 /// MariaDB, the fixtures, and a folder.
 struct Maria {
     server: String,
@@ -182,11 +191,9 @@ fn mariadb_to_h2_and_back_holds_the_same_rows() {
     assert_eq!(dumped["notes"], serde_json::json!([]));
     let (loaded, code) = ended(&metaferry(&["--json", "load", "--from", file, "--to", &to.url()]));
     assert_eq!(code, 0, "{loaded}");
-    // The row that a dump changes: details of databases that do not go along, and the read-only setting.
     let same: Vec<String> = carried(&dumped)
         .into_iter()
-        .filter(|table| !["metabase_database", "setting"].contains(&table.as_str()))
-        .filter(|table| !table.starts_with("databasechangelog"))
+        .filter(|table| !CHANGED.contains(&table.as_str()))
         .collect();
     assert!(same.len() > 55, "{same:?}");
     assert_eq!(to.checksums(&same), from.checksums(&same));
@@ -237,9 +244,9 @@ fn postgres_and_mariadb_hold_the_same_and_copies_of_each_other() {
     assert_eq!(code, 0, "{copied}");
     let tables: Vec<String> = carried(&copied)
         .into_iter()
-        .filter(|table| !table.starts_with("databasechangelog") && !table.starts_with("qrtz_"))
+        .filter(|table| !CHANGED.contains(&table.as_str()))
         .collect();
-    assert!(tables.len() > 60, "{tables:?}");
+    assert!(tables.len() > 55, "{tables:?}");
     assert_eq!(to.checksums(&tables), rows.checksums(&tables));
 }
 
@@ -271,7 +278,7 @@ fn what_must_not_be_overwritten_or_cannot_hold_is_refused_and_stays() {
 
     // Rows that break a key are seen before anybody else sees them.
     from.ask("SET foreign_key_checks = 0; UPDATE report_card SET creator_id = 4711 WHERE id = 3");
-    refused(&to, 1, "creator_id");
+    refused(&to, 1, "fk_card_ref_user_id of table report_card (1 rows");
     from.ask("UPDATE report_card SET creator_id = (SELECT min(id) FROM core_user) WHERE id = 3");
 
     let copied = copy(&to, &[]);
