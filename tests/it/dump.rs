@@ -89,7 +89,11 @@ fn what_h2_cannot_hold_is_named_once_and_nothing_is_left() {
         "CREATE TABLE of_somebody (at time PRIMARY KEY, moment timestamptz)",
     );
     for (values, column, shown) in [
-        ("'01:02:03', 'infinity'", "moment", "row number 1 as read: the value is infinite"),
+        (
+            "'01:02:03', 'infinity'",
+            "moment",
+            "row number 1 as read: the value is infinite",
+        ),
         (
             "'24:00', now()",
             "at",
