@@ -106,9 +106,28 @@ fn a_dump_of_an_old_or_encrypted_file_holds_the_same_rows() {
         2,
         "one per table: {json}"
     );
-    let to = format!("h2:{to}");
-    let equal = metaferry(&["verify", "--raw", "--left", &from, "--right", &to]);
-    assert_eq!(equal.status.code(), Some(0), "{}", told(&equal));
+    let packed = folder.path().join("packed.mv.db");
+    let compressed = metaferry(&[
+        "dump",
+        "--compress",
+        "--from",
+        &from,
+        "--to",
+        argument(&packed),
+        "--json",
+    ]);
+    let (compressed, code) = ended(&compressed);
+    assert_eq!(code, 0, "{compressed}");
+    let (small, large) = (
+        compressed["bytes"].as_u64().unwrap(),
+        json["bytes"].as_u64().unwrap(),
+    );
+    assert!(small * 10 < large * 9, "{small} bytes compressed, {large} not");
+    for to in [&copy, &packed] {
+        let to = format!("h2:{}", argument(to));
+        let equal = metaferry(&["verify", "--raw", "--left", &from, "--right", &to]);
+        assert_eq!(equal.status.code(), Some(0), "{}", told(&equal));
+    }
 }
 
 #[test]

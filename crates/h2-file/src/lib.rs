@@ -33,5 +33,7 @@ pub use reader::{
 pub use source::Encryption;
 pub use sql_type::SqlType;
 pub use value::{Date, DecFloat, Decimal, Interval, Text, TimeOfDay, Unscaled, Value};
-pub use write::{DatabaseWriter, PublishGate, Summary, TableSummary, TableWriter, WriteOptions, WriteUser};
+pub use write::{
+    Compression, DatabaseWriter, PublishGate, Summary, TableSummary, TableWriter, WriteOptions, WriteUser,
+};
 pub use write_error::WriteError;

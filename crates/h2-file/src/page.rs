@@ -4,6 +4,9 @@
 
 mod compression;
 
+#[cfg(test)]
+pub(crate) use compression::unpack_lzf;
+
 use crate::bytes::Cursor;
 use crate::error::{Malformed, ReadError};
 use crate::file_header::Format;

@@ -6,6 +6,7 @@ mod case_fold;
 mod catalogue;
 mod chunk;
 mod column_value;
+mod compression;
 mod database;
 mod decimal;
 mod definition_check;
@@ -27,6 +28,7 @@ mod tree;
 mod value_encode;
 mod writeback;
 
+pub use compression::Compression;
 pub use database::{DatabaseWriter, Summary, TableSummary};
 pub use gate::PublishGate;
 pub use options::{WriteOptions, WriteUser};

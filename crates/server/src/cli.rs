@@ -147,6 +147,9 @@ pub(crate) struct DumpArgs {
     /// Of a damaged H2 file, dump the newest version that is still whole.
     #[arg(long)]
     pub(crate) salvage: bool,
+    /// Compress the file (LZF). H2 reads it without being told; it is smaller, and slower to write.
+    #[arg(long)]
+    pub(crate) compress: bool,
     /// Do not read the finished file again.
     #[arg(long)]
     pub(crate) no_verify: bool,

@@ -7,18 +7,25 @@ use metaferry_app_db::h2::{H2Source, H2Target};
 use metaferry_domain::copy_policy::CopyPolicy;
 use metaferry_domain::ports::{Source, Target};
 use metaferry_domain::{Cancellation, PortError};
+use metaferry_h2_file::{Compression, WriteOptions};
 use metaferry_store::{DumpFacts, DumpInspector, TableFacts};
 use metaferry_transfer::dump::DumpFormat;
 use metaferry_transfer::verify::scan;
 
 /// Dumps are H2 files.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct H2Format;
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct H2Format {
+    pub(crate) compression: Compression,
+}
 
 #[async_trait]
 impl DumpFormat for H2Format {
     async fn create(&self, file: &Path) -> Result<Box<dyn Target>, PortError> {
-        Ok(Box::new(H2Target::new(file)))
+        let options = WriteOptions {
+            compression: self.compression,
+            ..WriteOptions::default()
+        };
+        Ok(Box::new(H2Target::with_options(file, options)))
     }
 
     async fn open(&self, file: &Path) -> Result<Box<dyn Source>, PortError> {

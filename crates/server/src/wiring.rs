@@ -206,7 +206,7 @@ pub(crate) async fn shores(
         undo_script: app_db.undo_script,
         dumper: Arc::new(FileDumper::new(
             app_db.source,
-            Arc::new(H2Format),
+            Arc::new(H2Format::default()),
             policy,
             Existing::Replace,
             Reread::Verify,

@@ -10,7 +10,7 @@ const RESERVE_BYTES_MAX: usize = 1 << 20;
 const PLAIN_BYTES_MAX: usize = 1 << 30;
 
 /// Unpacks LZF into `plain`, which must come out `plain_bytes` long.
-pub(super) fn unpack_lzf(packed: &[u8], plain_bytes: usize, plain: &mut Vec<u8>) -> Result<(), &'static str> {
+pub(crate) fn unpack_lzf(packed: &[u8], plain_bytes: usize, plain: &mut Vec<u8>) -> Result<(), &'static str> {
     const CUT: &str = "compressed contents end too early";
     start(plain_bytes, plain)?;
     let mut rest = packed;

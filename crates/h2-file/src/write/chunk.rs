@@ -7,6 +7,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::compression::{Compression, Packed, Packer};
 use super::encode;
 use super::page::{self, MapId, PageBody, PagePosition};
 use super::writeback::Writeback;
@@ -28,6 +29,9 @@ pub(crate) struct ChunkSink {
     file: Mutex<ChunkFile>,
     path: PathBuf,
     chunk_bytes: usize,
+    compression: Compression,
+    /// Compressors that are not at work: as many as threads ever wrote at once.
+    packers: Mutex<Vec<Packer>>,
     highest_map: MapId,
     /// Why the file cannot be completed any more: the first failure, told to every later caller.
     failed: OnceLock<Failure>,
@@ -84,6 +88,7 @@ impl ChunkSink {
         file: File,
         path: PathBuf,
         chunk_bytes: usize,
+        compression: Compression,
         highest_map: MapId,
     ) -> Result<Self, WriteError> {
         let second = file.try_clone().map_err(WriteError::io("open", &path))?;
@@ -106,6 +111,8 @@ impl ChunkSink {
             file: Mutex::new(file),
             path,
             chunk_bytes,
+            compression,
+            packers: Mutex::new(Vec::new()),
             highest_map,
             failed: OnceLock::new(),
         })
@@ -113,14 +120,25 @@ impl ChunkSink {
 
     /// Appends one page and says where it is. Waits for the file only when a chunk is full.
     pub(crate) fn append(&self, map: MapId, body: PageBody<'_>) -> Result<PagePosition, WriteError> {
+        // Before the lock is taken: several threads compress at once.
+        let mut packer = match self.compression {
+            Compression::None => None,
+            Compression::Lzf => Some(self.idle_packers().pop().unwrap_or_else(Packer::new)),
+        };
+        let packed = packer.as_mut().and_then(|packer| packer.pack(body));
         let mut open = self.lock_open()?;
-        let position = open.append(map, body)?;
+        let position = open.append(map, body, packed)?;
+        self.idle_packers().extend(packer);
         if open.bytes.len() + open.toc.len() * 8 >= self.chunk_bytes {
             // Until the layout is written every chunk holds pages of other maps, so there is one to point at.
             let decoy = open.decoy_root.ok_or(WriteError::TooLong)?;
             self.close_chunk(open, decoy)?;
         }
         Ok(position)
+    }
+
+    fn idle_packers(&self) -> MutexGuard<'_, Vec<Packer>> {
+        self.packers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes the layout as the last chunk's root, and that chunk. `entries` gets the lines of the finished
@@ -134,7 +152,7 @@ impl ChunkSink {
     ) -> Result<LastChunk, WriteError> {
         let mut open = self.lock_open()?;
         let finished = std::mem::take(&mut open.finished);
-        let root = layout(&finished, &mut |body| open.append(LAYOUT_MAP, body))?;
+        let root = layout(&finished, &mut |body| open.append(LAYOUT_MAP, body, None))?;
         let (id, block) = (open.id, open.block);
         let end_block = self.close_chunk(open, root)?;
         Ok(LastChunk { id, block, end_block })
@@ -216,8 +234,13 @@ impl ChunkSink {
 }
 
 impl OpenChunk {
-    fn append(&mut self, map: MapId, body: PageBody<'_>) -> Result<PagePosition, WriteError> {
-        let appended = page::append(&mut self.bytes, self.id, self.toc.len(), map, body);
+    fn append(
+        &mut self,
+        map: MapId,
+        body: PageBody<'_>,
+        packed: Option<Packed<'_>>,
+    ) -> Result<PagePosition, WriteError> {
+        let appended = page::append(&mut self.bytes, self.id, self.toc.len(), map, body, packed);
         let appended = appended.ok_or(WriteError::TooLong)?;
         self.toc.push(appended.toc_entry);
         self.decoded_bytes += appended.decoded_length;

@@ -115,7 +115,13 @@ impl DatabaseWriter {
         let temp_dir = options.temp_dir.clone().unwrap_or_else(|| default_temp_dir(path));
         let target = Target::create(path)?;
         let partial = target.partial().to_owned();
-        let sink = ChunkSink::new(target.handle()?, partial, options.chunk_bytes, plan.highest_map)?;
+        let sink = ChunkSink::new(
+            target.handle()?,
+            partial,
+            options.chunk_bytes,
+            options.compression,
+            plan.highest_map,
+        )?;
         let states = plan.tables.iter().map(|_| TableState::Untouched).collect();
         let shared = Shared {
             lobs: Lobs::new(options.inline_lob_bytes_max, &temp_dir),

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 
+use super::compression::Compression;
+
 /// How a database is written. The defaults keep a writer under 60 MiB of memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteOptions {
@@ -19,6 +21,8 @@ pub struct WriteOptions {
     /// A chunk goes to the file when it has this many bytes. Default 4 MiB; H2 later moves whole chunks in
     /// memory.
     pub chunk_bytes: usize,
+    /// Whether pages are compressed. Default: not.
+    pub compression: Compression,
 }
 
 impl Default for WriteOptions {
@@ -29,6 +33,7 @@ impl Default for WriteOptions {
             temp_dir: None,
             user: WriteUser::default(),
             chunk_bytes: 4 << 20,
+            compression: Compression::None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What one page looks like in a chunk, and how a position names it. Which pages there are is the tree's matter.
 
+use super::compression::Packed;
 use super::encode;
 
 /// The id of a map inside the file.
@@ -59,13 +60,17 @@ pub(crate) struct Appended {
     pub(crate) decoded_length: u64,
 }
 
-/// Appends a page to `chunk`, the bytes of a chunk so far. `None` if the page would not fit the format's 31 bits.
+/// Page types: bit 1 says that keys and values are compressed.
+const TYPE_LZF: u8 = 2;
+
+/// Appends a page to `chunk`, the bytes of a chunk so far; `packed` takes the place of its keys and values. `None` if the page would not fit the format's 31 bits.
 pub(crate) fn append(
     chunk: &mut Vec<u8>,
     chunk_id: u32,
     page_number: usize,
     map: MapId,
     body: PageBody<'_>,
+    packed: Option<Packed<'_>>,
 ) -> Option<Appended> {
     let start = chunk.len();
     let offset = u32::try_from(start).ok()?;
@@ -75,9 +80,8 @@ pub(crate) fn append(
     let kind = match body {
         PageBody::Leaf { count, keys, values } => {
             encode::length(chunk, count);
-            chunk.push(0);
-            chunk.extend_from_slice(keys);
-            chunk.extend_from_slice(values);
+            chunk.push(page_type(0, packed));
+            contents(chunk, packed, &[keys, values]);
             0
         }
         PageBody::Node {
@@ -86,14 +90,14 @@ pub(crate) fn append(
             keys,
         } => {
             encode::length(chunk, children.len() - 1);
-            chunk.push(1);
+            chunk.push(page_type(1, packed));
             for child in children {
                 chunk.extend_from_slice(&child.to_be_bytes());
             }
             for count in counts {
                 encode::varlong(chunk, count.cast_signed());
             }
-            chunk.extend_from_slice(keys);
+            contents(chunk, packed, &[keys]);
             1
         }
     };
@@ -108,6 +112,20 @@ pub(crate) fn append(
         toc_entry: u64::from(map) << 38 | tail,
         decoded_length: decoded_length(code),
     })
+}
+
+fn page_type(kind: u8, packed: Option<Packed<'_>>) -> u8 {
+    packed.map_or(kind, |_| kind | TYPE_LZF)
+}
+
+fn contents(chunk: &mut Vec<u8>, packed: Option<Packed<'_>>, plain: &[&[u8]]) {
+    match packed {
+        Some(packed) => {
+            encode::length(chunk, packed.saved);
+            chunk.extend_from_slice(packed.bytes);
+        }
+        None => plain.iter().for_each(|part| chunk.extend_from_slice(part)),
+    }
 }
 
 #[cfg(test)]
@@ -139,7 +157,7 @@ mod tests {
             keys: &keys,
             values: &values,
         };
-        let appended = append(&mut chunk, 1, 0, 2, body).unwrap();
+        let appended = append(&mut chunk, 1, 0, 2, body, None).unwrap();
         assert_eq!(chunk[0x100..0x10A], [0, 0, 0, 0x18, 1, 0x19, 0, 2, 2, 0]);
         assert_eq!(appended.toc_entry, 0x0000_0080_0000_4000);
         assert_eq!(appended.position, PagePosition(0x40_0000_4000));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use metaferry_h2_file::{Database, WriteOptions, WriteUser};
+use metaferry_h2_file::{Compression, Database, WriteOptions, WriteUser};
 
 use crate::app_db::rewrite;
 use crate::harness::Oracle;
@@ -48,16 +48,28 @@ fn databases_of_h2s_own_written_again_have_the_same_rows() {
         let source = Database::open(&source).unwrap();
         // The user that the oracle comes with.
         let user = WriteUser::with_password("SA", "", [9; 8]);
-        let options = WriteOptions {
-            user,
-            ..WriteOptions::default()
-        };
-        rewrite(&source, &copy, options);
         let expected = everything(&mut h2, &original, ";ACCESS_MODE_DATA=r");
         assert!(expected.len() > 1, "{name}");
-        assert!(
-            everything(&mut h2, &copy, ";ACCESS_MODE_DATA=r") == expected,
-            "{name}"
-        );
+        for compression in [Compression::None, Compression::Lzf] {
+            let options = WriteOptions {
+                user: user.clone(),
+                compression,
+                ..WriteOptions::default()
+            };
+            rewrite(&source, &copy, options);
+            let place = format!("{name}, {compression:?}");
+            assert!(
+                everything(&mut h2, &copy, ";ACCESS_MODE_DATA=r") == expected,
+                "{place}"
+            );
+            // H2 opens it to write, packs it anew, and closes it.
+            h2.run(&format!("!connect {} SA", crate::harness::url(&copy, "")));
+            h2.run("SHUTDOWN COMPACT");
+            assert!(
+                everything(&mut h2, &copy, "") == expected,
+                "{place}, compacted by H2"
+            );
+            std::fs::remove_file(&copy).unwrap();
+        }
     }
 }

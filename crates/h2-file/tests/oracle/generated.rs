@@ -1,7 +1,7 @@
 //! Generated schemas with generated rows: what real H2 reads is what was written, through every index too.
 
 use metaferry_h2_file::definition::{Definition, TableDefinition, Uniqueness};
-use metaferry_h2_file::{SqlType, Value, WriteOptions};
+use metaferry_h2_file::{Compression, SqlType, Value, WriteOptions};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 
@@ -110,6 +110,11 @@ fn generated_databases_are_what_h2_reads() {
             inline_lob_bytes_max: if case % 2 == 0 { 100 } else { 10_000 },
             chunk_bytes: if case % 3 == 0 { 20_000 } else { 1 << 20 },
             sort_memory_bytes: 1,
+            compression: if case % 5 < 2 {
+                Compression::Lzf
+            } else {
+                Compression::None
+            },
             ..WriteOptions::default()
         };
         write(&file, &definition, &rows, options);

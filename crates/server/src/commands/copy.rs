@@ -22,6 +22,7 @@ pub(super) async fn run(args: CopyArgs, config: &Config, output: Output) -> Resu
             to: PathBuf::from(file_of(path)),
             tables: args.tables,
             include_logs: args.include_logs,
+            compress: false,
             salvage: args.salvage,
             no_verify: args.target.no_verify,
             force: args.target.force,

@@ -8,6 +8,7 @@ use metaferry_app_db::h2::file_of;
 use metaferry_domain::migration::Attempt;
 use metaferry_domain::ports::{DumpReport, DumpRequest, Dumper, Plaintext};
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
+use metaferry_h2_file::Compression;
 use metaferry_metabase::copy_policy::Logs;
 use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_transfer::dump::{Existing, FileDumper, Reread};
@@ -30,6 +31,11 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
     } else {
         Logs::LeaveOut
     };
+    let compression = if args.compress {
+        Compression::Lzf
+    } else {
+        Compression::None
+    };
     let reread = if args.no_verify {
         Reread::Skip
     } else {
@@ -38,7 +44,7 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
     let policy = Arc::new(MetabasePolicy::new(&args.tables, logs));
     let dumper = FileDumper::new(
         wiring::source(&address, config.h2_files(args.salvage.into()))?,
-        Arc::new(H2Format),
+        Arc::new(H2Format { compression }),
         policy.clone(),
         if args.force {
             Existing::Replace

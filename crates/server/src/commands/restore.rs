@@ -31,6 +31,7 @@ pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> R
             to: file_of(path),
             tables: args.tables,
             include_logs: true,
+            compress: false,
             salvage: false,
             no_verify: args.no_verify,
             force: false,
