@@ -1,6 +1,8 @@
 //! Files of the writer, judged by real H2 2.1.214 with assertions on.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "reader/h2_text.rs"]
+mod h2_text;
 #[path = "oracle/harness.rs"]
 mod harness;
 #[path = "oracle/schema.rs"]

@@ -174,8 +174,12 @@ fn has_changed(before: &Metadata, now: &Metadata) -> bool {
     let (Ok(then), Ok(last)) = (before.modified(), now.modified()) else {
         return before.len() != now.len();
     };
-    let just_now = last.elapsed().is_ok_and(|since| since < STAMP_UNCERTAINTY);
-    before.len() != now.len() || then != last || just_now
+    before.len() != now.len() || then != last
+}
+
+fn is_stamp_fresh(now: &Metadata) -> bool {
+    let last = now.modified();
+    last.is_ok_and(|last| last.elapsed().is_ok_and(|since| since < STAMP_UNCERTAINTY))
 }
 
 /// How to open a file.
@@ -209,14 +213,19 @@ impl OpenOptions {
                 Err(error) => error,
             };
             // By its path: a compaction puts another file in its place.
-            if !has_changed(&before, &std::fs::metadata(path).map_err(failed)?) {
-                return Err(error);
-            }
-            if attempts >= OPEN_ATTEMPTS_MAX {
-                return Err(ReadError::KeepsChanging {
-                    attempts,
-                    last: error.to_string(),
-                });
+            let now = std::fs::metadata(path).map_err(failed)?;
+            match (has_changed(&before, &now), is_stamp_fresh(&now)) {
+                (false, false) => return Err(error),
+                (true, _) if attempts >= OPEN_ATTEMPTS_MAX => {
+                    return Err(ReadError::KeepsChanging {
+                        attempts,
+                        last: error.to_string(),
+                    });
+                }
+                (false, true) if attempts >= OPEN_ATTEMPTS_MAX => return Err(error),
+                (true, _) => {}
+                // A change since would not show; after a moment it does.
+                (false, true) => std::thread::sleep(STAMP_UNCERTAINTY),
             }
         }
     }

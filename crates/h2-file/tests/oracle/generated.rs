@@ -1,13 +1,15 @@
 //! Generated schemas with generated rows: what real H2 reads is what was written, through every index too.
 
 use metaferry_h2_file::definition::{Definition, TableDefinition, Uniqueness};
-use metaferry_h2_file::{Compression, SqlType, Value, WriteOptions};
+use metaferry_h2_file::{Compression, Database, Health, SqlType, Text, Value, WriteOptions};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 
+use crate::h2_text::text;
 use crate::harness::Oracle;
 use crate::schema::{column, index, primary_key, required, table};
-use crate::values::{any_value, can_be_key, every_type};
+use crate::values::{any_value, can_be_key, cell, every_type};
 use crate::{Rows, assert_same, cells, runner, write};
 
 /// A table of any columns; the last one numbers the rows, so that they can be compared in order.
@@ -71,7 +73,7 @@ fn rows_of(table: &TableDefinition, count: usize, seed: u8) -> Rows {
                 .collect();
             let number = i64::try_from(n).unwrap() * 3 - 50;
             row.push(Value::BigInt(number));
-            row.push(Value::Varchar(metaferry_h2_file::Text::Utf8(
+            row.push(Value::Varchar(Text::Utf8(
                 format!("{:x}", number * 7919 % 10007).into(),
             )));
             row
@@ -83,23 +85,278 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// Some tables, each in a schema of its own, so that names need to be unique in a table only.
+fn definitions(runner: &mut TestRunner) -> Definition {
+    let made = prop::collection::vec(tables(), 1..4)
+        .new_tree(runner)
+        .unwrap()
+        .current();
+    let mut definition = Definition::default();
+    for (n, mut table) in made.into_iter().enumerate() {
+        table.schema = format!("S{n}");
+        definition.schemas.push(table.schema.clone());
+        definition.tables.push(table);
+    }
+    definition
+}
+
+/// What is read of a table, as the oracle would print it.
+fn read(database: &Database, table: &TableDefinition) -> Vec<String> {
+    let found = database.table(&table.schema, &table.name).unwrap();
+    assert_eq!(found.definition(), table);
+    let mut rows = database.rows(found);
+    let mut read = Vec::new();
+    while let Some(row) = rows.next_row().unwrap() {
+        let types = table.columns.iter().zip(&row.values);
+        let row: Vec<_> = types
+            .map(|(column, value)| cell(&column.sql_type, value))
+            .collect();
+        read.push(row.join("\t"));
+    }
+    assert_eq!(database.row_count(found).unwrap(), read.len() as u64);
+    read
+}
+
+/// The entries of each index are the rows' own values.
+fn indexes_are_of_the_rows(database: &Database, table: &TableDefinition, rows: &Rows) {
+    let id = database.table(&table.schema, &table.name).unwrap().id();
+    for index in database.indexes().iter().filter(|index| index.table == id) {
+        let Some(mut entries) = database.index_entries(index).unwrap() else {
+            continue;
+        };
+        let places: Vec<_> = index
+            .columns
+            .iter()
+            .map(|key| {
+                table
+                    .columns
+                    .iter()
+                    .position(|column| column.name == key.name)
+                    .unwrap()
+            })
+            .collect();
+        let key = |values: Vec<&Value<'_>>| {
+            let cells = places.iter().zip(values);
+            let cells: Vec<_> = cells
+                .map(|(place, value)| cell(&table.columns[*place].sql_type, value))
+                .collect();
+            cells.join("\t")
+        };
+        let mut found = Vec::new();
+        while let Some(entry) = entries.next_entry().unwrap() {
+            found.push(key(entry.values.iter().collect()));
+        }
+        let mut expected: Vec<_> = rows
+            .iter()
+            .map(|row| key(places.iter().map(|place| &row[*place]).collect()))
+            .collect();
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert!(found == expected, "index {} of {}", index.name, table.name);
+    }
+}
+
+/// Cases of [`generated_databases_come_back`].
+const CASES: u32 = 1000;
+
+#[test]
+fn generated_databases_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("case.mv.db");
+    let mut runner = runner(1);
+    let (mut rows_read, mut compressed) = (0, 0);
+    for case in 0..CASES {
+        let definition = definitions(&mut runner);
+        let [seed, ..] = case.to_le_bytes();
+        let count = (case % 23) as usize;
+        let rows: Vec<Rows> = definition
+            .tables
+            .iter()
+            .map(|table| rows_of(table, count, seed))
+            .collect();
+        let options = WriteOptions {
+            inline_lob_bytes_max: if case % 2 == 0 { 3 } else { 10_000 },
+            chunk_bytes: if case % 3 == 0 { 8192 } else { 1 << 20 },
+            sort_memory_bytes: 1,
+            compression: if case % 5 < 2 {
+                Compression::Lzf
+            } else {
+                Compression::None
+            },
+            ..WriteOptions::default()
+        };
+        compressed += u32::from(options.compression == Compression::Lzf);
+        write(&file, &definition, &rows, options);
+        let database = Database::open(&file).unwrap();
+        assert_eq!(database.facts().health, Health::Closed);
+        assert_eq!(database.definition(), &definition, "case {case}");
+        for (table, rows) in definition.tables.iter().zip(&rows) {
+            assert_same(&read(&database, table), &cells(table, rows));
+            indexes_are_of_the_rows(&database, table, rows);
+            rows_read += rows.len();
+        }
+        drop(database);
+        std::fs::remove_file(&file).unwrap();
+    }
+    assert!(
+        rows_read > 15_000 && compressed == 400,
+        "{rows_read} {compressed}"
+    );
+}
+
+/// A literal of H2's SQL; `None` for what none gives.
+fn literal(sql_type: &SqlType, value: &Value<'_>) -> Option<String> {
+    let escaped = |units: Vec<u16>| -> String { units.iter().map(|unit| format!("\\{unit:04x}")).collect() };
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Some(match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Boolean(truth) => truth.to_string(),
+        Value::TinyInt(number) => number.to_string(),
+        Value::SmallInt(number) => number.to_string(),
+        Value::Integer(number) => number.to_string(),
+        Value::BigInt(number) => format!("CAST('{number}' AS BIGINT)"),
+        Value::Real(number) => format!("CAST('{number:?}' AS REAL)").replace("inf", "Infinity"),
+        Value::Double(number) => format!("CAST('{number:?}' AS DOUBLE PRECISION)").replace("inf", "Infinity"),
+        Value::Char(text) | Value::Varchar(text) | Value::VarcharIgnoreCase(text) | Value::Clob(text) => {
+            let units = match text {
+                Text::Utf8(text) => text.encode_utf16().collect(),
+                Text::Units(units) => units.clone(),
+            };
+            format!("U&'{}'", escaped(units))
+        }
+        Value::Binary(bytes) | Value::Varbinary(bytes) | Value::Blob(bytes) => format!("X'{}'", hex(bytes)),
+        Value::Uuid(bytes) => format!("UUID '{}'", hex(bytes)),
+        Value::Enum(ordinal) => match sql_type {
+            SqlType::Enum(labels) => format!("'{}'", labels[*ordinal as usize - 1].replace('\'', "''")),
+            _ => return None,
+        },
+        Value::Numeric(_)
+        | Value::DecFloat(_)
+        | Value::Date(_)
+        | Value::Time(_)
+        | Value::Timestamp(..)
+        | Value::TimestampTz(..)
+        | Value::TimeTz(..) => {
+            format!("CAST('{}' AS {})", text(value, sql_type)?, type_name(sql_type)?)
+        }
+        Value::Interval(_) => text(value, sql_type)?,
+        Value::Json(_) | Value::JavaObject(_) | Value::Geometry(_) | Value::Array(_) | Value::Row(_) => {
+            return None;
+        }
+    })
+}
+
+fn type_name(sql_type: &SqlType) -> Option<String> {
+    Some(match sql_type {
+        SqlType::Numeric { precision, scale } => format!("NUMERIC({precision}, {scale})"),
+        SqlType::DecFloat(precision) => format!("DECFLOAT({precision})"),
+        SqlType::Date => "DATE".to_owned(),
+        SqlType::Time(digits) => format!("TIME({digits})"),
+        SqlType::TimeTz(digits) => format!("TIME({digits}) WITH TIME ZONE"),
+        SqlType::Timestamp(digits) => format!("TIMESTAMP({digits})"),
+        SqlType::TimestampTz(digits) => format!("TIMESTAMP({digits}) WITH TIME ZONE"),
+        _ => return None,
+    })
+}
+
+#[test]
+fn rows_that_h2_writes_are_what_is_read() {
+    let Some(mut h2) = Oracle::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut runner = runner(11);
+    let (mut by_literal, mut by_copy) = (0, 0);
+    for case in 0..30_u8 {
+        let definition = definitions(&mut runner);
+        let rows: Vec<Rows> = definition
+            .tables
+            .iter()
+            .map(|table| rows_of(table, usize::from(case), case))
+            .collect();
+        // The same tables twice: one file with the rows, for H2 to copy from, and one without them, for H2 to fill.
+        let (filled, empty) = (
+            folder.path().join(format!("f{case}.mv.db")),
+            folder.path().join(format!("e{case}.mv.db")),
+        );
+        write(&filled, &definition, &rows, WriteOptions::default());
+        let none: Vec<Rows> = rows.iter().map(|_| Rows::new()).collect();
+        write(&empty, &definition, &none, WriteOptions::default());
+        let last = definition.tables.len();
+
+        h2.connect(&empty, "");
+        let mut expected = Vec::new();
+        for (table, rows) in definition.tables.iter().zip(&rows) {
+            let name = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
+            let mut written = Rows::new();
+            for row in rows {
+                let types = table.columns.iter().zip(row);
+                let literals: Option<Vec<_>> = types
+                    .map(|(column, value)| literal(&column.sql_type, value))
+                    .collect();
+                if let Some(literals) = literals {
+                    h2.run(&format!("INSERT INTO {name} VALUES({})", literals.join(", ")));
+                    by_literal += 1;
+                    written.push(row.clone());
+                }
+            }
+            // Some rows go again, some twice: what is dead must not be read.
+            if case % 2 == 0 {
+                h2.run(&format!("DELETE FROM {name} WHERE MOD(N, 2) = 0"));
+                written.retain(|row| !matches!(row[row.len() - 2], Value::BigInt(n) if n % 2 == 0));
+            }
+            expected.push(written);
+        }
+        // Killed it would lose what it has not written yet.
+        h2.run("CHECKPOINT SYNC");
+        h2.run(["SHUTDOWN", "SHUTDOWN COMPACT", "SHUTDOWN IMMEDIATELY"][usize::from(case % 3)]);
+        let database = Database::open(&empty).unwrap();
+        for (table, rows) in definition.tables.iter().zip(&expected) {
+            let mut found = read(&database, table);
+            let mut rows = cells(table, rows);
+            found.sort_unstable();
+            rows.sort_unstable();
+            assert_same(&found, &rows);
+        }
+
+        h2.connect(&filled, "");
+        for table in &definition.tables {
+            let name = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
+            h2.run(&format!(
+                "CREATE TABLE {}.{} AS SELECT * FROM {name}",
+                quoted(&table.schema),
+                quoted("the copy")
+            ));
+        }
+        h2.run("SHUTDOWN");
+        let database = Database::open(&filled).unwrap();
+        assert_eq!(database.tables().len(), 2 * last);
+        for (table, rows) in definition.tables.iter().zip(&rows) {
+            let copy = database.table(&table.schema, "the copy").unwrap();
+            let mut rows_of_copy = database.rows(copy);
+            let mut found = Vec::new();
+            while let Some(row) = rows_of_copy.next_row().unwrap() {
+                let types = copy.definition().columns.iter().zip(&row.values);
+                let row: Vec<_> = types
+                    .map(|(column, value)| cell(&column.sql_type, value))
+                    .collect();
+                found.push(row.join("\t"));
+            }
+            let mut rows = cells(table, rows);
+            found.sort_unstable();
+            rows.sort_unstable();
+            assert_same(&found, &rows);
+            by_copy += rows.len();
+        }
+    }
+    assert!(by_literal > 200 && by_copy > 600, "{by_literal} {by_copy}");
+}
+
 #[test]
 fn generated_databases_are_what_h2_reads() {
     let Some(mut h2) = Oracle::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut runner = runner(7);
     for case in 0..40_u8 {
-        let made = prop::collection::vec(tables(), 1..4)
-            .new_tree(&mut runner)
-            .unwrap()
-            .current();
-        let mut definition = Definition::default();
-        for (n, mut table) in made.into_iter().enumerate() {
-            // Names are unique in a schema, so each table gets one of its own.
-            table.schema = format!("S{n}");
-            definition.schemas.push(table.schema.clone());
-            definition.tables.push(table);
-        }
+        let definition = definitions(&mut runner);
         let rows: Vec<Rows> = definition
             .tables
             .iter()
