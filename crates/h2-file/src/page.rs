@@ -4,7 +4,6 @@
 
 mod compression;
 
-#[cfg(test)]
 pub(crate) use compression::unpack_lzf;
 
 use crate::bytes::Cursor;
@@ -216,7 +215,7 @@ impl Page {
             let packed = cursor.rest();
             let plain_bytes = packed.len().saturating_add(saved);
             let unpack = if kind & TYPE_DEFLATED == 0 {
-                compression::unpack_lzf
+                unpack_lzf
             } else {
                 compression::inflate
             };

@@ -159,7 +159,7 @@ mod tests {
         assert!(comes_back(&[7; 10_000]) < 200);
         assert!(comes_back(&b"note 12345, ".repeat(1000)) < 300);
         let noise: Vec<u8> = (0..3000_u32)
-            .map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .flat_map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes())
             .collect();
         assert!(comes_back(&noise) <= noise.len());
         assert_eq!(comes_back(&[1; 16]), 16);

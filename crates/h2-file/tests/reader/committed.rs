@@ -41,15 +41,17 @@ fn opened(bytes: &[u8], older_version: OlderVersion) -> Result<(Facts, State), R
     Ok((database.facts().clone(), state(&database)?))
 }
 
-/// The states that `churn.sql` committed, one per statement: `(ID, KIND, N, NOTE)`.
-fn churn_states() -> Vec<Vec<(i64, String, i64, Option<String>)>> {
-    type Row = (i64, String, i64, Option<String>);
-    let mut states: Vec<Vec<Row>> = vec![Vec::new()];
+/// A row of `churn.sql`: ID, KIND, N, NOTE.
+type Event = (i64, String, i64, Option<String>);
+
+/// The states that `churn.sql` committed, one per statement.
+fn churn_states() -> Vec<Vec<Event>> {
+    let mut states: Vec<Vec<Event>> = vec![Vec::new()];
     let inserted = |x: i64| {
         let note = (x % 5 != 0).then(|| format!("note {x}"));
         (x, format!("k{}", x % 7), x * 7919 % 1000, note)
     };
-    let mut rows: Vec<Row> = (1..=1800).map(inserted).collect();
+    let mut rows: Vec<Event> = (1..=1800).map(inserted).collect();
     states.push(rows.clone());
     for row in rows.iter_mut().filter(|row| row.0 % 11 == 0) {
         row.3 = Some(format!("upd {}", row.0));
@@ -68,7 +70,7 @@ fn churn_states() -> Vec<Vec<(i64, String, i64, Option<String>)>> {
     states
 }
 
-fn churn_rows(database: &Database) -> Vec<(i64, String, i64, Option<String>)> {
+fn churn_rows(database: &Database) -> Vec<Event> {
     let text = |value: &Value<'_>| match value {
         Value::Null => None,
         Value::Varchar(Text::Utf8(text)) => Some(text.to_string()),
