@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::recoding::Recoding;
+
 /// A policy for every table of one catalogue. Tables that it does not name are carried as they are.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CopyPolicy {
     /// By [`Name::key`](crate::schema::Name::key) of the table.
     pub tables: BTreeMap<String, TablePolicy>,
+    /// How values are changed that stay where they are; `None`: not at all.
+    pub recoding: Option<Recoding>,
 }
 
 impl CopyPolicy {

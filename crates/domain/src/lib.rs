@@ -18,6 +18,7 @@ pub mod progress;
 pub mod quiesce;
 pub mod read_only;
 pub mod retry;
+pub mod recoding;
 pub mod row_batch;
 pub mod samples;
 pub mod scheduler;

@@ -95,6 +95,7 @@ pub(crate) async fn carry(
                 )
             }),
     );
+    notes.extend(copied.iter().flat_map(|copied| copied.notes.clone()));
     let mut tables: Vec<TableReport> = copied.into_iter().map(|copied| copied.report).collect();
     tables.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(CopyReport {
@@ -172,8 +173,7 @@ async fn move_tables(
             continue;
         };
         let columns = table_plan.columns(table);
-        let rules =
-            RowRules::compile(snapshot, &columns, &table_plan.drop_rows, &table_plan.rewrites).await?;
+        let rules = RowRules::of(snapshot, table, table_plan).await?;
         let moving = MovingTable {
             reader: snapshot.read(&table_plan.read).await.map_err(at_table)?,
             writer: target
@@ -220,6 +220,7 @@ struct MovingTable {
 struct Copied {
     report: TableReport,
     finer_than_micros: u64,
+    notes: Vec<String>,
 }
 
 impl MovingTable {
@@ -238,7 +239,7 @@ impl MovingTable {
             if read.rows() == 0 {
                 break;
             }
-            let batch = self.rules.apply(&read, &mut changed);
+            let batch = self.rules.apply(&read, &mut changed).map_err(at_table)?;
             self.digest.add(batch);
             self.writer.write(batch).await.map_err(at_table)?;
             self.progress.add(read.rows() as u64, read.bytes() as u64);
@@ -260,6 +261,7 @@ impl MovingTable {
         Ok(Copied {
             report,
             finer_than_micros: self.digest.finer_than_micros(),
+            notes: self.rules.notes(),
         })
     }
 }

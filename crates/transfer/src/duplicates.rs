@@ -89,7 +89,7 @@ async fn look(
     let (Some(parts), Some(nulls)) = (parts, nulls) else {
         return Ok(Found::Nothing);
     };
-    let rules = RowRules::compile(snapshot, &columns, &plan.drop_rows, &plan.rewrites).await?;
+    let mut rules = RowRules::of(snapshot, table, plan).await?;
     let mut reader = snapshot.read(&plan.read).await.map_err(at_table)?;
     let mut read = RowBatch::new(columns.len());
     let mut changed = RowBatch::new(columns.len());
@@ -102,7 +102,7 @@ async fn look(
         if read.rows() == 0 {
             break;
         }
-        let batch = rules.apply(&read, &mut changed);
+        let batch = rules.apply(&read, &mut changed).map_err(at_table)?;
         for row in 0..batch.rows() {
             let applies = nulls.iter().all(|&at| batch.cell(row, at) == Cell::Null)
                 && parts.iter().all(|&(at, _)| batch.cell(row, at) != Cell::Null);

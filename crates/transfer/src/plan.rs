@@ -1,6 +1,7 @@
 //! What is read of each table, fixed before the first row moves.
 
 use metaferry_domain::copy_policy::{CellRewrite, CopyPolicy, Origin, RowFilter, TablePolicy};
+use metaferry_domain::recoding::Recoding;
 use metaferry_domain::ports::{GeneratedColumns, RowOrder, TableRead, Unplaced};
 use metaferry_domain::schema::{Catalogue, Column, DataType, Table};
 
@@ -20,6 +21,7 @@ pub(crate) struct TablePlan {
     pub(crate) read: TableRead,
     pub(crate) drop_rows: Vec<RowFilter>,
     pub(crate) rewrites: Vec<CellRewrite>,
+    pub(crate) recoding: Option<Recoding>,
     pub(crate) rows_estimate: u64,
     bytes_estimate: u64,
 }
@@ -71,6 +73,7 @@ impl Plan {
                         },
                         drop_rows,
                         rewrites,
+                        recoding: policy.recoding.clone(),
                         rows_estimate: table.rows_estimate,
                         bytes_estimate: table.bytes_estimate,
                     });

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 
 use metaferry_domain::copy_policy::{CellRewrite, NewValue, RewriteWhen, RowFilter};
 use metaferry_domain::ports::{RowOrder, Snapshot, TableRead};
+use metaferry_domain::recoding::RowRecoder;
 use metaferry_domain::row_batch::{Cell, RowBatch};
-use metaferry_domain::schema::Column;
+use metaferry_domain::schema::{Column, Table};
 use metaferry_domain::{ErrorKind, PortError};
 
 use crate::digest::canonical;
 use crate::error::TransferError;
+use crate::plan::TablePlan;
 
 /// Keys of a parent that a [`RowFilter::Dangling`] may hold in memory; a named limit.
 const PARENT_KEYS_MAX: usize = 1_000_000;
@@ -19,6 +21,7 @@ const PARENT_KEYS_MAX: usize = 1_000_000;
 pub(crate) struct RowRules {
     filters: Vec<Filter>,
     rewrites: Vec<Rewrite>,
+    recoder: Option<Box<dyn RowRecoder>>,
 }
 
 #[derive(Debug)]
@@ -49,9 +52,24 @@ enum When {
 }
 
 impl RowRules {
+    /// The rules of a planned table, for the columns that are read of it.
+    pub(crate) async fn of(
+        snapshot: &dyn Snapshot,
+        table: &Table,
+        plan: &TablePlan,
+    ) -> Result<Self, TransferError> {
+        let columns = plan.columns(table);
+        let mut rules = Self::compile(snapshot, &columns, &plan.drop_rows, &plan.rewrites).await?;
+        rules.recoder = plan
+            .recoding
+            .as_ref()
+            .and_then(|recoding| recoding.0.table(table, &columns));
+        Ok(rules)
+    }
+
     /// Compiles filters and rewrites against the columns that are read. A rule whose column the table does not
     /// have says nothing: versions differ, and the policy knows them all.
-    pub(crate) async fn compile(
+    async fn compile(
         snapshot: &dyn Snapshot,
         columns: &[&Column],
         drop_rows: &[RowFilter],
@@ -109,21 +127,38 @@ impl RowRules {
     }
 
     /// The batch as it is to be carried: `batch` itself, or `scratch` filled from it.
-    pub(crate) fn apply<'a>(&self, batch: &'a RowBatch, scratch: &'a mut RowBatch) -> &'a RowBatch {
-        if self.filters.is_empty() && self.rewrites.is_empty() {
-            return batch;
+    pub(crate) fn apply<'a>(
+        &mut self,
+        batch: &'a RowBatch,
+        scratch: &'a mut RowBatch,
+    ) -> Result<&'a RowBatch, PortError> {
+        if self.filters.is_empty() && self.rewrites.is_empty() && self.recoder.is_none() {
+            return Ok(batch);
         }
         scratch.clear(batch.columns());
+        // Taken out while the other rules are looked at.
+        let mut recoder = self.recoder.take();
         for row in 0..batch.rows() {
             if self.filters.iter().any(|filter| filter.drops(batch, row)) {
                 continue;
             }
             for (position, cell) in batch.row(row).enumerate() {
-                scratch.push(self.rewritten(batch, row, position).unwrap_or(cell));
+                let cell = self.rewritten(batch, row, position).unwrap_or(cell);
+                let recoded = match &mut recoder {
+                    Some(recoder) => recoder.recode(batch, row, position, cell)?,
+                    None => None,
+                };
+                scratch.push(recoded.as_ref().map_or(cell, |recoded| recoded.cell()));
             }
             scratch.end_row();
         }
-        scratch
+        self.recoder = recoder;
+        Ok(scratch)
+    }
+
+    /// What a person should know of the values that were changed.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.recoder.as_ref().map_or_else(Vec::new, |recoder| recoder.notes())
     }
 
     fn rewritten(&self, batch: &RowBatch, row: usize, position: usize) -> Option<Cell<'_>> {

@@ -130,7 +130,7 @@ impl Pass<'_> {
             });
         };
         let columns = plan.columns(table);
-        let rules = RowRules::compile(self.snapshot, &columns, &plan.drop_rows, &plan.rewrites).await?;
+        let mut rules = RowRules::of(self.snapshot, table, plan).await?;
         let mut keys = self.check.as_ref().map(|check| check.table(table, &columns));
         let mut digest = TableDigest::new(&columns);
         let mut reader = self.snapshot.read(&plan.read).await.map_err(at_table)?;
@@ -142,7 +142,7 @@ impl Pass<'_> {
             if read.rows() == 0 {
                 break;
             }
-            let batch = rules.apply(&read, &mut changed);
+            let batch = rules.apply(&read, &mut changed).map_err(at_table)?;
             digest.add(batch);
             if let (Some(check), Some(keys)) = (self.check.as_mut(), keys.as_mut())
                 && !check.add(keys, batch)
