@@ -36,6 +36,9 @@ pub trait RowRecoder: fmt::Debug + Send {
         cell: Cell<'_>,
     ) -> Result<Option<Recoded>, PortError>;
 
+    /// Rows that the table gets beside its own, after the last of them, in the same columns.
+    fn append(&mut self, batch: &mut RowBatch);
+
     /// What a person should know of what was done so far, in words.
     fn notes(&self) -> Vec<String>;
 }

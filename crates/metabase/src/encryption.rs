@@ -5,6 +5,7 @@
 
 pub mod classify;
 pub mod envelope;
+pub mod recode;
 pub mod sentinel;
 
 use crate::error::{DecryptError, KeyTooShort};

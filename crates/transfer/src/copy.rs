@@ -244,6 +244,11 @@ impl MovingTable {
             self.writer.write(batch).await.map_err(at_table)?;
             self.progress.add(read.rows() as u64, read.bytes() as u64);
         }
+        self.rules.append(&mut changed, self.width);
+        if changed.rows() > 0 {
+            self.digest.add(&changed);
+            self.writer.write(&changed).await.map_err(at_table)?;
+        }
         let written = self.writer.finish().await.map_err(at_table)?;
         if written != self.digest.rows() {
             return Err(TransferError::Differs {

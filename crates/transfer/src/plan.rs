@@ -1,8 +1,8 @@
 //! What is read of each table, fixed before the first row moves.
 
 use metaferry_domain::copy_policy::{CellRewrite, CopyPolicy, Origin, RowFilter, TablePolicy};
-use metaferry_domain::recoding::Recoding;
 use metaferry_domain::ports::{GeneratedColumns, RowOrder, TableRead, Unplaced};
+use metaferry_domain::recoding::Recoding;
 use metaferry_domain::schema::{Catalogue, Column, DataType, Table};
 
 /// The tables that go along, largest first, and those that do not.

@@ -156,9 +156,19 @@ impl RowRules {
         Ok(scratch)
     }
 
+    /// Fills `batch` with the rows that come after the table's own.
+    pub(crate) fn append(&mut self, batch: &mut RowBatch, columns: usize) {
+        batch.clear(columns);
+        if let Some(recoder) = &mut self.recoder {
+            recoder.append(batch);
+        }
+    }
+
     /// What a person should know of the values that were changed.
     pub(crate) fn notes(&self) -> Vec<String> {
-        self.recoder.as_ref().map_or_else(Vec::new, |recoder| recoder.notes())
+        self.recoder
+            .as_ref()
+            .map_or_else(Vec::new, |recoder| recoder.notes())
     }
 
     fn rewritten(&self, batch: &RowBatch, row: usize, position: usize) -> Option<Cell<'_>> {

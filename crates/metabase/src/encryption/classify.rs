@@ -19,6 +19,17 @@ pub enum Classified<T> {
     Verified(T),
 }
 
+impl<T> Classified<T> {
+    /// The same of the plaintext made into something else.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Classified<U> {
+        match self {
+            Self::Plaintext => Classified::Plaintext,
+            Self::LooksEncrypted => Classified::LooksEncrypted,
+            Self::Verified(plain) => Classified::Verified(make(plain)),
+        }
+    }
+}
+
 impl<T> fmt::Debug for Classified<T> {
     /// Without the plaintext: it was encrypted for a reason.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -83,7 +83,7 @@ async fn applied<'a>(
     rows: &[&[Cell<'a>]],
 ) -> Vec<String> {
     let columns: Vec<&Column> = columns.iter().collect();
-    let rules = RowRules::compile(&parents(), &columns, drop_rows, rewrites)
+    let mut rules = RowRules::compile(&parents(), &columns, drop_rows, rewrites)
         .await
         .unwrap();
     let mut batch = RowBatch::new(columns.len());
@@ -94,7 +94,7 @@ async fn applied<'a>(
         batch.end_row();
     }
     let mut scratch = RowBatch::default();
-    let carried = rules.apply(&batch, &mut scratch);
+    let carried = rules.apply(&batch, &mut scratch).unwrap();
     (0..carried.rows())
         .map(|row| format!("{:?}", carried.row(row).collect::<Vec<_>>()))
         .collect()

@@ -112,6 +112,7 @@ fn policy() -> CopyPolicy {
             .into_iter()
             .map(|(name, policy)| (name.to_owned(), policy))
             .collect(),
+        recoding: None,
     }
 }
 
