@@ -102,7 +102,7 @@ fn write_catalogue(parts: &Parts<'_>, sink: &mut impl PageSink) -> Result<Option
         hash: &parts.user.hash,
     };
     let next = |position: usize, identity: &Identity| next_identity(parts, position, identity);
-    let mut tree = TreeBuilder::new(CATALOGUE_MAP, Versioning::Versioned);
+    let mut tree = TreeBuilder::of_catalogue(CATALOGUE_MAP, Versioning::Versioned);
     for row in catalogue::rows(parts.definition, parts.plan, &user, next) {
         varlong(&mut tree.keys, row.id.into());
         let values = [
@@ -158,7 +158,7 @@ fn next_identity(parts: &Parts<'_>, position: usize, identity: &Identity) -> i64
 }
 
 fn write_registry(registry: &Registry, sink: &mut impl PageSink) -> Result<Option<PagePosition>, WriteError> {
-    let mut tree = TreeBuilder::new(REGISTRY_MAP, Versioning::Plain);
+    let mut tree = TreeBuilder::of_catalogue(REGISTRY_MAP, Versioning::Plain);
     for (label, state) in registry.entries() {
         string(&mut tree.keys, label);
         tree.values.extend_from_slice(state);
@@ -211,7 +211,7 @@ fn write_strings(
     entries: &BTreeMap<String, String>,
     sink: &mut impl PageSink,
 ) -> Result<Option<PagePosition>, WriteError> {
-    let mut tree = TreeBuilder::new(map, Versioning::Plain);
+    let mut tree = TreeBuilder::of_catalogue(map, Versioning::Plain);
     for (key, value) in entries {
         string(&mut tree.keys, key);
         string(&mut tree.values, value);

@@ -7,6 +7,9 @@ use crate::WriteError;
 
 /// A leaf is written once it is this long; H2 splits its own pages at this size.
 const LEAF_BYTES: usize = 16 * 1024;
+/// The same for the maps that H2 changes when it first opens a file for writing: it writes each changed page anew, so
+/// that small ones spare the file half of what an opening adds.
+const CATALOGUE_LEAF_BYTES: usize = 4 * 1024;
 /// A node is written once it has this many children, or keys of [`NODE_KEY_BYTES`].
 const NODE_CHILDREN: usize = 200;
 const NODE_KEY_BYTES: usize = 16 * 1024;
@@ -45,6 +48,7 @@ pub(crate) struct TreeBuilder {
     /// The values of the open leaf.
     pub(crate) values: Vec<u8>,
     first_key_length: usize,
+    leaf_bytes: usize,
     levels: Vec<Level>,
 }
 
@@ -68,10 +72,19 @@ impl TreeBuilder {
             keys: Vec::new(),
             values: Vec::new(),
             first_key_length: 0,
+            leaf_bytes: LEAF_BYTES,
             levels: Vec::new(),
         };
         builder.begin_leaf();
         builder
+    }
+
+    /// A builder for one of the maps that describe the others.
+    pub(crate) fn of_catalogue(map: MapId, versioning: Versioning) -> Self {
+        Self {
+            leaf_bytes: CATALOGUE_LEAF_BYTES,
+            ..Self::new(map, versioning)
+        }
     }
 
     /// Ends the entry whose key and value were appended last.
@@ -81,7 +94,7 @@ impl TreeBuilder {
             self.first_key_length = self.keys.len();
         }
         self.count += 1;
-        if self.keys.len() + self.values.len() >= LEAF_BYTES || self.count >= LEAF_ENTRIES {
+        if self.keys.len() + self.values.len() >= self.leaf_bytes || self.count >= LEAF_ENTRIES {
             self.end_leaf(sink)?;
         }
         Ok(())
