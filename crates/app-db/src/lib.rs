@@ -1,12 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod api_key;
 mod error;
 pub mod h2;
 pub mod load;
 pub mod mysql;
+mod own_rows;
 pub mod postgres;
 mod read_ahead;
 mod row_names;
 mod sql;
 pub mod sqlite;
 mod twins;
+mod undo;

@@ -1,14 +1,28 @@
-//! MySQL and MariaDB: their rows as a source and as a target of a copy. MariaDB 10.11 is the server that the tests run; where MySQL 8
+//! MySQL and MariaDB: their rows as a source and as a target of a copy, and Metabase's and our own rows in
+//! them. MariaDB 10.11 is the server that the tests run; where MySQL 8
 //! differs by its documentation, [`flavour`] says so and nobody else does.
 
+mod app_db;
+mod authenticator;
 mod connect;
 mod flavour;
+mod journal;
+mod lease;
+mod migrations;
+mod own_tables;
 mod read;
+mod read_only;
+mod scheduler;
 mod schema;
 mod snapshot;
 mod target;
 mod types;
+mod undo_script;
 
+pub use app_db::MySqlAppDb;
+pub use authenticator::MySqlAuthenticator;
 pub use connect::MySqlServer;
+pub use scheduler::MySqlQuartz;
 pub use snapshot::MySqlSource;
 pub use target::MySqlTarget;
+pub use undo_script::MySqlUndoScript;

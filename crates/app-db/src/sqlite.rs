@@ -14,6 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use crate::error::failed;
+use crate::own_rows::{database_token, no_longer_held};
 
 /// How long one process waits for another's transaction; all of them take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -135,10 +136,7 @@ impl SqliteState {
         .map_err(prove)?;
         match held {
             Some(_) => Ok(transaction),
-            None => Err(PortError::new(
-                ErrorKind::Precondition,
-                format!("the lease with token {token} is no longer held: nothing was written"),
-            )),
+            None => Err(no_longer_held(token)),
         }
     }
 }
@@ -151,16 +149,6 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(|_| ())
-}
-
-/// Tokens are counted from 1 in steps of 1 by the file itself.
-fn database_token(token: FencingToken) -> Result<i64, PortError> {
-    i64::try_from(token.0).map_err(|_| {
-        PortError::new(
-            ErrorKind::Precondition,
-            format!("token {token} was never given by a database"),
-        )
-    })
 }
 
 async fn commit(transaction: Transaction<'static, Sqlite>, what: &str) -> Result<(), PortError> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use metaferry_app_db::h2::{H2Source, file_of};
 use metaferry_app_db::load::LoadOptions;
-use metaferry_app_db::mysql::{MySqlServer, MySqlSource, MySqlTarget};
+use metaferry_app_db::mysql::{
+    MySqlAppDb, MySqlAuthenticator, MySqlQuartz, MySqlServer, MySqlSource, MySqlTarget, MySqlUndoScript,
+};
 use metaferry_app_db::postgres::{
     FreshPostgres, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz, PostgresServer,
     PostgresSource, PostgresTarget, PostgresUndoScript,
@@ -83,7 +85,7 @@ pub(crate) async fn fresh_database(address: &AppDbAddress) -> Result<FreshPostgr
 fn no_mysql() -> PortError {
     PortError::new(
         ErrorKind::Unsupported,
-        "MySQL and MariaDB cannot be migrated or restored to yet; dump, load, copy and verify know them",
+        "no MySQL or MariaDB database is made yet; let Metabase set one up, and use load or copy",
     )
 }
 
@@ -291,15 +293,12 @@ async fn app_db(
                 Purpose::Look => PostgresAppDb::open_to_look(pool.clone()).await?,
                 Purpose::Migrate => PostgresAppDb::open(pool.clone()).await?,
             };
-            let session_key = match &config.metabase.session_secret {
-                Some(secret) => {
-                    Some(DerivedKey::derive(secret).map_err(|error| CommandError::usage(error.to_string()))?)
-                }
-                None => None,
-            };
             let probe = PostgresProbe::new(PostgresServer::new(server), pool.clone());
-            let authenticator =
-                PostgresAuthenticator::new(pool, config.metabase.max_session_age_minutes, session_key);
+            let authenticator = PostgresAuthenticator::new(
+                pool,
+                config.metabase.max_session_age_minutes,
+                session_key(config)?,
+            );
             Ok(AppDbPorts {
                 source,
                 scheduler: Arc::new(PostgresQuartz::new(app_db.clone())),
@@ -337,7 +336,39 @@ async fn app_db(
                 guarded: false,
             })
         }
-        AppDbAddress::MySql(_) => Err(no_mysql().into()),
+        AppDbAddress::MySql(server) => {
+            let pool = MySqlServer::new(server).pool(CONNECTIONS_MAX).await?;
+            let app_db = match purpose {
+                Purpose::Look => MySqlAppDb::open_to_look(pool.clone()),
+                Purpose::Migrate => MySqlAppDb::open(pool.clone()).await?,
+            };
+            let authenticator = MySqlAuthenticator::new(
+                pool,
+                config.metabase.max_session_age_minutes,
+                session_key(config)?,
+            );
+            Ok(AppDbPorts {
+                source,
+                scheduler: Arc::new(MySqlQuartz::new(app_db.clone())),
+                undo_script: Arc::new(MySqlUndoScript::new(app_db.clone(), config.data_dir.clone())),
+                authenticator: Arc::new(authenticator),
+                probe: None,
+                rows: Arc::new(app_db.clone()),
+                journal: Arc::new(app_db.clone()),
+                lease: Arc::new(app_db.clone()),
+                read_only: Arc::new(app_db),
+                guarded: true,
+            })
+        }
+    }
+}
+
+fn session_key(config: &Config) -> Result<Option<DerivedKey>, CommandError> {
+    match &config.metabase.session_secret {
+        Some(secret) => DerivedKey::derive(secret)
+            .map(Some)
+            .map_err(|error| CommandError::usage(error.to_string())),
+        None => Ok(None),
     }
 }
 

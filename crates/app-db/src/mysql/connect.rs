@@ -113,7 +113,13 @@ impl MySqlServer {
             .max_connections(connections_max.max(1))
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(Duration::from_secs(60))
-            .after_connect(|connection, _| Box::pin(async move { set_up(connection).await.map(|_| ()) }))
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    let version = set_up(&mut *connection).await?;
+                    let rows = version.flavour.settings_for_rows();
+                    sqlx::raw_sql(rows).execute(connection).await.map(drop)
+                })
+            })
             .connect_with(self.options.clone())
             .await
             .map_err(|error| self.refused(error))

@@ -123,6 +123,22 @@ impl Flavour {
         }
     }
 
+    /// What a session for single rows sets beside: it sees what others commit, as Metabase's own do, and waits ten
+    /// seconds at most. On MariaDB the server also ends the transaction of a client that says nothing for so long;
+    /// MySQL has no such time.
+    pub(super) fn settings_for_rows(self) -> &'static str {
+        match self {
+            Self::MariaDb => {
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+                 SET SESSION innodb_lock_wait_timeout = 10, lock_wait_timeout = 10, idle_transaction_timeout = 10"
+            }
+            Self::MySql => {
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+                 SET SESSION innodb_lock_wait_timeout = 10, lock_wait_timeout = 10"
+            }
+        }
+    }
+
     /// Settings of a session by name, so that nothing ends a transaction behind our back. Those that a server does not
     /// have are left out; times are in seconds but for `max_execution_time`.
     pub(super) fn settings() -> &'static [(&'static str, &'static str)] {

@@ -1,11 +1,12 @@
 //! The app DB as an object that several ports share: a pool, and the names of our own tables in it.
 
+use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
-use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::own_tables::OwnTables;
 use crate::error::failed;
+use crate::own_rows::{database_token, no_longer_held};
 
 /// The longest wait for another session's lock within a transaction under the lease.
 pub(super) const LOCK_TIMEOUT: &str = "10s";
@@ -81,24 +82,11 @@ impl PostgresAppDb {
             .map_err(|error| failed("prove the lease", error))?;
         match held {
             Some(_) => Ok(()),
-            None => Err(PortError::new(
-                ErrorKind::Precondition,
-                format!("the lease with token {token} is no longer held: nothing was written"),
-            )),
+            None => Err(no_longer_held(token)),
         }
     }
 }
 
 pub(super) async fn commit(transaction: Transaction<'static, Postgres>, what: &str) -> Result<(), PortError> {
     transaction.commit().await.map_err(|error| failed(what, error))
-}
-
-/// Tokens are counted from 1 in steps of 1 by the database itself.
-pub(super) fn database_token(token: FencingToken) -> Result<i64, PortError> {
-    i64::try_from(token.0).map_err(|_| {
-        PortError::new(
-            ErrorKind::Precondition,
-            format!("token {token} was never given by a database"),
-        )
-    })
 }

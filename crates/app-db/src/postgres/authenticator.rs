@@ -148,19 +148,12 @@ impl PostgresAuthenticator {
             if standing(row, 1)? == UserStanding::Inactive {
                 continue;
             }
-            if verifies(key.to_owned(), hash).await {
+            if crate::api_key::verifies(key.to_owned(), hash).await {
                 return Ok(caller(rights(row, 2)?));
             }
         }
         Ok(Caller::Unknown)
     }
-}
-
-/// bcrypt takes tens of milliseconds by design: not on a thread that others wait for.
-async fn verifies(key: String, hash: String) -> bool {
-    tokio::task::spawn_blocking(move || bcrypt::verify(key, &hash).unwrap_or(false))
-        .await
-        .unwrap_or(false)
 }
 
 /// Reads `is_active` at that position of a row.

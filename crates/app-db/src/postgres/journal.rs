@@ -1,15 +1,15 @@
 //! The journal: append-only, every write under the token.
 
 use async_trait::async_trait;
+use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::MigrationId;
 use metaferry_domain::ports::{JournalRecord, JournalStore, MigrationSummary};
-use metaferry_domain::{ErrorKind, PortError};
 use sqlx::Row;
-use uuid::Uuid;
 
-use super::app_db::{PostgresAppDb, commit, database_token};
+use super::app_db::{PostgresAppDb, commit};
 use crate::error::failed;
+use crate::own_rows::{database_token, migration_id, same_entry};
 
 #[async_trait]
 impl JournalStore for PostgresAppDb {
@@ -53,15 +53,7 @@ impl JournalStore for PostgresAppDb {
             .fetch_one(&mut *transaction)
             .await
             .map_err(write)?;
-            if there != record.json {
-                return Err(PortError::new(
-                    ErrorKind::Conflict,
-                    format!(
-                        "entry {} of migration {id} was written by somebody else",
-                        record.sequence
-                    ),
-                ));
-            }
+            same_entry(id, record, &there)?;
         }
         commit(transaction, "write the journal").await
     }
@@ -112,11 +104,8 @@ impl JournalStore for PostgresAppDb {
         rows.iter()
             .map(|row| {
                 let id: String = row.try_get(0).map_err(read)?;
-                let id = Uuid::parse_str(&id).map_err(|error| {
-                    PortError::new(ErrorKind::Corrupt, format!("{id:?} is no migration's id")).because(error)
-                })?;
                 Ok(MigrationSummary {
-                    id: MigrationId(id),
+                    id: migration_id(&id)?,
                     settled: row.try_get(1).map_err(read)?,
                 })
             })

@@ -1,16 +1,16 @@
 //! The rows of `cloud_migration`, exactly in Metabase's shape and under its guard.
 
 use async_trait::async_trait;
+use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::{Phase, RowId};
 use metaferry_domain::ports::{GuardedUpdate, MigrationRow, MigrationRows, NewMigrationRow};
-use metaferry_domain::row_batch::Instant;
-use metaferry_domain::{ErrorKind, PortError};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::app_db::{PostgresAppDb, commit};
 use crate::error::failed;
+use crate::own_rows::{RawMigrationRow, i32_id, not_written};
 
 /// What every query of a row selects, in this order.
 const COLUMNS: &str = "id, external_id, upload_url, state, progress, \
@@ -136,46 +136,19 @@ async fn outcome(connection: &mut PgConnection, id: RowId, updated: u64) -> Resu
         .fetch_optional(connection)
         .await
         .map_err(|error| failed("read cloud_migration", error))?;
-    state.map_or(Ok(GuardedUpdate::Missing), |state| {
-        Ok(GuardedUpdate::Ended(phase(&state)?))
-    })
-}
-
-/// `cloud_migration.id` is an integer.
-fn i32_id(id: RowId) -> Result<i32, PortError> {
-    i32::try_from(id.0).map_err(|_| {
-        PortError::new(
-            ErrorKind::NotFound,
-            format!("cloud_migration has no row {}", id.0),
-        )
-    })
-}
-
-fn phase(state: &str) -> Result<Phase, PortError> {
-    Phase::parse(state).ok_or_else(|| {
-        PortError::new(
-            ErrorKind::Corrupt,
-            format!("cloud_migration holds the unknown state {state:?}"),
-        )
-    })
+    not_written(state.as_deref())
 }
 
 fn migration_row(row: &PgRow) -> Result<MigrationRow, PortError> {
     let read = |error| failed("read cloud_migration", error);
-    let progress: i32 = row.try_get(4).map_err(read)?;
-    Ok(MigrationRow {
-        id: RowId(i64::from(row.try_get::<i32, _>(0).map_err(read)?)),
+    RawMigrationRow {
+        id: i64::from(row.try_get::<i32, _>(0).map_err(read)?),
         external_id: row.try_get(1).map_err(read)?,
         upload_url: row.try_get(2).map_err(read)?,
-        phase: phase(row.try_get(3).map_err(read)?)?,
-        progress: u8::try_from(progress.clamp(0, 100)).unwrap_or(100),
-        created_at: Instant {
-            micros: row.try_get(5).map_err(read)?,
-            nanos: 0,
-        },
-        updated_at: Instant {
-            micros: row.try_get(6).map_err(read)?,
-            nanos: 0,
-        },
-    })
+        state: row.try_get(3).map_err(read)?,
+        progress: i64::from(row.try_get::<i32, _>(4).map_err(read)?),
+        created_at_micros: row.try_get(5).map_err(read)?,
+        updated_at_micros: row.try_get(6).map_err(read)?,
+    }
+    .read()
 }

@@ -1,6 +1,5 @@
 //! `undo.sql`: plain SQL that puts read-only and the scheduler back with `psql` alone, whatever became of us.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -8,16 +7,14 @@ use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::{ReadOnlyGuard, Scheduler, UndoScript};
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::quartz::plan::PausedBefore;
-use metaferry_metabase::quartz::{ALL_GROUPS_PAUSED, SCHEDULER_NAME, TRIGGER_ACCESS, TriggerState};
+use metaferry_metabase::quartz::{SCHEDULER_NAME, TRIGGER_ACCESS};
 use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
-use tokio::io::AsyncWriteExt as _;
 
 use super::app_db::{PostgresAppDb, commit};
 use super::connect::quoted;
 use super::scheduler::PostgresQuartz;
 use crate::error::failed;
-
-const WRITING: &str = "writing to a string cannot fail";
+use crate::undo::{self, Conditions};
 
 /// Writes `undo.sql` into a folder and keeps the same text in the app DB.
 #[derive(Debug)]
@@ -66,19 +63,7 @@ impl UndoScript for PostgresUndoScript {
         .await
         .map_err(|error| failed("keep undo.sql in the app DB", error))?;
         commit(transaction, "keep undo.sql in the app DB").await?;
-        let path = self.folder.join("undo.sql");
-        // By renaming: half a script is worse than none.
-        let written = async {
-            let new = self.folder.join("undo.sql.new");
-            let mut file = tokio::fs::File::create(&new).await?;
-            file.write_all(sql.as_bytes()).await?;
-            file.sync_all().await?;
-            tokio::fs::rename(&new, &path).await
-        };
-        written.await.map_err(|error: std::io::Error| {
-            PortError::new(ErrorKind::Denied, format!("write {}", path.display())).because(error)
-        })?;
-        Ok(path.display().to_string())
+        undo::write(&self.folder, &sql).await
     }
 }
 
@@ -144,42 +129,7 @@ fn read_only(value: Option<&str>, ours: &str) -> String {
 /// The same as `resume_plan` of the crate `metaferry-metabase`, in SQL.
 fn scheduler(paused: &PausedBefore) -> String {
     let scheduler = literal(SCHEDULER_NAME);
-    let keys = |wanted: fn(TriggerState) -> bool| {
-        let saved = paused.triggers.iter().filter(|saved| wanted(saved.state));
-        list(saved.map(|saved| format!("({}, {})", literal(&saved.key.group), literal(&saved.key.name))))
-    };
-    let is_key = "(t.trigger_group, t.trigger_name)";
-    let groups = list(paused.groups.iter().map(|group| literal(group)));
-    let all_paused = paused.groups.contains(ALL_GROUPS_PAUSED);
-    let mut resumed = String::new();
-    if let Some(keys) = keys(TriggerState::is_paused) {
-        write!(resumed, " AND {is_key} NOT IN ({keys})").expect(WRITING);
-    }
-    let mut unlisted = String::new();
-    if let Some(groups) = &groups {
-        // Triggers that came meanwhile stay paused where Quartz alone would have stored them so.
-        let elsewhere = if all_paused {
-            "false".to_owned()
-        } else {
-            format!("t.trigger_group NOT IN ({groups})")
-        };
-        match keys(is_running) {
-            Some(running) => write!(resumed, " AND ({elsewhere} OR {is_key} IN ({running}))").expect(WRITING),
-            None => write!(resumed, " AND {elsewhere}").expect(WRITING),
-        }
-        write!(unlisted, " AND g.trigger_group NOT IN ({groups})").expect(WRITING);
-    }
-    if all_paused {
-        let but = keys(|_| true)
-            .map(|keys| format!(" AND {is_key} NOT IN ({keys})"))
-            .unwrap_or_default();
-        write!(
-            unlisted,
-            " AND NOT EXISTS (SELECT 1 FROM qrtz_triggers t WHERE t.sched_name = g.sched_name \
-             AND t.trigger_group = g.trigger_group{but})"
-        )
-        .expect(WRITING);
-    }
+    let Conditions { resumed, unlisted } = undo::conditions(paused, "qrtz_triggers", literal);
     format!(
         "        PERFORM 1 FROM qrtz_locks WHERE sched_name = {scheduler} AND lock_name = {lock} FOR UPDATE;
         UPDATE qrtz_triggers t SET trigger_state = CASE WHEN EXISTS (
@@ -193,24 +143,6 @@ fn scheduler(paused: &PausedBefore) -> String {
         DELETE FROM qrtz_paused_trigger_grps g WHERE g.sched_name = {scheduler}{unlisted};\n",
         lock = literal(TRIGGER_ACCESS),
     )
-}
-
-/// Ran before, and is resumed whatever groups were paused. What had ended counts as new when it is there again.
-fn is_running(state: TriggerState) -> bool {
-    match state {
-        TriggerState::Waiting | TriggerState::Acquired | TriggerState::Blocked => true,
-        TriggerState::Paused
-        | TriggerState::PausedBlocked
-        | TriggerState::Complete
-        | TriggerState::Error
-        | TriggerState::Deleted => false,
-    }
-}
-
-/// Joined by commas; `None` for an empty list, which SQL does not have.
-fn list(items: impl Iterator<Item = String>) -> Option<String> {
-    let text = items.collect::<Vec<_>>().join(", ");
-    (!text.is_empty()).then_some(text)
 }
 
 /// A string literal that means the same whatever `standard_conforming_strings` says.

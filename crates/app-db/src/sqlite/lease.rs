@@ -1,13 +1,14 @@
 //! The lease: one row, one clock, this machine's.
 
 use async_trait::async_trait;
+use metaferry_domain::PortError;
 use metaferry_domain::lease::{FencingToken, Lease};
 use metaferry_domain::ports::LeaseStore;
-use metaferry_domain::{ErrorKind, PortError};
 use sqlx::Row;
 
-use super::{NOW_MS, SqliteState, database_token};
+use super::{NOW_MS, SqliteState};
 use crate::error::failed;
+use crate::own_rows::{self, database_token, held_by, lease_is_lost};
 
 #[async_trait]
 impl LeaseStore for SqliteState {
@@ -28,20 +29,7 @@ impl LeaseStore for SqliteState {
                 term_ms,
             });
         }
-        let by = self.current().await?.map_or_else(
-            || "another process".to_owned(),
-            |lease| {
-                format!(
-                    "{}, for {} s at most if that process is gone",
-                    lease.holder,
-                    lease.term_ms.div_ceil(1000)
-                )
-            },
-        );
-        Err(PortError::new(
-            ErrorKind::Conflict,
-            format!("the lease is held by {by}; try again then"),
-        ))
+        Err(held_by(self.current().await?.as_ref()))
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), PortError> {
@@ -55,10 +43,7 @@ impl LeaseStore for SqliteState {
         if renewed.rows_affected() == 1 {
             return Ok(());
         }
-        Err(PortError::new(
-            ErrorKind::Precondition,
-            format!("the lease with token {} is lost", lease.token),
-        ))
+        Err(lease_is_lost(lease.token))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), PortError> {
@@ -79,11 +64,11 @@ impl LeaseStore for SqliteState {
         .await
         .map_err(read)?;
         row.map(|row| {
-            Ok(Lease {
-                token: FencingToken(row.try_get::<i64, _>(0).map_err(read)?.unsigned_abs()),
-                holder: row.try_get(1).map_err(read)?,
-                term_ms: row.try_get::<i64, _>(2).map_err(read)?.unsigned_abs(),
-            })
+            Ok(own_rows::lease(
+                row.try_get(0).map_err(read)?,
+                row.try_get(1).map_err(read)?,
+                row.try_get(2).map_err(read)?,
+            ))
         })
         .transpose()
     }

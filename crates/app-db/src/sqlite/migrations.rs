@@ -1,16 +1,16 @@
 //! Rows in the shape of `cloud_migration`, for an app DB whose own table cannot be written.
 
 use async_trait::async_trait;
+use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::{Phase, RowId};
 use metaferry_domain::ports::{GuardedUpdate, MigrationRow, MigrationRows, NewMigrationRow};
-use metaferry_domain::row_batch::Instant;
-use metaferry_domain::{ErrorKind, PortError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::{NOW_MS, SqliteState, commit};
 use crate::error::failed;
+use crate::own_rows::{RawMigrationRow, not_written};
 
 /// What every query of a row selects, in this order.
 const COLUMNS: &str = "id, external_id, upload_url, state, progress, created_at_ms, updated_at_ms";
@@ -138,35 +138,23 @@ async fn outcome(
         .fetch_optional(connection)
         .await
         .map_err(|error| failed("read the migration's row", error))?;
-    state.map_or(Ok(GuardedUpdate::Missing), |state| {
-        Ok(GuardedUpdate::Ended(phase(&state)?))
-    })
-}
-
-fn phase(state: &str) -> Result<Phase, PortError> {
-    Phase::parse(state).ok_or_else(|| {
-        PortError::new(
-            ErrorKind::Corrupt,
-            format!("the migration's row holds the unknown state {state:?}"),
-        )
-    })
+    not_written(state.as_deref())
 }
 
 fn migration_row(row: &SqliteRow) -> Result<MigrationRow, PortError> {
     let read = |error| failed("read the migration's row", error);
-    let instant = |ms: i64| Instant {
-        micros: ms.saturating_mul(1000),
-        nanos: 0,
+    let micros = |position| -> Result<i64, PortError> {
+        let ms: i64 = row.try_get(position).map_err(read)?;
+        Ok(ms.saturating_mul(1000))
     };
-    let state: String = row.try_get(3).map_err(read)?;
-    let progress: i64 = row.try_get(4).map_err(read)?;
-    Ok(MigrationRow {
-        id: RowId(row.try_get(0).map_err(read)?),
+    RawMigrationRow {
+        id: row.try_get(0).map_err(read)?,
         external_id: row.try_get(1).map_err(read)?,
         upload_url: row.try_get(2).map_err(read)?,
-        phase: phase(&state)?,
-        progress: u8::try_from(progress.clamp(0, 100)).unwrap_or(100),
-        created_at: instant(row.try_get(5).map_err(read)?),
-        updated_at: instant(row.try_get(6).map_err(read)?),
-    })
+        state: row.try_get(3).map_err(read)?,
+        progress: row.try_get(4).map_err(read)?,
+        created_at_micros: micros(5)?,
+        updated_at_micros: micros(6)?,
+    }
+    .read()
 }

@@ -53,14 +53,19 @@ impl TestDatabase {
 
     /// Loads a packed dump with the server's own client.
     pub(crate) fn load(&self, file: &Path) -> bool {
+        self.client("gunzip -c \"$file\" | mariadb --no-defaults \"$@\"", file)
+    }
+
+    /// Runs a script with the server's own client.
+    pub(crate) fn run_file(&self, file: &Path) -> bool {
+        self.client("mariadb --no-defaults \"$@\" <\"$file\" >/dev/null", file)
+    }
+
+    fn client(&self, script: &str, file: &Path) -> bool {
         let address = &self.address;
         let mut client = Command::new("sh");
         client
-            .args([
-                "-c",
-                "file=$1; shift; gunzip -c \"$file\" | mariadb --no-defaults \"$@\"",
-                "load",
-            ])
+            .args(["-c", &format!("file=$1; shift; {script}"), "run"])
             .arg(file)
             .args(["--host", &address.host, "--port", &address.port.to_string()])
             .args(["--user", address.user.as_deref().unwrap_or("root")]);

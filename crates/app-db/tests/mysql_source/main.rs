@@ -1,4 +1,4 @@
-//! The MySQL source against a real server, named by `METAFERRY_TEST_MARIADB_URL` (a URL of a user with
+//! The MySQL source, and Metabase's and our own rows, against a real server, named by `METAFERRY_TEST_MARIADB_URL` (a URL of a user with
 //! all rights). What H2 makes of its rows also wants the jars of H2 and of MariaDB's JDBC driver
 //! (`METAFERRY_TEST_H2_JAR`, `METAFERRY_TEST_MARIADB_JDBC_JAR`).
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
@@ -12,6 +12,7 @@ mod h2;
 mod judge;
 #[path = "../h2_app_db/oracle.rs"]
 mod oracle;
+mod own_rows;
 #[path = "../postgres_source/reading.rs"]
 mod reading;
 mod refusals;

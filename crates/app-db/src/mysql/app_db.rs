@@ -1,0 +1,79 @@
+//! The app DB as an object that several ports share: a pool, our own tables in it, and transactions under the lease.
+
+use metaferry_domain::PortError;
+use metaferry_domain::lease::FencingToken;
+use sqlx::pool::PoolConnection;
+use sqlx::{MySql, MySqlPool, Transaction};
+
+use super::own_tables;
+use crate::error::failed;
+use crate::own_rows::{database_token, no_longer_held};
+
+/// A MySQL or MariaDB app DB, for everything but moving rows. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct MySqlAppDb {
+    pub(super) pool: MySqlPool,
+}
+
+/// The server's clock now, in microseconds since 1970, whatever the session's zone: not `NOW()`, which stands still
+/// while a statement waits for a lock.
+pub(super) const NOW_MICROS: &str = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)";
+
+impl MySqlAppDb {
+    /// Opens the app DB and creates or upgrades our own tables, under the prefix `metaferry_` beside Metabase's.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or they may not be created.
+    pub async fn open(pool: MySqlPool) -> Result<Self, PortError> {
+        own_tables::prepare(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    /// Opens the app DB for looking at its rows and cancelling them, which needs no table of ours and creates none.
+    /// Everything that needs the lease fails as long as nobody has opened it by [`MySqlAppDb::open`].
+    #[must_use]
+    pub fn open_to_look(pool: MySqlPool) -> Self {
+        Self { pool }
+    }
+
+    /// A session of the pool.
+    pub(super) async fn connection(&self) -> Result<PoolConnection<MySql>, PortError> {
+        self.pool
+            .acquire()
+            .await
+            .map_err(|error| failed("get a connection to the app DB", error))
+    }
+
+    /// Begins a transaction that has proved `token`: the lease is ours now, and nobody can take it before the
+    /// transaction ends, because taking it waits for the lock on the fence (renewing it does not).
+    ///
+    /// Waiting in it is bounded by the pool's sessions: for locks, and on MariaDB for us, by the server itself, which
+    /// ends the transaction of a machine that has gone silent, so that another can take the lease.
+    pub(super) async fn fenced(&self, token: FencingToken) -> Result<Transaction<'static, MySql>, PortError> {
+        let prove = |error| failed("prove the lease", error);
+        let mut transaction = self
+            .pool
+            .begin()
+            .await
+            .map_err(|error| failed("begin a transaction in the app DB", error))?;
+        sqlx::query("SELECT id FROM metaferry_lease WHERE id = 2 LOCK IN SHARE MODE")
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(prove)?;
+        let held: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "SELECT token FROM metaferry_lease WHERE id = 1 AND token = ? AND expires_at_micros > {NOW_MICROS}"
+        )))
+        .bind(database_token(token)?)
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(prove)?;
+        match held {
+            Some(_) => Ok(transaction),
+            None => Err(no_longer_held(token)),
+        }
+    }
+}
+
+pub(super) async fn commit(transaction: Transaction<'static, MySql>, what: &str) -> Result<(), PortError> {
+    transaction.commit().await.map_err(|error| failed(what, error))
+}

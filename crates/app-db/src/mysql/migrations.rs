@@ -1,0 +1,183 @@
+//! The rows of `cloud_migration`, exactly in Metabase's shape and under its guard.
+
+use async_trait::async_trait;
+use metaferry_domain::PortError;
+use metaferry_domain::lease::FencingToken;
+use metaferry_domain::migration::{Phase, RowId};
+use metaferry_domain::ports::{GuardedUpdate, MigrationRow, MigrationRows, NewMigrationRow};
+use sqlx::mysql::MySqlRow;
+use sqlx::{AssertSqlSafe, MySqlConnection, Row};
+
+use super::app_db::{MySqlAppDb, commit};
+use super::connect::text;
+use crate::error::failed;
+use crate::own_rows::{RawMigrationRow, i32_id, not_written};
+
+/// What every query of a row selects, in this order.
+const COLUMNS: &str = "id, external_id, upload_url, state, CAST(progress AS SIGNED), \
+     CAST(UNIX_TIMESTAMP(created_at) * 1000000 AS SIGNED), CAST(UNIX_TIMESTAMP(updated_at) * 1000000 AS SIGNED)";
+
+#[async_trait]
+impl MigrationRows for MySqlAppDb {
+    async fn insert(&self, token: FencingToken, row: &NewMigrationRow) -> Result<MigrationRow, PortError> {
+        let write = |error| failed("insert into cloud_migration", error);
+        let mut transaction = self.fenced(token).await?;
+        let there = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM cloud_migration WHERE BINARY external_id = ?"
+        )))
+        .bind(&row.external_id)
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(write)?;
+        let inserted = match there {
+            Some(there) => there,
+            None => {
+                let done = sqlx::query(
+                    "INSERT INTO cloud_migration (external_id, upload_url, state, progress, created_at, updated_at)
+                     VALUES (?, ?, 'init', 0, SYSDATE(6), SYSDATE(6))",
+                )
+                .bind(&row.external_id)
+                .bind(&row.upload_url)
+                .execute(&mut *transaction)
+                .await
+                .map_err(write)?;
+                sqlx::query(AssertSqlSafe(format!(
+                    "SELECT {COLUMNS} FROM cloud_migration WHERE id = ?"
+                )))
+                .bind(done.last_insert_id())
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(write)?
+            }
+        };
+        let inserted = migration_row(&inserted)?;
+        commit(transaction, "insert into cloud_migration").await?;
+        Ok(inserted)
+    }
+
+    async fn reopen(
+        &self,
+        token: FencingToken,
+        id: RowId,
+        row: &NewMigrationRow,
+    ) -> Result<GuardedUpdate, PortError> {
+        let write = |error| failed("reopen the row in cloud_migration", error);
+        let mut transaction = self.fenced(token).await?;
+        // MySQL reads no table that it updates; the lock keeps the answer true.
+        let newest: Option<i32> = sqlx::query_scalar(
+            "SELECT id FROM cloud_migration ORDER BY created_at DESC, id DESC LIMIT 1 FOR UPDATE",
+        )
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(write)?;
+        let updated = if newest == Some(i32_id(id)?) {
+            sqlx::query(
+                "UPDATE cloud_migration
+                 SET state = 'init', progress = 0, upload_url = ?, external_id = ?, updated_at = SYSDATE(6)
+                 WHERE id = ? AND (state IN ('error', 'cancelled') OR (state = 'init' AND BINARY external_id = ?))",
+            )
+            .bind(&row.upload_url)
+            .bind(&row.external_id)
+            .bind(i32_id(id)?)
+            .bind(&row.external_id)
+            .execute(&mut *transaction)
+            .await
+            .map_err(write)?
+            .rows_affected()
+        } else {
+            0
+        };
+        let outcome = outcome(&mut transaction, id, updated).await?;
+        commit(transaction, "reopen the row in cloud_migration").await?;
+        Ok(outcome)
+    }
+
+    async fn update_guarded(
+        &self,
+        token: FencingToken,
+        id: RowId,
+        phase: Phase,
+        progress: u8,
+    ) -> Result<GuardedUpdate, PortError> {
+        let mut transaction = self.fenced(token).await?;
+        let updated = sqlx::query(
+            "UPDATE cloud_migration SET state = ?, progress = ?, updated_at = SYSDATE(6)
+             WHERE id = ? AND state NOT IN ('done', 'error', 'cancelled')",
+        )
+        .bind(phase.as_str())
+        .bind(i32::from(progress))
+        .bind(i32_id(id)?)
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| failed("update cloud_migration", error))?;
+        let outcome = outcome(&mut transaction, id, updated.rows_affected()).await?;
+        commit(transaction, "update cloud_migration").await?;
+        Ok(outcome)
+    }
+
+    async fn get(&self, id: RowId) -> Result<Option<MigrationRow>, PortError> {
+        let row = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM cloud_migration WHERE id = ?"
+        )))
+        .bind(i32_id(id)?)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(|error| failed("read cloud_migration", error))?;
+        row.as_ref().map(migration_row).transpose()
+    }
+
+    async fn newest(&self, limit: u32) -> Result<Vec<MigrationRow>, PortError> {
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM cloud_migration ORDER BY created_at DESC, id DESC LIMIT ?"
+        )))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| failed("read cloud_migration", error))?;
+        rows.iter().map(migration_row).collect()
+    }
+
+    async fn cancel_all(&self) -> Result<u64, PortError> {
+        sqlx::query(
+            "UPDATE cloud_migration SET state = 'cancelled', updated_at = SYSDATE(6)
+             WHERE state NOT IN ('done', 'error', 'cancelled')",
+        )
+        .execute(&self.pool)
+        .await
+        .map(|done| done.rows_affected())
+        .map_err(|error| failed("cancel in cloud_migration", error))
+    }
+}
+
+async fn outcome(
+    connection: &mut MySqlConnection,
+    id: RowId,
+    updated: u64,
+) -> Result<GuardedUpdate, PortError> {
+    if updated > 0 {
+        return Ok(GuardedUpdate::Written);
+    }
+    let read = |error| failed("read cloud_migration", error);
+    let row = sqlx::query("SELECT state FROM cloud_migration WHERE id = ?")
+        .bind(i32_id(id)?)
+        .fetch_optional(connection)
+        .await
+        .map_err(read)?;
+    let state = row.map(|row| text(&row, 0)).transpose().map_err(read)?.flatten();
+    not_written(state.as_deref())
+}
+
+fn migration_row(row: &MySqlRow) -> Result<MigrationRow, PortError> {
+    let read = |error| failed("read cloud_migration", error);
+    let word = |position| text(row, position).map(Option::unwrap_or_default).map_err(read);
+    RawMigrationRow {
+        id: i64::from(row.try_get::<i32, _>(0).map_err(read)?),
+        external_id: word(1)?,
+        upload_url: word(2)?,
+        state: word(3)?,
+        progress: row.try_get(4).map_err(read)?,
+        created_at_micros: row.try_get(5).map_err(read)?,
+        updated_at_micros: row.try_get(6).map_err(read)?,
+    }
+    .read()
+}

@@ -1,0 +1,269 @@
+//! Metabase's read-only setting, switched in the app DB by its own bump protocol, and exactly put back.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use metaferry_domain::lease::FencingToken;
+use metaferry_domain::migration::ReadOnlyStrength;
+use metaferry_domain::ports::{ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof};
+use metaferry_domain::schema::Dialect;
+use metaferry_domain::{ErrorKind, PortError};
+use metaferry_metabase::quartz::SCHEDULER_NAME;
+use metaferry_metabase::read_only::ReadOnlyMode;
+use metaferry_metabase::settings::{
+    Bump, DatabaseNow, LAST_UPDATED, PROPAGATION_MS, READ_ONLY_MODE, SettingColumns, bump,
+};
+use sqlx::{AssertSqlSafe, MySqlConnection};
+
+use super::app_db::{MySqlAppDb, NOW_MICROS, commit};
+use super::connect::text;
+use crate::error::failed;
+
+/// What switching does to the row of [`READ_ONLY_MODE`].
+enum Switch<'a> {
+    To(&'a str),
+    Remove,
+}
+
+/// A check-in older than this, in milliseconds, is that of a node that is gone, however wrong its clock was.
+const CHECK_IN_AGE_MAX_MS: i64 = 600_000;
+
+/// How often a bump that must wait for the clock is tried: the longest wait is ten seconds each, and on MySQL a second
+/// is the grain of all of them.
+const BUMP_TRIES: u32 = 3;
+
+#[async_trait]
+impl ReadOnlyGuard for MySqlAppDb {
+    async fn before(&self) -> Result<ReadOnlyBefore, PortError> {
+        let mut connection = self.connection().await?;
+        Ok(ReadOnlyBefore {
+            value: setting(&mut connection, READ_ONLY_MODE, "").await?,
+            ours: ReadOnlyMode::On.setting_text().to_owned(),
+        })
+    }
+
+    async fn engage(
+        &self,
+        token: FencingToken,
+        strength: ReadOnlyStrength,
+        before: &ReadOnlyBefore,
+    ) -> Result<(), PortError> {
+        match strength {
+            ReadOnlyStrength::None => Ok(()),
+            ReadOnlyStrength::Flag => self.switch(token, &Switch::To(&before.ours), None).await,
+            ReadOnlyStrength::Enforced => Err(PortError::new(
+                ErrorKind::Unsupported,
+                "read-only of strength `enforced` is not built yet; use --read-only flag or none",
+            )),
+        }
+    }
+
+    async fn propagation(&self, strength: ReadOnlyStrength) -> Result<Duration, PortError> {
+        match strength {
+            ReadOnlyStrength::None => return Ok(Duration::ZERO),
+            ReadOnlyStrength::Flag | ReadOnlyStrength::Enforced => {}
+        }
+        // Where nobody else is connected and no node checks in, nobody has anything cached. Our own sessions cannot be
+        // told from Metabase's, but we know how many they are. Without PROCESS those of other users are not shown.
+        let mut connection = self.connection().await?;
+        let connected: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM information_schema.processlist WHERE db = database()")
+                .fetch_one(&mut *connection)
+                .await
+                .map_err(|error| failed("list the connections to the app DB", error))?;
+        let others = connected > i64::from(self.pool.size());
+        let sees_all: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM information_schema.user_privileges
+             WHERE privilege_type = 'PROCESS' AND grantee = concat('''', replace(current_user(), '@', '''@'''), '''')",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| failed("ask for the rights of the user", error))?;
+        let idle = sees_all > 0 && !others && !nodes_check_in(&mut connection).await?;
+        Ok(if idle {
+            Duration::ZERO
+        } else {
+            Duration::from_millis(PROPAGATION_MS)
+        })
+    }
+
+    async fn prove(
+        &self,
+        strength: ReadOnlyStrength,
+        before: &ReadOnlyBefore,
+    ) -> Result<ReadOnlyProof, PortError> {
+        if strength == ReadOnlyStrength::None {
+            return Ok(ReadOnlyProof::Held);
+        }
+        let mut connection = self.connection().await?;
+        let value = setting(&mut connection, READ_ONLY_MODE, "").await?;
+        Ok(if value.as_ref() == Some(&before.ours) {
+            ReadOnlyProof::Held
+        } else {
+            ReadOnlyProof::SwitchedOff { value }
+        })
+    }
+
+    async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
+        let switch = match &before.value {
+            Some(value) => Switch::To(value),
+            None => Switch::Remove,
+        };
+        self.switch(token, &switch, Some(&before.ours)).await
+    }
+}
+
+impl MySqlAppDb {
+    /// Changes the setting, if it holds `only_from` (or whatever it holds), and lets every node know, in one transaction.
+    async fn switch(
+        &self,
+        token: FencingToken,
+        switch: &Switch<'_>,
+        only_from: Option<&str>,
+    ) -> Result<(), PortError> {
+        for _ in 0..BUMP_TRIES {
+            match self.try_switch(token, switch, only_from).await? {
+                None => return Ok(()),
+                Some(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+        Err(PortError::new(
+            ErrorKind::Unavailable,
+            "the setting settings-last-updated is ahead of the database's clock and stays so; try again later",
+        ))
+    }
+
+    async fn try_switch(
+        &self,
+        token: FencingToken,
+        switch: &Switch<'_>,
+        only_from: Option<&str>,
+    ) -> Result<Option<Duration>, PortError> {
+        let mut transaction = self.fenced(token).await?;
+        refuse_unknown_columns(&mut transaction).await?;
+        let now = setting(&mut transaction, READ_ONLY_MODE, " FOR UPDATE").await?;
+        if only_from.is_some() && now.as_deref() != only_from {
+            return Ok(None);
+        }
+        let wanted = match switch {
+            Switch::To(value) => Some(*value),
+            Switch::Remove => None,
+        };
+        if now.as_deref() == wanted {
+            return Ok(None);
+        }
+        let old = setting(&mut transaction, LAST_UPDATED, " FOR UPDATE").await?;
+        let (unix_micros, server_offset): (i64, Option<i64>) = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT {NOW_MICROS},
+                 TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone))"
+        )))
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(|error| failed("ask the server for the time", error))?;
+        let decided = bump(
+            old.as_deref(),
+            DatabaseNow {
+                unix_micros,
+                server_offset_seconds: server_offset
+                    .and_then(|offset| i32::try_from(offset).ok())
+                    .unwrap_or(0),
+            },
+            Dialect::MySql,
+        )
+        .map_err(|refused| {
+            PortError::new(
+                ErrorKind::Unsupported,
+                "the other nodes cannot be told of a changed setting",
+            )
+            .because(refused)
+        })?;
+        let text = match decided {
+            Bump::Write(text) | Bump::FirstWrite(text) => text,
+            Bump::Wait { micros } => return Ok(Some(Duration::from_micros(micros))),
+        };
+        put(&mut transaction, READ_ONLY_MODE, wanted).await?;
+        put(&mut transaction, LAST_UPDATED, Some(&text)).await?;
+        commit(transaction, "write the setting read-only-mode").await?;
+        Ok(None)
+    }
+}
+
+/// Has a node of the scheduler's checked in lately? By the node's own clock: hence the long "lately".
+async fn nodes_check_in(connection: &mut MySqlConnection) -> Result<bool, PortError> {
+    let look = |error| failed("look for check-ins of Metabase's nodes", error);
+    let there: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM information_schema.tables
+         WHERE table_schema = database() AND table_name = 'QRTZ_SCHEDULER_STATE'",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(look)?;
+    if there == 0 {
+        return Ok(false);
+    }
+    let recent: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT count(*) FROM QRTZ_SCHEDULER_STATE
+         WHERE sched_name = ? AND last_checkin_time > {NOW_MICROS} DIV 1000 - ?"
+    )))
+    .bind(SCHEDULER_NAME)
+    .bind(CHECK_IN_AGE_MAX_MS)
+    .fetch_one(connection)
+    .await
+    .map_err(look)?;
+    Ok(recent > 0)
+}
+
+/// A setting's value, with a lock on its row where that is asked for.
+async fn setting(
+    connection: &mut MySqlConnection,
+    key: &str,
+    lock: &str,
+) -> Result<Option<String>, PortError> {
+    let read = |error| failed(format!("read the setting {key}"), error);
+    let row = sqlx::query(AssertSqlSafe(format!(
+        "SELECT `value` FROM setting WHERE `key` = ?{lock}"
+    )))
+    .bind(key)
+    .fetch_optional(connection)
+    .await
+    .map_err(read)?;
+    Ok(row.map(|row| text(&row, 0)).transpose().map_err(read)?.flatten())
+}
+
+/// Versions with `value_with_aad` need both columns, and the key; refused rather than guessed.
+async fn refuse_unknown_columns(connection: &mut MySqlConnection) -> Result<(), PortError> {
+    let read = |error| failed("read the columns of the table setting", error);
+    let rows = sqlx::query(
+        "SELECT column_name FROM information_schema.columns
+         WHERE table_schema = database() AND table_name = 'setting'",
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(read)?;
+    let mut columns = Vec::with_capacity(rows.len());
+    for row in &rows {
+        columns.push(text(row, 0).map_err(read)?.unwrap_or_default().to_lowercase());
+    }
+    let refuse = |what: &str| PortError::new(ErrorKind::Unsupported, what.to_owned());
+    match SettingColumns::discover(READ_ONLY_MODE, columns.iter().map(String::as_str)) {
+        Ok(SettingColumns::Value) => Ok(()),
+        Ok(SettingColumns::ValueAndAad) => Err(refuse(
+            "the table setting has a column value_with_aad, which this version does not write; use --read-only none",
+        )),
+        Err(unknown) => Err(refuse("the setting read-only-mode cannot be written").because(unknown)),
+    }
+}
+
+async fn put(connection: &mut MySqlConnection, key: &str, value: Option<&str>) -> Result<(), PortError> {
+    let write = |error| failed("write a setting", error);
+    let statement = match value {
+        None => sqlx::query("DELETE FROM setting WHERE `key` = ?").bind(key),
+        Some(value) => sqlx::query(
+            "INSERT INTO setting (`key`, `value`) VALUES (?, ?) ON DUPLICATE KEY UPDATE `value` = ?",
+        )
+        .bind(key)
+        .bind(value)
+        .bind(value),
+    };
+    statement.execute(connection).await.map(drop).map_err(write)
+}

@@ -1,0 +1,297 @@
+//! Quartz, paused and resumed through its own tables the way `pauseAll` and `resumeAll` do it, under its own lock. Here
+//! its tables have upper-case names, and truth values are bits.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use metaferry_domain::lease::FencingToken;
+use metaferry_domain::ports::{PausedBefore, Scheduler};
+use metaferry_domain::{ErrorKind, PortError};
+use metaferry_metabase::quartz::liveness::{CheckIn, Observation, judge_nodes, running_jobs};
+use metaferry_metabase::quartz::plan::{self, StateChange, pause_plan, paused_now, resume_plan};
+use metaferry_metabase::quartz::{
+    Concurrency, FiredRow, FiredState, JobKey, SCHEDULER_NAME, TRIGGER_ACCESS, TriggerKey, TriggerRow,
+    TriggerState,
+};
+use sqlx::mysql::MySqlRow;
+use sqlx::{MySqlConnection, Row};
+
+use super::app_db::{MySqlAppDb, commit};
+use super::connect::text;
+use crate::error::{failed, mysql_number};
+
+/// Looks at the nodes that are kept; the first and the latest decide.
+const LOOKS_MAX: usize = 64;
+
+/// Quartz in a MySQL or MariaDB app DB.
+#[derive(Debug, Clone)]
+pub struct MySqlQuartz {
+    app_db: MySqlAppDb,
+    looks: Arc<Mutex<Vec<Observation>>>,
+    since: Instant,
+}
+
+impl MySqlQuartz {
+    /// The scheduler of that app DB.
+    #[must_use]
+    pub fn new(app_db: MySqlAppDb) -> Self {
+        Self {
+            app_db,
+            looks: Arc::default(),
+            since: Instant::now(),
+        }
+    }
+}
+
+/// Are Quartz's tables there?
+pub(super) async fn exists(connection: &mut MySqlConnection) -> Result<bool, PortError> {
+    let found: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM information_schema.tables
+         WHERE table_schema = database() AND table_name = 'QRTZ_TRIGGERS'",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(|error| failed("look for Quartz's tables", error))?;
+    Ok(found > 0)
+}
+
+#[async_trait]
+impl Scheduler for MySqlQuartz {
+    async fn before(&self) -> Result<PausedBefore, PortError> {
+        let mut connection = self.app_db.connection().await?;
+        let now = if exists(&mut connection).await? {
+            paused_now(
+                &triggers(&mut connection).await?,
+                &paused_groups(&mut connection).await?,
+            )
+        } else {
+            plan::PausedBefore::default()
+        };
+        let json = serde_json::to_string(&now).expect("keys are strings");
+        Ok(PausedBefore { json })
+    }
+
+    async fn quiesce(&self, token: FencingToken, _: &PausedBefore) -> Result<(), PortError> {
+        let mut transaction = self.app_db.fenced(token).await?;
+        if !exists(&mut transaction).await? {
+            return Ok(());
+        }
+        lock_triggers(&mut transaction).await?;
+        let plan = pause_plan(
+            &triggers(&mut transaction).await?,
+            &paused_groups(&mut transaction).await?,
+        );
+        change_states(&mut transaction, &plan.states).await?;
+        for group in &plan.insert_groups {
+            sqlx::query("INSERT INTO QRTZ_PAUSED_TRIGGER_GRPS (sched_name, trigger_group) VALUES (?, ?)")
+                .bind(SCHEDULER_NAME)
+                .bind(group)
+                .execute(&mut *transaction)
+                .await
+                .map_err(|error| failed("pause a group of Quartz's triggers", error))?;
+        }
+        commit(transaction, "pause Quartz's triggers").await
+    }
+
+    async fn running_jobs(&self) -> Result<u64, PortError> {
+        let mut connection = self.app_db.connection().await?;
+        if !exists(&mut connection).await? {
+            return Ok(0);
+        }
+        let fired = fired(&mut connection).await?;
+        let look = Observation {
+            at_ms: i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX),
+            check_ins: check_ins(&mut connection).await?,
+        };
+        let mut looks = self.looks.lock().expect("no code panics while it holds this");
+        if looks.len() >= LOOKS_MAX {
+            // The first look stays: what has not advanced since then is silent.
+            looks.remove(1);
+        }
+        looks.push(look);
+        Ok(running_jobs(&fired, &judge_nodes(&looks)) as u64)
+    }
+
+    async fn restore(&self, token: FencingToken, before: &PausedBefore) -> Result<(), PortError> {
+        let before: plan::PausedBefore = serde_json::from_str(&before.json).map_err(|error| {
+            PortError::new(
+                ErrorKind::Corrupt,
+                "what was saved of Quartz's triggers cannot be read",
+            )
+            .because(error)
+        })?;
+        let mut transaction = self.app_db.fenced(token).await?;
+        if !exists(&mut transaction).await? {
+            return Ok(());
+        }
+        lock_triggers(&mut transaction).await?;
+        let plan = resume_plan(
+            &before,
+            &triggers(&mut transaction).await?,
+            &paused_groups(&mut transaction).await?,
+            &fired(&mut transaction).await?,
+        );
+        change_states(&mut transaction, &plan.states).await?;
+        for group in &plan.delete_groups {
+            sqlx::query("DELETE FROM QRTZ_PAUSED_TRIGGER_GRPS WHERE sched_name = ? AND trigger_group = ?")
+                .bind(SCHEDULER_NAME)
+                .bind(group)
+                .execute(&mut *transaction)
+                .await
+                .map_err(|error| failed("resume a group of Quartz's triggers", error))?;
+        }
+        commit(transaction, "resume Quartz's triggers").await
+    }
+}
+
+/// Takes the lock under which Quartz's nodes change triggers, for the rest of the transaction.
+async fn lock_triggers(connection: &mut MySqlConnection) -> Result<(), PortError> {
+    let lock = |error| {
+        match mysql_number(&error) {
+        Some(1205) => PortError::new(
+            ErrorKind::Unavailable,
+            "Quartz's lock TRIGGER_ACCESS is held by another session for more than 10 s: find it in SHOW PROCESSLIST \
+             and end it, or wait for it",
+        )
+        .because(error),
+        Some(_) | None => failed("take Quartz's lock TRIGGER_ACCESS", error),
+    }
+    };
+    // Where the row is missing, inserting it holds the lock as well.
+    sqlx::query("INSERT IGNORE INTO QRTZ_LOCKS (sched_name, lock_name) VALUES (?, ?)")
+        .bind(SCHEDULER_NAME)
+        .bind(TRIGGER_ACCESS)
+        .execute(&mut *connection)
+        .await
+        .map_err(lock)?;
+    sqlx::query("SELECT sched_name FROM QRTZ_LOCKS WHERE sched_name = ? AND lock_name = ? FOR UPDATE")
+        .bind(SCHEDULER_NAME)
+        .bind(TRIGGER_ACCESS)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(lock)
+}
+
+/// A word of a row; NULL is none.
+fn word(row: &MySqlRow, position: usize) -> Result<String, PortError> {
+    text(row, position)
+        .map(Option::unwrap_or_default)
+        .map_err(|error| failed("read Quartz's tables", error))
+}
+
+async fn triggers(connection: &mut MySqlConnection) -> Result<Vec<TriggerRow>, PortError> {
+    let read = |error| failed("read Quartz's triggers", error);
+    let rows = sqlx::query(
+        "SELECT t.trigger_group, t.trigger_name, t.job_group, t.job_name, t.trigger_state,
+             CAST(j.is_nonconcurrent AS SIGNED)
+         FROM QRTZ_TRIGGERS t JOIN QRTZ_JOB_DETAILS j
+           ON j.sched_name = t.sched_name AND j.job_group = t.job_group AND j.job_name = t.job_name
+         WHERE t.sched_name = ? ORDER BY 1, 2",
+    )
+    .bind(SCHEDULER_NAME)
+    .fetch_all(connection)
+    .await
+    .map_err(read)?;
+    rows.iter()
+        .map(|row| {
+            let state = word(row, 4)?;
+            let nonconcurrent: i64 = row.try_get(5).map_err(read)?;
+            Ok(TriggerRow {
+                key: TriggerKey {
+                    group: word(row, 0)?,
+                    name: word(row, 1)?,
+                },
+                job: JobKey {
+                    group: word(row, 2)?,
+                    name: word(row, 3)?,
+                },
+                concurrency: if nonconcurrent == 0 {
+                    Concurrency::Concurrent
+                } else {
+                    Concurrency::NonConcurrent
+                },
+                state: TriggerState::from_stored(&state).ok_or_else(|| unknown("trigger", &state))?,
+            })
+        })
+        .collect()
+}
+
+async fn paused_groups(connection: &mut MySqlConnection) -> Result<BTreeSet<String>, PortError> {
+    let rows = sqlx::query("SELECT trigger_group FROM QRTZ_PAUSED_TRIGGER_GRPS WHERE sched_name = ?")
+        .bind(SCHEDULER_NAME)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| failed("read Quartz's paused groups", error))?;
+    rows.iter().map(|row| word(row, 0)).collect()
+}
+
+async fn fired(connection: &mut MySqlConnection) -> Result<Vec<FiredRow>, PortError> {
+    let read = |error| failed("read Quartz's fired triggers", error);
+    let rows = sqlx::query(
+        "SELECT instance_name, state, job_group, job_name FROM QRTZ_FIRED_TRIGGERS WHERE sched_name = ?",
+    )
+    .bind(SCHEDULER_NAME)
+    .fetch_all(connection)
+    .await
+    .map_err(read)?;
+    rows.iter()
+        .map(|row| {
+            let state = word(row, 1)?;
+            let group = text(row, 2).map_err(read)?;
+            let name = text(row, 3).map_err(read)?;
+            Ok(FiredRow {
+                instance: word(row, 0)?,
+                state: FiredState::from_stored(&state).ok_or_else(|| unknown("fired trigger", &state))?,
+                job: group.zip(name).map(|(group, name)| JobKey { group, name }),
+            })
+        })
+        .collect()
+}
+
+async fn check_ins(connection: &mut MySqlConnection) -> Result<Vec<CheckIn>, PortError> {
+    let read = |error| failed("read the check-ins of Quartz's nodes", error);
+    let rows = sqlx::query(
+        "SELECT instance_name, last_checkin_time, checkin_interval FROM QRTZ_SCHEDULER_STATE WHERE sched_name = ?",
+    )
+    .bind(SCHEDULER_NAME)
+    .fetch_all(connection)
+    .await
+    .map_err(read)?;
+    rows.iter()
+        .map(|row| {
+            Ok(CheckIn {
+                instance: word(row, 0)?,
+                last_ms: row.try_get(1).map_err(read)?,
+                interval_ms: row.try_get(2).map_err(read)?,
+            })
+        })
+        .collect()
+}
+
+async fn change_states(connection: &mut MySqlConnection, changes: &[StateChange]) -> Result<(), PortError> {
+    for change in changes {
+        sqlx::query(
+            "UPDATE QRTZ_TRIGGERS SET trigger_state = ?
+             WHERE sched_name = ? AND trigger_group = ? AND trigger_name = ? AND trigger_state = ?",
+        )
+        .bind(change.to.as_str())
+        .bind(SCHEDULER_NAME)
+        .bind(&change.key.group)
+        .bind(&change.key.name)
+        .bind(change.from.as_str())
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| failed("change the state of a trigger of Quartz's", error))?;
+    }
+    Ok(())
+}
+
+fn unknown(of: &str, state: &str) -> PortError {
+    PortError::new(
+        ErrorKind::Unsupported,
+        format!("a {of} of Quartz's is in the unknown state {state:?}"),
+    )
+}
