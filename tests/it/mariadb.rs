@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::app_db::{AppDb, ended, metaferry, told};
+use crate::app_db::{AppDb, ended, metaferry, program, told};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -316,4 +316,84 @@ fn texts_of_every_kind_come_through_whatever_the_servers_mode() {
         [database.ask(texts), database.checksums(&tables[1..])].concat()
     };
     assert_eq!(sums(&to), sums(&from));
+}
+
+/// A store of the test's own; it ends with it.
+struct Store(std::process::Child);
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_mariadb_app_db_is_migrated_and_left_as_it_was() {
+    let Some(maria) = Maria::new() else { return };
+    let from = maria.database(With::Rows);
+    from.ask(
+        "UPDATE setting SET value = 'false' WHERE `key` = 'read-only-mode';
+         UPDATE setting SET value = '2026-01-01 00:00:00' WHERE `key` = 'settings-last-updated';
+         DELETE FROM QRTZ_FIRED_TRIGGERS",
+    );
+    let looks = "SELECT trigger_name, trigger_state FROM QRTZ_TRIGGERS ORDER BY 1, 2;
+         SELECT value FROM setting WHERE `key` = 'read-only-mode'; SELECT * FROM QRTZ_PAUSED_TRIGGER_GRPS";
+    let before = from.ask(looks);
+    let listen = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let data = maria.folder.path().join("store");
+    let store = Command::new(program())
+        .args(["store", "--listen", &listen.to_string(), "--data"])
+        .arg(&data)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let _store = Store(store);
+    while std::net::TcpStream::connect(listen).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let url = url_parts(&from);
+    let migrated = Command::new(program())
+        .args(["--json", "migrate", "--yes"])
+        .env("MB_DB_TYPE", "mysql")
+        .envs(url)
+        .env("MB_STORE_API_URL", format!("http://{listen}"))
+        .env("METAFERRY_DATA_DIR", maria.folder.path().join("data"))
+        .env("METAFERRY_METABASE_VERSION", "v0.55.3")
+        .output()
+        .unwrap();
+    let (json, code) = ended(&migrated);
+    assert_eq!(code, 0, "{}", told(&migrated));
+    assert_eq!(carried(&json).len(), 61);
+    assert_eq!(from.ask(looks), before);
+    assert_eq!(
+        from.ask("SELECT state, progress FROM cloud_migration ORDER BY id DESC LIMIT 1"),
+        ["done\t100"]
+    );
+    // Two switches of the setting, each a second later than what was there.
+    assert_eq!(
+        from.ask("SELECT value FROM setting WHERE `key` = 'settings-last-updated'"),
+        ["2026-01-01 00:00:02"]
+    );
+}
+
+/// The variables by which Metabase finds the database.
+fn url_parts(database: &Database<'_>) -> Vec<(&'static str, String)> {
+    let value = |name: &str| {
+        let prefix = format!("--{name}=");
+        let arguments = database.maria.arguments();
+        let found = arguments
+            .iter()
+            .find_map(|argument| argument.strip_prefix(&prefix));
+        found.unwrap().to_owned()
+    };
+    vec![
+        ("MB_DB_HOST", value("host")),
+        ("MB_DB_PORT", value("port")),
+        ("MB_DB_USER", value("user")),
+        ("MB_DB_DBNAME", database.name.clone()),
+    ]
 }
