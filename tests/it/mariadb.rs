@@ -353,7 +353,7 @@ fn a_mariadb_app_db_is_migrated_and_left_as_it_was() {
         .unwrap();
     let _store = Store(store);
     while std::net::TcpStream::connect(listen).is_err() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::yield_now();
     }
     let url = url_parts(&from);
     let migrated = Command::new(program())
