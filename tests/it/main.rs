@@ -6,6 +6,7 @@ mod app_db;
 mod check;
 mod crossing;
 mod dump;
+mod encryption;
 mod h2_files;
 mod hot_dump;
 mod load;

@@ -147,6 +147,8 @@ pub(crate) struct DumpArgs {
     /// Of a damaged H2 file, dump the newest version that is still whole.
     #[arg(long)]
     pub(crate) salvage: bool,
+    #[command(flatten)]
+    pub(crate) plaintext: PlaintextArgs,
     /// Compress the file (LZF). H2 reads it without being told; it is smaller, and slower to write.
     #[arg(long)]
     pub(crate) compress: bool,
@@ -156,6 +158,16 @@ pub(crate) struct DumpArgs {
     /// Replace the file if it exists.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct PlaintextArgs {
+    /// Decrypt whatever MB_ENCRYPTION_SECRET_KEY opens, in any column. Whoever reads the copy needs no key.
+    #[arg(long)]
+    pub(crate) plaintext: bool,
+    /// With --plaintext, carry values that look encrypted and that the key does not open, instead of refusing.
+    #[arg(long, requires = "plaintext")]
+    pub(crate) keep_unreadable: bool,
 }
 
 #[derive(Debug, Args)]
@@ -181,6 +193,9 @@ pub(crate) struct LoadArgs {
     pub(crate) to: String,
     #[command(flatten)]
     pub(crate) tables: TableArgs,
+    /// Encrypt with MB_ENCRYPTION_SECRET_KEY what the Metabase on the target keeps encrypted.
+    #[arg(long)]
+    pub(crate) encrypt: bool,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
 }
@@ -201,6 +216,8 @@ pub(crate) struct CopyArgs {
     /// Carry logs too: query_execution, task_history and the like.
     #[arg(long)]
     pub(crate) include_logs: bool,
+    #[command(flatten)]
+    pub(crate) plaintext: PlaintextArgs,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
 }

@@ -9,6 +9,7 @@ mod memory;
 mod output;
 mod policy;
 mod preflight;
+mod secrecy;
 mod shutdown;
 mod system;
 mod telemetry;

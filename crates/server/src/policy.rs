@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use metaferry_domain::ports::{Plaintext, RowOrder, Snapshot, TableRead};
+use metaferry_domain::ports::{RowOrder, Snapshot, TableRead};
 use metaferry_domain::row_batch::{Cell, RowBatch};
 use metaferry_domain::schema::Catalogue;
 use metaferry_domain::{ErrorKind, PortError};
@@ -12,6 +12,7 @@ use metaferry_metabase::version::schema_major;
 use metaferry_transfer::dump::{DecidedPolicy, PolicyMaker};
 
 use crate::cli::TableArgs;
+use crate::secrecy::Secrecy;
 
 /// What a person chose about tables.
 #[derive(Debug, Clone)]
@@ -19,7 +20,7 @@ pub(crate) struct MetabasePolicy {
     pub(crate) include: Vec<String>,
     pub(crate) exclude: Vec<String>,
     pub(crate) logs: Logs,
-    pub(crate) plaintext: Plaintext,
+    pub(crate) secrecy: Secrecy,
     pub(crate) changelog: Changelog,
     /// Of what was decided last.
     pub(crate) unknown_tables: Arc<Mutex<Vec<String>>>,
@@ -39,10 +40,15 @@ impl MetabasePolicy {
             include: tables.include.clone(),
             exclude: tables.exclude.clone(),
             logs,
-            plaintext: Plaintext::Keep,
+            secrecy: Secrecy::Keep,
             changelog: Changelog::Carry,
             unknown_tables: Arc::default(),
         }
+    }
+
+    /// The same with encrypted values treated so.
+    pub(crate) fn with(self, secrecy: Secrecy) -> Self {
+        Self { secrecy, ..self }
     }
 
     /// Nothing included, nothing excluded.
@@ -51,7 +57,7 @@ impl MetabasePolicy {
             include: Vec::new(),
             exclude: Vec::new(),
             logs: Logs::LeaveOut,
-            plaintext: Plaintext::Keep,
+            secrecy: Secrecy::Keep,
             changelog: Changelog::Carry,
             unknown_tables: Arc::default(),
         }
@@ -66,7 +72,8 @@ impl PolicyMaker for MetabasePolicy {
                 "there are no tables in this database, or none that this user may see: is it the app DB?";
             return Err(PortError::new(ErrorKind::NotFound, what));
         }
-        let mut options = PolicyOptions::for_dump(major(snapshot).await?, self.plaintext);
+        let major = major(snapshot).await?;
+        let mut options = PolicyOptions::for_dump(major, self.secrecy.plaintext());
         options.logs = self.logs;
         options.changelog = self.changelog;
         options.include.clone_from(&self.include);
@@ -74,7 +81,9 @@ impl PolicyMaker for MetabasePolicy {
         let decision = decide(snapshot.catalogue(), &options).map_err(|errors| {
             PortError::new(ErrorKind::Unsupported, "the tables cannot be copied as asked").because(errors)
         })?;
+        let mut policy = decision.policy;
         let mut notes = decision.notes;
+        notes.extend(self.secrecy.apply(snapshot, major, &mut policy).await?);
         if is_not_metabase(snapshot.catalogue()) {
             notes.push(
                 "no tables of Metabase were found in this database; everything goes along as it is"
@@ -85,10 +94,7 @@ impl PolicyMaker for MetabasePolicy {
             .unknown_tables
             .lock()
             .expect("nothing panics while it holds this") = decision.unknown_tables;
-        Ok(DecidedPolicy {
-            policy: decision.policy,
-            notes,
-        })
+        Ok(DecidedPolicy { policy, notes })
     }
 }
 

@@ -25,7 +25,6 @@ pub(crate) struct MigrationPreflight {
     pub(crate) policy: Arc<MetabasePolicy>,
     pub(crate) data_dir: PathBuf,
     pub(crate) version_known: bool,
-    pub(crate) encryption_key_set: bool,
     pub(crate) read_only_overridden: Option<ReadOnlyMode>,
     pub(crate) strength: ReadOnlyStrength,
     /// `MB_MIGRATION_DUMP_FILE`.
@@ -186,14 +185,6 @@ impl MigrationPreflight {
                 "version_unknown",
                 "the store wants the version of the Metabase that is moved, which its app DB does not hold; set \
                  METAFERRY_METABASE_VERSION to the tag that Metabase shows, such as v0.55.3"
-                    .to_owned(),
-            ));
-        }
-        if self.encryption_key_set {
-            findings.push(finding(
-                Severity::Blocker,
-                "encrypted",
-                "MB_ENCRYPTION_SECRET_KEY is set, and values that are encrypted with it cannot be decrypted for the cloud yet"
                     .to_owned(),
             ));
         }

@@ -18,8 +18,8 @@ use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::part_plan::PartRules;
 use metaferry_domain::plan::{DumpRetention, MigrationPlan, SchedulerPlan, Strictness};
 use metaferry_domain::ports::{
-    Authenticator, Clock, JournalStore, LeaseStore, LoadTarget, MigrationRows, Plaintext, ReadOnlyGuard,
-    Scheduler, Source, UndoScript, Uploader,
+    Authenticator, Clock, JournalStore, LeaseStore, LoadTarget, MigrationRows, ReadOnlyGuard, Scheduler,
+    Source, UndoScript, Uploader,
 };
 use metaferry_domain::retry::RetryPolicy;
 use metaferry_domain::{ErrorKind, PortError};
@@ -40,6 +40,7 @@ use crate::exit::CommandError;
 use crate::h2_dump::H2Format;
 use crate::policy::MetabasePolicy;
 use crate::preflight::MigrationPreflight;
+use crate::secrecy::Secrecy;
 use crate::system::{LogNotifier, RandomIds, SystemClock, random_fraction};
 use crate::unguarded::Unguarded;
 
@@ -173,13 +174,14 @@ pub(crate) async fn shores(
             )));
         }
     };
-    let policy = Arc::new(MetabasePolicy::new(&choices.tables, Logs::LeaveOut));
+    let secrecy = Secrecy::for_the_cloud(&config.metabase)?;
+    let plaintext = secrecy.plaintext();
+    let policy = Arc::new(MetabasePolicy::new(&choices.tables, Logs::LeaveOut).with(secrecy));
     let preflight = Arc::new(MigrationPreflight {
         source: Arc::clone(&app_db.source),
         policy: Arc::clone(&policy),
         data_dir: config.data_dir.clone(),
         version_known: version.is_some() || matches!(shore, OtherShore::Bucket { .. }),
-        encryption_key_set: config.metabase.encryption_secret.is_some(),
         read_only_overridden: config.metabase.read_only_mode,
         strength: choices.strength,
         dump_file: config.metabase.migration_dump_file.clone(),
@@ -238,7 +240,7 @@ pub(crate) async fn shores(
         propagation: config.propagation,
         dump_folder: config.data_dir.clone(),
         dump_file: config.metabase.migration_dump_file.clone(),
-        plaintext: Plaintext::Keep,
+        plaintext,
         warnings: choices.warnings,
     };
     Ok(Shores {

@@ -22,6 +22,7 @@ pub(super) async fn run(args: CopyArgs, config: &Config, output: Output) -> Resu
             to: PathBuf::from(file_of(path)),
             tables: args.tables,
             include_logs: args.include_logs,
+            plaintext: args.plaintext,
             compress: false,
             salvage: args.salvage,
             no_verify: args.target.no_verify,
@@ -38,7 +39,7 @@ pub(super) async fn run(args: CopyArgs, config: &Config, output: Output) -> Resu
     let loading = load::Loading {
         source: wiring::source(&from, config.h2_files(args.salvage.into()))?,
         target: wiring::target(&to, load::options(args.target))?,
-        policy: MetabasePolicy::new(&args.tables, logs),
+        policy: MetabasePolicy::new(&args.tables, logs).with(dump::secrecy(args.plaintext, config)?),
         reread: load::reread(args.target.no_verify),
     };
     loading.run("copy", output).await

@@ -6,19 +6,21 @@ use std::time::{Duration, Instant};
 
 use metaferry_app_db::h2::file_of;
 use metaferry_domain::migration::Attempt;
-use metaferry_domain::ports::{DumpReport, DumpRequest, Dumper, Plaintext};
+use metaferry_domain::ports::{DumpReport, DumpRequest, Dumper};
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_h2_file::Compression;
 use metaferry_metabase::copy_policy::Logs;
+use metaferry_metabase::encryption::recode::Unreadable;
 use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_transfer::dump::{Existing, FileDumper, Reread};
 
-use crate::cli::DumpArgs;
+use crate::cli::{DumpArgs, PlaintextArgs};
 use crate::config::Config;
 use crate::exit::{CommandError, Ending};
 use crate::h2_dump::H2Format;
 use crate::output::{Output, Progress};
 use crate::policy::MetabasePolicy;
+use crate::secrecy::Secrecy;
 use crate::{shutdown, wiring};
 
 /// How long an interrupted dump may take to remove what it made.
@@ -41,7 +43,8 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
     } else {
         Reread::Verify
     };
-    let policy = Arc::new(MetabasePolicy::new(&args.tables, logs));
+    let secrecy = secrecy(args.plaintext, config)?;
+    let policy = Arc::new(MetabasePolicy::new(&args.tables, logs).with(secrecy.clone()));
     let dumper = FileDumper::new(
         wiring::source(&address, config.h2_files(args.salvage.into()))?,
         Arc::new(H2Format { compression }),
@@ -56,7 +59,7 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
     let request = DumpRequest {
         file: named_file(&args.to)?,
         attempt: Attempt(1),
-        plaintext: Plaintext::Keep,
+        plaintext: secrecy.plaintext(),
     };
     refuse_to_replace_the_source(&address, &request)?;
     let began = Instant::now();
@@ -111,6 +114,20 @@ fn named_file(to: &Path) -> Result<PathBuf, CommandError> {
         )));
     }
     Ok(file_of(&text))
+}
+
+/// What `--plaintext` and its companion ask for.
+pub(super) fn secrecy(args: PlaintextArgs, config: &Config) -> Result<Secrecy, CommandError> {
+    let unreadable = if args.keep_unreadable {
+        Unreadable::Carry
+    } else {
+        Unreadable::Refuse
+    };
+    if args.plaintext {
+        Secrecy::decrypt(&config.metabase, unreadable)
+    } else {
+        Ok(Secrecy::Keep)
+    }
 }
 
 /// `--force` is about somebody's old dump, never about what is being dumped.

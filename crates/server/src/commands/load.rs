@@ -18,6 +18,7 @@ use crate::config::{Config, address};
 use crate::exit::{CommandError, Ending};
 use crate::output::{Output, Progress};
 use crate::policy::MetabasePolicy;
+use crate::secrecy::Secrecy;
 use crate::{shutdown, wiring};
 
 /// How long an interrupted load may take to take everything back.
@@ -30,11 +31,16 @@ pub(super) async fn run(args: LoadArgs, config: &Config, output: Output) -> Resu
             .into_owned(),
     };
     let to = address("--to", &args.to)?;
+    let secrecy = if args.encrypt {
+        Secrecy::encrypt(&config.metabase)?
+    } else {
+        Secrecy::Keep
+    };
     let loading = Loading {
         source: wiring::source(&from, config.h2_files(args.salvage.into()))?,
         target: wiring::target(&to, options(args.target))?,
         // A dump has left behind what it had to; the rest of it goes along.
-        policy: MetabasePolicy::new(&args.tables, Logs::Carry),
+        policy: MetabasePolicy::new(&args.tables, Logs::Carry).with(secrecy),
         reread: reread(args.target.no_verify),
     };
     loading.run("load", output).await

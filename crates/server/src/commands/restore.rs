@@ -8,7 +8,7 @@ use metaferry_metabase::env::address::AppDbAddress;
 
 use super::dump;
 use super::load::{Loading, reread};
-use crate::cli::{DumpArgs, RestoreArgs, SourceArgs};
+use crate::cli::{DumpArgs, PlaintextArgs, RestoreArgs, SourceArgs};
 use crate::config::{Config, Salvage, address};
 use crate::exit::{CommandError, Ending};
 use crate::output::Output;
@@ -31,6 +31,7 @@ pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> R
             to: file_of(path),
             tables: args.tables,
             include_logs: true,
+            plaintext: PlaintextArgs::default(),
             compress: false,
             salvage: false,
             no_verify: args.no_verify,

@@ -4,6 +4,7 @@ use metaferry_domain::copy_policy::CopyPolicy;
 use metaferry_domain::{Cancellation, PortError};
 use metaferry_h2_file::OpenOptions;
 use metaferry_metabase::copy_policy::Changelog;
+use metaferry_metabase::encryption::recode::Unreadable;
 use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_transfer::TransferError;
 use metaferry_transfer::copy::SNAPSHOTS_MAX;
@@ -15,13 +16,19 @@ use crate::config::{Config, address};
 use crate::exit::{CommandError, Ending};
 use crate::output::Output;
 use crate::policy::MetabasePolicy;
+use crate::secrecy::Secrecy;
 use crate::wiring;
 
 pub(super) async fn run(args: VerifyArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let (left, right) = (address("--left", &args.left)?, address("--right", &args.right)?);
-    let extent = if args.raw { Extent::Raw } else { Extent::Carried };
+    let extent = match (args.raw, &config.metabase.encryption_secret) {
+        (true, _) => Extent::Raw,
+        (false, None) => Extent::Carried(Secrecy::Keep),
+        // Two encryptions of a value differ always; what is compared is what they hold.
+        (false, Some(_)) => Extent::Carried(Secrecy::decrypt(&config.metabase, Unreadable::Carry)?),
+    };
     let open = || config.h2_files(args.salvage.into());
-    let (left, right) = tokio::try_join!(side(&left, extent, open()), side(&right, extent, open()))?;
+    let (left, right) = tokio::try_join!(side(&left, &extent, open()), side(&right, &extent, open()))?;
     let notes = [("left", left.notes), ("right", right.notes)];
     let (left, right) = (left.scan, right.scan);
     let comparisons = compare(&left.tables, &right.tables);
@@ -43,10 +50,10 @@ pub(super) async fn run(args: VerifyArgs, config: &Config, output: Output) -> Re
 }
 
 /// What of a database is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Extent {
     /// What a copy carries.
-    Carried,
+    Carried(Secrecy),
     /// Everything.
     Raw,
 }
@@ -58,7 +65,7 @@ struct Side {
     notes: Vec<String>,
 }
 
-async fn side(address: &AppDbAddress, extent: Extent, h2_files: OpenOptions) -> Result<Side, CommandError> {
+async fn side(address: &AppDbAddress, extent: &Extent, h2_files: OpenOptions) -> Result<Side, CommandError> {
     let source = wiring::source(address, h2_files)?;
     let mut snapshots = 1;
     loop {
@@ -67,10 +74,10 @@ async fn side(address: &AppDbAddress, extent: Extent, h2_files: OpenOptions) -> 
             Extent::Raw => CopyPolicy::default(),
             // A target that Metabase has set up keeps its own schema history, and each kind of database has its own
             // changes.
-            Extent::Carried => {
+            Extent::Carried(secrecy) => {
                 let policy = MetabasePolicy {
                     changelog: Changelog::LeaveOut,
-                    ..MetabasePolicy::usual()
+                    ..MetabasePolicy::usual().with(secrecy.clone())
                 };
                 policy.decide(&*snapshot).await?.policy
             }
