@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use metaferry_domain::migration::ReadOnlyStrength;
+use metaferry_transfer::dump::Reread;
 
 /// Moves a Metabase instance's application database to the cloud, or anywhere, and back.
 ///
@@ -232,9 +233,22 @@ pub(crate) struct RestoreArgs {
     pub(crate) to: String,
     #[command(flatten)]
     pub(crate) tables: TableArgs,
+    #[command(flatten)]
+    pub(crate) reread: RereadArgs,
+}
+
+/// Whether what was written is read again.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct RereadArgs {
     /// Do not read the rows again at the target.
     #[arg(long)]
     pub(crate) no_verify: bool,
+}
+
+impl From<RereadArgs> for Reread {
+    fn from(args: RereadArgs) -> Self {
+        if args.no_verify { Self::Skip } else { Self::Verify }
+    }
 }
 
 /// What may happen to a target.
@@ -243,9 +257,8 @@ pub(crate) struct TargetArgs {
     /// Leave columns and tables behind that the target does not have, instead of refusing.
     #[arg(long)]
     pub(crate) drop_unknown: bool,
-    /// Do not read the rows again at the target.
-    #[arg(long)]
-    pub(crate) no_verify: bool,
+    #[command(flatten)]
+    pub(crate) reread: RereadArgs,
     /// Replace everything in a target that has users in it.
     #[arg(long)]
     pub(crate) force: bool,

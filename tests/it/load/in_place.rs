@@ -218,6 +218,28 @@ fn duplicates_are_named_before_anything_is_written() {
 }
 
 #[test]
+fn what_only_a_translated_index_refuses_is_named_too() {
+    let Some(app_db) = AppDb::load() else { return };
+    let file = app_db.h2_fixture();
+    app_db.java(
+        &app_db.h2_url("fixture"),
+        &[(
+            "twins",
+            "INSERT INTO METABASE_TABLE (CREATED_AT, UPDATED_AT, NAME, ACTIVE, DB_ID) \
+             SELECT NOW(), NOW(), 'twin_table', TRUE, 1 FROM SYSTEM_RANGE(1, 2)",
+        )],
+    );
+    let target = app_db.empty_beside();
+    let refused = load(&file, &target, &[]);
+    let (json, code) = ended(&refused);
+    assert_eq!(code, 3, "{json}");
+    for name in ["metabase_table", "twin_table"] {
+        assert!(told(&refused).contains(name), "{name}: {}", told(&refused));
+    }
+    assert_eq!(leftovers(&target), "0");
+}
+
+#[test]
 fn a_missing_parent_takes_everything_back() {
     let Some(app_db) = AppDb::load() else { return };
     psql(

@@ -20,6 +20,7 @@ use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::connect::{PostgresServer, close};
+use super::translate;
 use crate::error::failed;
 use crate::load::{LoadOptions, fit};
 use in_place::InPlace;
@@ -45,9 +46,9 @@ pub struct PostgresTarget {
 /// How far it is.
 enum Stage {
     New,
-    Surveyed(Surveyed),
-    Staging(Staging),
-    InPlace(InPlace),
+    Surveyed(Box<Surveyed>),
+    Staging(Box<Staging>),
+    InPlace(Box<InPlace>),
     /// A step failed half-way; the session of it is gone.
     Lost,
 }
@@ -103,7 +104,7 @@ impl Target for PostgresTarget {
             Occupancy::Empty => {
                 let (staging, notes) =
                     Staging::begin(&self.server, surveyed.leader, surveyed.schema, catalogue).await?;
-                self.stage = Stage::Staging(staging);
+                self.stage = Stage::Staging(Box::new(staging));
                 Ok(notes)
             }
             Occupancy::Metabase(there) => {
@@ -115,7 +116,7 @@ impl Target for PostgresTarget {
                     self.options.unknown,
                 )
                 .await?;
-                self.stage = Stage::InPlace(in_place);
+                self.stage = Stage::InPlace(Box::new(in_place));
                 Ok(Vec::new())
             }
         }
@@ -158,17 +159,20 @@ impl LoadTarget for PostgresTarget {
         staging::remove_leftovers(&mut leader).await?;
         let occupancy = occupancy::look(&mut leader, &schema, &self.server, self.options.users).await?;
         let survey = match &occupancy {
-            Occupancy::Empty => Survey::default(),
+            Occupancy::Empty => Survey {
+                unique: translate::own_rules(catalogue),
+                ..Survey::default()
+            },
             Occupancy::Metabase(there) => {
                 fit::survey(catalogue, policy, &there.catalogue, self.options.unknown)?
             }
         };
-        self.stage = Stage::Surveyed(Surveyed {
+        self.stage = Stage::Surveyed(Box::new(Surveyed {
             leader,
             schema,
             occupancy,
             kept: survey.kept.iter().map(|table| table.name.clone()).collect(),
-        });
+        }));
         Ok(survey)
     }
 

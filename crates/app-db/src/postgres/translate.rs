@@ -11,6 +11,7 @@ mod types;
 
 use std::collections::HashMap;
 
+use metaferry_domain::ports::UniqueRule;
 use metaferry_domain::schema::{
     Catalogue, Column, Dialect, ForeignKey, Index, IndexOrder, IndexPart, Key, Name, Nullability,
     ReferentialAction, SqlText, Table, Uniqueness, ValueSource,
@@ -112,6 +113,14 @@ impl From<String> for AfterRows {
 pub(super) struct TranslatedForeignKey {
     pub(super) add: String,
     pub(super) validate: String,
+}
+
+/// Unique indexes that the database will have beside the source's own.
+pub(super) fn own_rules(catalogue: &Catalogue) -> Vec<UniqueRule> {
+    match dialect_of(catalogue) {
+        Some(Dialect::H2 | Dialect::MySql) => catalogue.tables.iter().flat_map(own_indexes::rules).collect(),
+        Some(Dialect::Postgres) | None => Vec::new(),
+    }
 }
 
 /// Says the catalogue in Postgres' terms.

@@ -1,7 +1,5 @@
 //! `copy`: one app DB into another, of any kind. Into an H2 file it is a dump.
 
-use std::path::PathBuf;
-
 use metaferry_app_db::h2::file_of;
 use metaferry_metabase::copy_policy::Logs;
 use metaferry_metabase::env::address::AppDbAddress;
@@ -19,13 +17,13 @@ pub(super) async fn run(args: CopyArgs, config: &Config, output: Output) -> Resu
     if let AppDbAddress::H2 { path } = &to {
         let args = DumpArgs {
             source: SourceArgs { from: args.from },
-            to: PathBuf::from(file_of(path)),
+            to: file_of(path),
             tables: args.tables,
             include_logs: args.include_logs,
             plaintext: args.plaintext,
             compress: false,
             salvage: args.salvage,
-            no_verify: args.target.no_verify,
+            no_verify: args.target.reread.no_verify,
             force: args.target.force,
         };
         return dump::run(args, config, output).await;
@@ -40,7 +38,7 @@ pub(super) async fn run(args: CopyArgs, config: &Config, output: Output) -> Resu
         source: wiring::source(&from, config.h2_files(args.salvage.into()))?,
         target: wiring::target(&to, load::options(args.target))?,
         policy: MetabasePolicy::new(&args.tables, logs).with(dump::secrecy(args.plaintext, config)?),
-        reread: load::reread(args.target.no_verify),
+        reread: args.target.reread.into(),
     };
     loading.run("copy", output).await
 }

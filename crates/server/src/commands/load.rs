@@ -41,7 +41,7 @@ pub(super) async fn run(args: LoadArgs, config: &Config, output: Output) -> Resu
         target: wiring::target(&to, options(args.target))?,
         // A dump has left behind what it had to; the rest of it goes along.
         policy: MetabasePolicy::new(&args.tables, Logs::Carry).with(secrecy),
-        reread: reread(args.target.no_verify),
+        reread: args.target.reread.into(),
     };
     loading.run("load", output).await
 }
@@ -55,10 +55,6 @@ pub(super) fn options(args: TargetArgs) -> LoadOptions {
             UnknownColumns::Refuse
         },
     }
-}
-
-pub(super) fn reread(no_verify: bool) -> Reread {
-    if no_verify { Reread::Skip } else { Reread::Verify }
 }
 
 /// A load about to begin.

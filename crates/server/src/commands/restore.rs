@@ -7,7 +7,7 @@ use metaferry_metabase::copy_policy::Logs;
 use metaferry_metabase::env::address::AppDbAddress;
 
 use super::dump;
-use super::load::{Loading, reread};
+use super::load::Loading;
 use crate::cli::{DumpArgs, PlaintextArgs, RestoreArgs, SourceArgs};
 use crate::config::{Config, Salvage, address};
 use crate::exit::{CommandError, Ending};
@@ -34,7 +34,7 @@ pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> R
             plaintext: PlaintextArgs::default(),
             compress: false,
             salvage: false,
-            no_verify: args.no_verify,
+            no_verify: args.reread.no_verify,
             force: false,
         };
         return dump::run(args, config, output).await;
@@ -51,7 +51,7 @@ pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> R
         source,
         target: wiring::target(&to, options)?,
         policy: MetabasePolicy::new(&args.tables, Logs::Carry),
-        reread: reread(args.no_verify),
+        reread: args.reread.into(),
     };
     output.say(&format!("restoring into {}", fresh.describe()));
     match loading.run("restore", output).await {

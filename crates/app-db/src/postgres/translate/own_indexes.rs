@@ -1,6 +1,7 @@
 //! Indexes that Metabase has on Postgres only, because other databases have no indexes over expressions or over some
 //! of the rows: lookups by lower case, the qualified ids of its views, and names of tables without a schema.
 
+use metaferry_domain::ports::{CaseRule, UniqueRule};
 use metaferry_domain::schema::{Table, Uniqueness};
 
 /// One such index.
@@ -166,6 +167,23 @@ const ALL: &[OwnIndex] = &[
         over: "(db_id, name) WHERE schema IS NULL",
     },
 ];
+
+/// What rows must be looked at for before they are written: the one unique index among them.
+pub(super) fn rules(table: &Table) -> Vec<UniqueRule> {
+    of(table)
+        .into_iter()
+        .filter(|index| index.uniqueness == Uniqueness::Unique)
+        .map(|index| UniqueRule {
+            table: table.name.key(),
+            name: index.name.to_owned(),
+            columns: vec![
+                ("db_id".to_owned(), CaseRule::Exact),
+                ("name".to_owned(), CaseRule::Exact),
+            ],
+            only_where_null: vec!["schema".to_owned()],
+        })
+        .collect()
+}
 
 /// Those of a table that has the columns.
 pub(super) fn of(table: &Table) -> Vec<&'static OwnIndex> {

@@ -109,7 +109,7 @@ fn is_any_order(call: &Function, words: Words) -> bool {
             .all(|order| order.expr.to_string() == "NULL")
 }
 
-/// H2's REGEXP_LIKE, which searches, as `~` does.
+/// H2's `REGEXP_LIKE`, which searches, as `~` does.
 fn regexp_like(subject: &Expr, pattern: &Expr, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
     let subject = print_expression(subject, scope)?;
     want(&subject, Kind::Text, "REGEXP_LIKE")?;
@@ -120,7 +120,7 @@ fn regexp_like(subject: &Expr, pattern: &Expr, scope: &Scope<'_>) -> Result<Prin
     Ok(Printed::loose(text, Kind::Boolean, subject.columns))
 }
 
-/// H2's REGEXP_SUBSTR from the first letter on, first match, one of its groups. NULL where there is no match.
+/// H2's `REGEXP_SUBSTR` from the first letter on, first match, one of its groups. NULL where there is no match.
 fn regexp_substr(
     subject: &Expr,
     pattern: &Expr,
