@@ -1,9 +1,12 @@
 //! What is read of each table, fixed before the first row moves.
 
+use metaferry_domain::Cancellation;
 use metaferry_domain::copy_policy::{CellRewrite, CopyPolicy, Origin, RowFilter, TablePolicy};
-use metaferry_domain::ports::{GeneratedColumns, RowOrder, TableRead, Unplaced};
+use metaferry_domain::ports::{GeneratedColumns, RowOrder, Snapshot, TableRead, Unplaced};
 use metaferry_domain::recoding::Recoding;
 use metaferry_domain::schema::{Catalogue, Column, DataType, Table};
+
+use crate::error::TransferError;
 
 /// The tables that go along, largest first, and those that do not.
 #[derive(Debug)]
@@ -80,12 +83,7 @@ impl Plan {
                 }
             }
         }
-        // The largest first, so that no long table is begun last.
-        plan.tables.sort_by(|a, b| {
-            b.bytes_estimate
-                .cmp(&a.bytes_estimate)
-                .then(a.read.table.cmp(&b.read.table))
-        });
+        plan.largest_first();
         plan
     }
 }
@@ -118,6 +116,57 @@ impl Plan {
             ));
         }
         notes
+    }
+}
+
+/// Bytes of a value of any length, and of any other value, where a source says nothing of sizes.
+const LONG_VALUE_BYTES: u64 = 500;
+const SHORT_VALUE_BYTES: u64 = 16;
+
+impl Plan {
+    /// Counts what the source has no estimates of, as a file has not, and orders the tables anew: a long one that is
+    /// begun last is what everybody waits for.
+    pub(crate) async fn weigh(
+        &mut self,
+        snapshot: &dyn Snapshot,
+        cancel: &Cancellation,
+    ) -> Result<(), TransferError> {
+        if self.tables.iter().any(|table| table.rows_estimate > 0) {
+            return Ok(());
+        }
+        for plan in &mut self.tables {
+            cancel.check()?;
+            let Some(table) = snapshot.catalogue().table(&plan.read.table) else {
+                continue;
+            };
+            plan.rows_estimate =
+                snapshot
+                    .count(&plan.read.table)
+                    .await
+                    .map_err(|source| TransferError::Table {
+                        table: plan.read.table.clone(),
+                        source,
+                    })?;
+            let row_bytes: u64 = table
+                .columns
+                .iter()
+                .map(|column| match column.data_type {
+                    DataType::Text | DataType::Blob | DataType::Json => LONG_VALUE_BYTES,
+                    _ => SHORT_VALUE_BYTES,
+                })
+                .sum();
+            plan.bytes_estimate = plan.rows_estimate.saturating_mul(row_bytes);
+        }
+        self.largest_first();
+        Ok(())
+    }
+
+    fn largest_first(&mut self) {
+        self.tables.sort_by(|a, b| {
+            b.bytes_estimate
+                .cmp(&a.bytes_estimate)
+                .then(a.read.table.cmp(&b.read.table))
+        });
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{done, leftovers, load};
-use crate::app_db::{AppDb, program, psql};
+use crate::app_db::{AppDb, Scale, program, psql, told};
 
 /// How often in the tests that always run; `cargo xtask kill-load` sets the variable to the whole number.
 const KILLS: u32 = 4;
@@ -80,6 +80,32 @@ fn killed_while_a_metabase_is_replaced() {
     done(&load(&file, &target, &["--force"]));
     assert_eq!(visible(&target), complete);
     seen.prove_something();
+}
+
+/// An interrupt is not a death: everything is taken back before the program ends, and its exit code says so.
+#[test]
+fn interrupted_while_it_writes_it_takes_everything_back() {
+    let Some(app_db) = AppDb::load_at(Scale::One) else {
+        return;
+    };
+    app_db.dump_to(&app_db.file());
+    let target = app_db.empty_beside();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let ended = Command::new("timeout")
+        .args(["--preserve-status", "--signal=INT", "1.5"])
+        .arg(program())
+        .args(["load", "--from"])
+        .arg(app_db.file())
+        .args(["--to", &target.url])
+        .env_clear()
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{}", told(&ended));
+    assert_eq!(
+        (visible(&target), leftovers(&target)),
+        (String::new(), "0".to_owned())
+    );
 }
 
 /// What was found after a kill.

@@ -36,7 +36,8 @@ pub(super) async fn run(args: CopyArgs, config: &Config, output: Output) -> Resu
     };
     let loading = load::Loading {
         source: wiring::source(&from, config.h2_files(args.salvage.into()))?,
-        target: wiring::target(&to, load::options(args.target))?,
+        options: load::options(args.target),
+        to,
         policy: MetabasePolicy::new(&args.tables, logs).with(dump::secrecy(args.plaintext, config)?),
         reread: args.target.reread.into(),
     };

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use metaferry_app_db::h2::file_of;
 use metaferry_app_db::load::{LoadOptions, UnknownColumns, Users};
-use metaferry_domain::ports::{LoadTarget, Source};
+use metaferry_domain::ports::{DumpObserver, Source};
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::copy_policy::Logs;
 use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_transfer::TransferError;
+use metaferry_transfer::copy::SNAPSHOTS_MAX;
 use metaferry_transfer::dump::{PolicyMaker as _, Reread};
 use metaferry_transfer::load::{LoadReport, load};
 
@@ -38,7 +39,8 @@ pub(super) async fn run(args: LoadArgs, config: &Config, output: Output) -> Resu
     };
     let loading = Loading {
         source: wiring::source(&from, config.h2_files(args.salvage.into()))?,
-        target: wiring::target(&to, options(args.target))?,
+        options: options(args.target),
+        to,
         // A dump has left behind what it had to; the rest of it goes along.
         policy: MetabasePolicy::new(&args.tables, Logs::Carry).with(secrecy),
         reread: args.target.reread.into(),
@@ -60,7 +62,8 @@ pub(super) fn options(args: TargetArgs) -> LoadOptions {
 /// A load about to begin.
 pub(super) struct Loading {
     pub(super) source: Arc<dyn Source>,
-    pub(super) target: Box<dyn LoadTarget>,
+    pub(super) to: AppDbAddress,
+    pub(super) options: LoadOptions,
     pub(super) policy: MetabasePolicy,
     pub(super) reread: Reread,
 }
@@ -78,27 +81,47 @@ impl Loading {
         Ok(Ending::Done)
     }
 
+    /// One snapshot, loaded.
+    async fn once(
+        &self,
+        progress: &Arc<Progress>,
+        cancel: &Cancellation,
+    ) -> Result<LoadReport, TransferError> {
+        let snapshot = self.source.snapshot().await?;
+        let decided = self.policy.decide(&*snapshot).await?;
+        let target = wiring::target(&self.to, self.options)?;
+        let loaded = load(
+            &*snapshot,
+            target,
+            decided,
+            self.reread,
+            Arc::clone(progress) as Arc<dyn DumpObserver>,
+            cancel,
+        )
+        .await;
+        if let Err(error) = snapshot.close().await {
+            tracing::warn!(error = %error.chain(), "the source was not let go of in good manners");
+        }
+        loaded
+    }
+
     async fn carry(self, what: &'static str) -> Result<LoadReport, CommandError> {
         let progress = Arc::new(Progress::new(what));
         let cancel = Cancellation::new();
         let work = async {
-            let snapshot = self.source.snapshot().await.map_err(CommandError::from)?;
-            let decided = self.policy.decide(&*snapshot).await.map_err(CommandError::from)?;
-            let loaded = load(
-                &*snapshot,
-                self.target,
-                decided,
-                self.reread,
-                progress.clone(),
-                &cancel,
-            )
-            .await;
-            let closed = snapshot.close().await;
-            let loaded = loaded.map_err(differing)?;
-            if let Err(error) = closed {
-                tracing::warn!(error = %error.chain(), "the source was not let go of in good manners");
+            let mut snapshots = 1;
+            loop {
+                match self.once(&progress, &cancel).await {
+                    Err(TransferError::SnapshotLost) if snapshots < SNAPSHOTS_MAX => {
+                        tracing::info!(
+                            snapshots,
+                            "the source was overwritten while it was read; beginning again"
+                        );
+                        snapshots += 1;
+                    }
+                    ended => return ended.map_err(differing),
+                }
             }
-            Ok(loaded)
         };
         tokio::pin!(work);
         let ended = tokio::select! {

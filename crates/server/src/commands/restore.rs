@@ -49,7 +49,8 @@ pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> R
     };
     let loading = Loading {
         source,
-        target: wiring::target(&to, options)?,
+        options,
+        to,
         policy: MetabasePolicy::new(&args.tables, Logs::Carry),
         reread: args.reread.into(),
     };

@@ -16,7 +16,7 @@ use crate::error::{failed, failed_at_rows, kind};
 use crate::postgres::connect::{PostgresServer, close, quoted};
 use crate::postgres::snapshot::PostgresSource;
 use crate::postgres::translate::{
-    AfterRows, CHANGES, CHANGES_FILE, Citext, History, Supply, TranslatedTable, Translation, translate,
+    CHANGES, CHANGES_FILE, Citext, History, Supply, TranslatedTable, Translation, translate,
 };
 use crate::sql::postgres_text::literal;
 
@@ -137,20 +137,31 @@ impl Staging {
         let largest_first = self.largest_first().await?;
         let history = self.history().await?;
         let tables = &self.translation.tables;
-        let jobs = |statements: &dyn Fn(&TranslatedTable) -> Vec<String>| -> VecDeque<Vec<String>> {
+        let in_order = || {
             largest_first
                 .iter()
                 .filter_map(|name| tables.iter().find(|table| table.name == *name))
-                .map(statements)
-                .filter(|statements| !statements.is_empty())
+        };
+        let due = |table: &TranslatedTable, wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
+            let after_rows = table.after_rows.iter();
+            after_rows
+                .filter(|after| after.since.is_none_or(|change| history.contains(change)))
+                .filter(|after| wanted(&after.statement))
+                .map(|after| after.statement.clone())
                 .collect()
         };
-        let wanted = |table: &TranslatedTable| -> Vec<String> {
-            let is_due = |after: &&AfterRows| after.since.is_none_or(|change| history.contains(change));
-            let due = table.after_rows.iter().filter(is_due);
-            due.map(|after| after.statement.clone()).collect()
-        };
-        self.work_off(jobs(&wanted)).await?;
+        // Keys lock their table for themselves; the indexes of one table can be built side by side.
+        let is_index = |statement: &str| statement.starts_with("CREATE ");
+        let keys: VecDeque<Vec<String>> = in_order()
+            .map(|table| due(table, &|statement| !is_index(statement)))
+            .filter(|statements| !statements.is_empty())
+            .collect();
+        let indexes: VecDeque<Vec<String>> = in_order()
+            .flat_map(|table| due(table, &is_index))
+            .map(|statement| vec![statement])
+            .collect();
+        self.work_off(keys).await?;
+        self.work_off(indexes).await?;
 
         let add: Vec<&str> = tables
             .iter()
