@@ -3,6 +3,7 @@
 //! (`METAFERRY_TEST_H2_JAR`, `METAFERRY_TEST_MARIADB_JDBC_JAR`).
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod callers;
 mod catalogue;
 mod consistency;
 mod database;
