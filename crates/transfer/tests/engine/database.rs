@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use metaferry_domain::ports::{RowReader, Snapshot, Source, TableRead};
+use metaferry_domain::ports::{Hold, RowReader, Snapshot, Source, TableRead};
 use metaferry_domain::row_batch::{Cell, Instant, RowBatch};
 use metaferry_domain::schema::{
     Catalogue, Column, DataType, Dialect, ForeignKey, Key, Name, Nullability, ReferentialAction, SqlText,
@@ -65,6 +65,8 @@ pub(crate) struct Behaviour {
     pub(crate) fails: Option<(String, usize)>,
     /// A table that never ends.
     pub(crate) endless: Option<String>,
+    /// So many snapshots are overwritten while they are read: their tables end early, as a torn file's may.
+    pub(crate) loses: usize,
     /// Raised when so many batches were read, of all tables together.
     pub(crate) cancels: Option<(usize, Cancellation)>,
 }
@@ -76,6 +78,7 @@ impl Default for Behaviour {
             rows_per_batch: 2,
             fails: None,
             endless: None,
+            loses: 0,
             cancels: None,
         }
     }
@@ -207,8 +210,26 @@ impl Snapshot for Database {
         }))
     }
 
+    fn notes(&self) -> Vec<String> {
+        let snapshot = self.seen.snapshots.load(Ordering::SeqCst);
+        match self.behaviour.loses {
+            0 => Vec::new(),
+            _ => vec![format!("snapshot {snapshot}")],
+        }
+    }
+
+    async fn confirm(&self) -> Result<Hold, PortError> {
+        Ok(if self.is_lost() { Hold::Lost } else { Hold::Held })
+    }
+
     async fn close(self: Box<Self>) -> Result<(), PortError> {
         Ok(())
+    }
+}
+
+impl Database {
+    fn is_lost(&self) -> bool {
+        self.seen.snapshots.load(Ordering::SeqCst) <= self.behaviour.loses
     }
 }
 
@@ -238,7 +259,10 @@ impl RowReader for Reader {
         {
             return Err(PortError::new(ErrorKind::Unavailable, "the line went dead"));
         }
-        let rows = &self.database.rows[&self.read.table];
+        let mut rows = &self.database.rows[&self.read.table][..];
+        if self.database.is_lost() {
+            rows = &rows[..rows.len() / 2];
+        }
         if behaviour.endless.as_ref() == Some(&self.read.table) {
             self.next_row = 0;
         }

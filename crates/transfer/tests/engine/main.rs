@@ -14,4 +14,5 @@ mod copying;
 mod dumping;
 mod existing_files;
 mod failing;
+mod losing;
 mod parallel;
