@@ -433,3 +433,57 @@ fn lob_bytes<'a>(cursor: &mut Cursor<'a>) -> Result<LobBytes<'a>> {
         u64::try_from(cursor.varlong()?).map_err(|_| start.malformed("negative length of a large object"))?;
     Ok(LobBytes::Stored(lob, length))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(bytes: &[u8], shape: &Shape, format: Format) -> Decoded<'static> {
+        let bytes: &'static [u8] = bytes.to_vec().leak();
+        let mut cursor = Cursor::new(bytes);
+        let decoded = decode(&mut cursor, shape, format).unwrap();
+        assert!(cursor.is_empty(), "{bytes:?}");
+        decoded
+    }
+
+    #[test]
+    fn enums_count_from_one_whatever_the_file_says() {
+        // Ordinal 2 of format 1 is the third label, as ordinal 3 of the later ones.
+        for (bytes, format) in [
+            (&[34][..], Format::V1),
+            (&[4, 2], Format::V1),
+            (&[35], Format::V2),
+            (&[25, 3], Format::V3),
+        ] {
+            let Decoded::Value(value) = decoded(bytes, &Shape::Enum, format) else {
+                panic!("{bytes:?}");
+            };
+            assert_eq!(value, Value::Enum(3), "{bytes:?} {format:?}");
+        }
+        let Decoded::Value(value) = decoded(&[4, 2], &Shape::Plain, Format::V1) else {
+            panic!("an INTEGER");
+        };
+        assert_eq!(value, Value::Integer(2));
+    }
+
+    #[test]
+    fn a_clob_of_format_1_has_one_length() {
+        // Table 5, lob 9, then 300 units; later 400 octets and 300 units.
+        let stored = [16, 0xfd, 0xff, 0xff, 0xff, 0x0f, 5, 9, 0xac, 0x02];
+        let Decoded::StoredClob(reference) = decoded(&stored, &Shape::Plain, Format::V1) else {
+            panic!("a stored CLOB");
+        };
+        assert_eq!((reference.lob, reference.length), (9, LobLength::Units(300)));
+        let stored = [16, 0xfd, 0xff, 0xff, 0xff, 0x0f, 5, 9, 0x90, 0x03, 0xac, 0x02];
+        let Decoded::StoredClob(reference) = decoded(&stored, &Shape::Plain, Format::V2) else {
+            panic!("a stored CLOB");
+        };
+        assert_eq!((reference.lob, reference.length), (9, LobLength::Octets(400)));
+        for (inline, format) in [(&[16, 1, b'x'][..], Format::V1), (&[16, 1, b'x', 1], Format::V2)] {
+            let Decoded::Value(value) = decoded(inline, &Shape::Plain, format) else {
+                panic!("an inline CLOB");
+            };
+            assert_eq!(value, Value::Clob(Text::Utf8("x".into())));
+        }
+    }
+}
