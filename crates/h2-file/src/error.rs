@@ -263,6 +263,16 @@ pub enum ReadError {
         /// The version that was opened, or the chunk's own while opening.
         version: u64,
     },
+    /// The file is in use, and the version that was opened is not whole in itself: H2 takes the maps of a version one
+    /// after the other while transactions go on, so that a row may refer to a large object that its version lacks. A
+    /// newer version is there by now; opening the file again gives it.
+    #[error("version {version} of a file in use is not whole in itself, and newer ones are there: {why}")]
+    Torn {
+        /// The version that was opened.
+        version: u64,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The file is in use and changed under every attempt to open it.
     #[error("the file is in use and changed during each of {attempts} attempts to open it; the last: {last}")]
     KeepsChanging {

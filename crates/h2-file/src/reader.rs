@@ -11,6 +11,7 @@ mod registry;
 mod rows;
 mod scan;
 mod system;
+mod undo;
 
 pub use database::{Database, Facts, OPEN_ATTEMPTS_MAX, OpenOptions, OpenWork, Table};
 pub use index_entries::{IndexEntries, IndexEntry};

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::cipher::{FileCipher, FilePassword, MAGIC, SALT_BYTES, SECTOR_BYTES};
 use crate::error::{ReadError, Unsupported};
@@ -60,6 +61,17 @@ impl Source {
     /// Length of the plain file when it was opened.
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Length and time of the last change; `None` if the bytes cannot change.
+    pub(crate) fn stamp(&self) -> Option<(u64, SystemTime)> {
+        match &self.stored {
+            Stored::File(file) => {
+                let metadata = file.metadata().ok()?;
+                Some((metadata.len(), metadata.modified().ok()?))
+            }
+            Stored::Memory(_) => None,
+        }
     }
 
     /// Length of the plain file now.

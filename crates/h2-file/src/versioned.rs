@@ -2,6 +2,7 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::bytes::Cursor;
 use crate::error::Malformed;
@@ -12,9 +13,12 @@ const LOG_ID_BITS: u32 = 40;
 const LOG_ID_COMMITTED: i64 = (1 << LOG_ID_BITS) - 1;
 
 /// Transactions that were running when the version was written. What they did does not count.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct OpenTransactions {
     ids: BTreeSet<i64>,
+    /// Was an entry met that is marked by a transaction whose undo log no longer says so? It committed while H2 took
+    /// the maps of the version one after the other, so that other maps may lack what it did.
+    commit_seen: AtomicBool,
 }
 
 impl OpenTransactions {
@@ -33,9 +37,23 @@ impl OpenTransactions {
         }
     }
 
-    fn is_open(&self, operation: i64) -> bool {
-        self.ids.contains(&operation.wrapping_shr(LOG_ID_BITS))
+    /// May the version show half of a transaction?
+    pub(crate) fn commit_seen(&self) -> bool {
+        self.commit_seen.load(Ordering::Relaxed)
     }
+
+    pub(crate) fn is_transaction_open(&self, transaction: i64) -> bool {
+        self.ids.contains(&transaction)
+    }
+
+    fn is_open(&self, operation: i64) -> bool {
+        self.ids.contains(&transaction_of(operation))
+    }
+}
+
+/// The transaction of an operation id.
+pub(crate) fn transaction_of(operation: i64) -> i64 {
+    operation.wrapping_shr(LOG_ID_BITS)
 }
 
 /// Whether the values of a leaf carry transaction state.
@@ -79,6 +97,7 @@ impl ValueList {
         let wanted = if open.is_open(operation) {
             COMMITTED
         } else {
+            open.commit_seen.store(true, Ordering::Relaxed);
             CURRENT
         };
         match (flags & wanted != 0, flags & !wanted != 0) {

@@ -214,8 +214,9 @@ impl Seen {
         for (id, length, body) in &self.texts {
             assert_eq!(i64::try_from(body.len()), Ok(*length), "length of text {id}");
             let unit = body.split_inclusive('|').next().unwrap_or_default();
+            let own = format!("{id}.");
             assert!(
-                body.is_empty() || unit.starts_with(&id.to_string()),
+                unit.starts_with(&own) || own.starts_with(unit),
                 "text {id} is its own"
             );
             let whole = unit.repeat(body.len() / unit.len().max(1) + 1);
@@ -232,7 +233,7 @@ impl Seen {
 fn snapshot(file: &Path) -> (Progress, u32) {
     for attempt in 0..ATTEMPTS_MAX {
         let again = |error: ReadError| match error {
-            ReadError::Overwritten { .. } => {}
+            ReadError::Overwritten { .. } | ReadError::Torn { .. } => {}
             other => panic!("attempt {attempt}: {other}: {other:?}"),
         };
         let database = Database::open(file).unwrap_or_else(|error| panic!("{error}: {error:?}"));

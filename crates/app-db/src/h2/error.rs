@@ -51,7 +51,9 @@ pub(super) fn read(error: ReadError) -> PortError {
         ReadError::WrongPassword | ReadError::Unsupported(Unsupported::PasswordMissing) => ErrorKind::Denied,
         ReadError::Unsupported(_) => ErrorKind::Unsupported,
         // Another time it may be still.
-        ReadError::Overwritten { .. } | ReadError::KeepsChanging { .. } => ErrorKind::Unavailable,
+        ReadError::Overwritten { .. } | ReadError::Torn { .. } | ReadError::KeepsChanging { .. } => {
+            ErrorKind::Unavailable
+        }
         _ => ErrorKind::Corrupt,
     };
     whole(kind, error)

@@ -191,7 +191,7 @@ impl Snapshot for H2Snapshot {
         let database = Arc::clone(&self.database);
         off_thread(move || match database.confirm() {
             Ok(()) => Ok(Hold::Held),
-            Err(ReadError::Overwritten { .. }) => Ok(Hold::Lost),
+            Err(ReadError::Overwritten { .. } | ReadError::Torn { .. }) => Ok(Hold::Lost),
             Err(problem) => Err(error::read(problem)),
         })
         .await

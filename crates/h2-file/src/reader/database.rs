@@ -3,8 +3,8 @@
 
 use std::fs::{File, Metadata};
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::SqlType;
 use crate::catalogue::{Index, IndexKind, assemble};
@@ -20,7 +20,8 @@ use crate::reader::newest::{self, Health, OlderVersion, PassedOver};
 use crate::reader::page_cache::PageCache;
 use crate::reader::registry::{MapTypes, map_types};
 use crate::reader::rows::{FoundRow, Rows, find_row};
-use crate::reader::system::{catalogue_rows, open_transactions};
+use crate::reader::system::{CATALOGUE_COLUMNS, catalogue_rows, open_transactions};
+use crate::reader::undo::{self, Contents};
 use crate::source::{Encryption, Source, Stored};
 use crate::store::Store;
 use crate::value_decode::Shape;
@@ -40,6 +41,10 @@ pub struct Database {
     pub(crate) cache: PageCache,
     lob_maps: LobMaps,
     facts: Facts,
+    /// Of the file, before anything of it was read.
+    stamp: Option<(u64, SystemTime)>,
+    /// Why the version turned out to be torn.
+    torn: OnceLock<String>,
     definition: Definition,
     tables: Vec<Table>,
     indexes: Vec<Index>,
@@ -170,11 +175,25 @@ pub const OPEN_ATTEMPTS_MAX: u32 = 20;
 /// Two changes within so short a time may have the same time stamp.
 const STAMP_UNCERTAINTY: Duration = Duration::from_millis(50);
 
+/// A running H2 writes a version a second at the latest while anything changes.
+const NEXT_VERSION_WAIT: Duration = Duration::from_secs(2);
+
 fn has_changed(before: &Metadata, now: &Metadata) -> bool {
     let (Ok(then), Ok(last)) = (before.modified(), now.modified()) else {
         return before.len() != now.len();
     };
     before.len() != now.len() || then != last
+}
+
+fn changes_soon(path: &Path, before: &Metadata) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < NEXT_VERSION_WAIT {
+        std::thread::sleep(STAMP_UNCERTAINTY);
+        if std::fs::metadata(path).is_ok_and(|now| has_changed(before, &now)) {
+            return true;
+        }
+    }
+    false
 }
 
 fn is_stamp_fresh(now: &Metadata) -> bool {
@@ -214,7 +233,13 @@ impl OpenOptions {
             };
             // By its path: a compaction puts another file in its place.
             let now = std::fs::metadata(path).map_err(failed)?;
-            match (has_changed(&before, &now), is_stamp_fresh(&now)) {
+            let changed = has_changed(&before, &now) || matches!(error, ReadError::Overwritten { .. });
+            match (changed, is_stamp_fresh(&now)) {
+                // Whoever left a version torn was at work, and writes the next one soon.
+                (false, false)
+                    if matches!(error, ReadError::Torn { .. })
+                        && attempts < OPEN_ATTEMPTS_MAX
+                        && changes_soon(path, &now) => {}
                 (false, false) => return Err(error),
                 (true, _) if attempts >= OPEN_ATTEMPTS_MAX => {
                     return Err(ReadError::KeepsChanging {
@@ -247,6 +272,7 @@ impl Database {
 
     fn from_source(stored: Stored, options: &OpenOptions) -> Result<Self, ReadError> {
         let source = Source::new(stored, options.password.as_ref())?;
+        let stamp = source.stamp();
         let newest = newest::find(source, options.older_version)?;
         let (store, maps) = (newest.store, newest.maps);
         let open_transactions = open_transactions(&store, &maps)?;
@@ -267,6 +293,28 @@ impl Database {
                 definition: definition.clone(),
             })
             .collect();
+        let of_map = |name: &str| {
+            let id: u32 = name.split_once('.')?.1.parse().ok()?;
+            if name.starts_with("table.") {
+                let table = tables.iter().find(|table| table.id == id);
+                let columns = table.map_or(CATALOGUE_COLUMNS, |table| table.shapes.len());
+                return Some(Contents::Table(columns)).filter(|_| id == 0 || table.is_some());
+            }
+            let index = catalogue.indexes.iter().find(|index| index.id == id);
+            index
+                .filter(|index| name.starts_with("index.") && index.kind != IndexKind::Spatial)
+                .map(|index| Contents::Index(index.columns.len()))
+        };
+        let contents = maps
+            .iter()
+            .filter_map(|(name, map)| Some((map.id, of_map(name)?)))
+            .collect();
+        if !undo::is_whole(&store, &maps, &open_transactions, &contents)? {
+            return Err(ReadError::Torn {
+                version: newest.chunk.version,
+                why: "it shows half a transaction".to_owned(),
+            });
+        }
         let facts = Facts {
             format: newest.header.format,
             encryption: store.source.encryption(),
@@ -299,6 +347,8 @@ impl Database {
             maps,
             open_transactions,
             facts,
+            stamp,
+            torn: OnceLock::new(),
             tables,
         })
     }
@@ -406,8 +456,17 @@ impl Database {
     /// second per gigabyte.
     ///
     /// # Errors
-    /// [`ReadError::Overwritten`] if not: what was read is void, and the file must be opened again.
+    /// [`ReadError::Overwritten`] if not, or [`ReadError::Torn`] if an error before showed that: what was read is void, and
+    /// the file must be opened again.
     pub fn confirm(&self) -> Result<(), ReadError> {
+        if let Some(why) = self.torn.get() {
+            return Err(self.torn_by(why.clone()));
+        }
+        if self.facts.health != Health::Closed && self.open_transactions.commit_seen() && self.is_written_to()
+        {
+            let why = "a transaction committed while it was written".to_owned();
+            return Err(self.torn_by(self.torn.get_or_init(|| why).clone()));
+        }
         match self.store.overwritten_chunk() {
             Ok(None) => Ok(()),
             Ok(Some(chunk)) => Err(ReadError::Overwritten {
@@ -424,9 +483,38 @@ impl Database {
 
     /// What an error while reading comes from: a damaged file, or one that was overwritten meanwhile.
     pub(crate) fn explained(&self, error: ReadError) -> ReadError {
-        match self.confirm() {
-            Ok(()) => error,
-            Err(overwritten) => overwritten,
+        if let Err(overwritten) = self.confirm() {
+            return overwritten;
+        }
+        // Of a file that nobody writes to, it is what it says.
+        if self.facts.health == Health::Closed || !self.is_written_to() {
+            return error;
+        }
+        let why = match &error {
+            ReadError::RowLob { source, .. } => format!("{error}: {source}"),
+            other => other.to_string(),
+        };
+        self.torn_by(self.torn.get_or_init(|| why).clone())
+    }
+
+    /// Does the file change? Whoever left a version torn was at work, and writes the next one soon.
+    fn is_written_to(&self) -> bool {
+        let began = Instant::now();
+        loop {
+            if self.store.source.stamp() != self.stamp {
+                return true;
+            }
+            if self.stamp.is_none() || began.elapsed() > NEXT_VERSION_WAIT {
+                return false;
+            }
+            std::thread::sleep(STAMP_UNCERTAINTY);
+        }
+    }
+
+    fn torn_by(&self, why: String) -> ReadError {
+        ReadError::Torn {
+            version: self.facts.version,
+            why,
         }
     }
 

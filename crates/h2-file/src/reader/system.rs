@@ -16,7 +16,7 @@ use crate::versioned::OpenTransactions;
 /// Before H2 1.4.198 one undo log served all transactions, and held values that are nowhere else.
 const UNDO_LOG_OF_ALL: &str = "undoLog";
 /// Columns of the catalogue: ID, HEAD, TYPE, SQL.
-const CATALOGUE_COLUMNS: usize = 4;
+pub(crate) const CATALOGUE_COLUMNS: usize = 4;
 
 /// Reads the undo logs.
 pub(crate) fn open_transactions(store: &Store, maps: &Maps) -> Result<OpenTransactions, ReadError> {
