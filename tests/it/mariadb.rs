@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::app_db::{AppDb, ended, metaferry, program, told};
+use crate::app_db::{AppDb, ended, metaferry, program, psql, told};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -248,6 +248,41 @@ fn postgres_and_mariadb_hold_the_same_and_copies_of_each_other() {
         .collect();
     assert!(tables.len() > 55, "{tables:?}");
     assert_eq!(to.checksums(&tables), rows.checksums(&tables));
+}
+
+#[test]
+fn an_empty_postgres_is_filled_from_mariadb_with_every_view() {
+    let Some(maria) = Maria::new() else { return };
+    let Some(postgres) = AppDb::load() else { return };
+    let from = maria.database(With::Rows);
+    let empty = format!("{}_from_mariadb", postgres.database);
+    psql(&postgres.url, &format!("CREATE DATABASE {empty}"));
+    let to = format!("{}_from_mariadb", postgres.url);
+    let (copied, code) = ended(&metaferry(&[
+        "--json",
+        "copy",
+        "--from",
+        &from.url(),
+        "--to",
+        &to,
+    ]));
+    let verified = metaferry(&["verify", "--left", &from.url(), "--right", &to]);
+    let views = "SELECT count(*) FROM pg_views WHERE schemaname = 'public'";
+    let seen = [
+        views,
+        "SELECT count(*) FROM v_alerts",
+        "SELECT count(*) FROM v_users",
+    ]
+    .map(|question| psql(&to, question));
+    psql(&postgres.url, &format!("DROP DATABASE {empty} WITH (FORCE)"));
+    assert_eq!(code, 0, "{copied}");
+    assert_eq!(copied["notes"], serde_json::json!([]), "nothing is left out");
+    assert_eq!(verified.status.code(), Some(0), "{}", told(&verified));
+    assert_eq!(seen[0], "13");
+    for (seen, view) in seen[1..].iter().zip(["v_alerts", "v_users"]) {
+        let here = from.ask(&format!("SELECT count(*) FROM {view}"));
+        assert_eq!([seen.clone()].to_vec(), here, "{view}");
+    }
 }
 
 #[test]
