@@ -107,7 +107,7 @@ pub(crate) async fn carry(
 }
 
 /// How often a snapshot that its source lost is taken anew.
-pub const SNAPSHOTS_MAX: u32 = 10;
+pub const SNAPSHOTS_MAX: u32 = 50;
 
 /// `read`, if it is of the snapshot. An error may only show that it no longer is.
 pub(crate) async fn confirmed<T>(
