@@ -18,7 +18,7 @@ use measure::Cost;
 
 const USAGE: &str =
     "usage: cargo xtask bench dump [--scale S]      (S: 1 = 125 thousand rows, 110 MB of text)";
-/// The bar of issue 2: dump without the re-reading pass, in units of binary COPY, judged from scale 10 on.
+/// The bar: dump without the re-reading pass, in units of binary COPY, judged from scale 10 on.
 const WALL_RATIO_MAX: f64 = 2.0;
 /// Promise P9, in MiB.
 const PEAK_MIB_MAX: f64 = 128.0;

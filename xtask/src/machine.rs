@@ -20,6 +20,7 @@ pub(crate) enum Need {
     MariaDbServer,
     MariaDbJdbcJar,
     Python,
+    Curl,
     GnuTime,
 }
 
@@ -31,6 +32,8 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need::PostgresJdbcJar,
     Need::MariaDbServer,
     Need::MariaDbJdbcJar,
+    Need::Python,
+    Need::Curl,
 ];
 
 impl Need {
@@ -45,6 +48,7 @@ impl Need {
                 .all(|name| mariadb_bin(name).is_some()),
             Self::MariaDbJdbcJar => mariadb_jdbc_jar().is_some(),
             Self::Python => on_path("python3").is_some(),
+            Self::Curl => on_path("curl").is_some(),
             Self::GnuTime => Path::new("/usr/bin/time").is_file(),
         }
     }
@@ -58,6 +62,7 @@ impl Need {
             Self::MariaDbServer => "mariadb-server",
             Self::MariaDbJdbcJar => "libmariadb-java",
             Self::Python => "python3",
+            Self::Curl => "curl",
             Self::GnuTime => "time",
         }
     }
@@ -75,6 +80,7 @@ impl Need {
             }
             Self::MariaDbJdbcJar => "the MariaDB JDBC jar (METAFERRY_TEST_MARIADB_JDBC_JAR names it)",
             Self::Python => "Python 3 (python3 on PATH)",
+            Self::Curl => "curl on PATH",
             Self::GnuTime => "GNU time (/usr/bin/time)",
         }
     }

@@ -1,4 +1,5 @@
-//! Runs a child with its output passed through, and remembers the lines with which test runners close.
+//! Runs a child with its output passed through, and remembers the lines with which test runners close, and those by which
+//! a test says that it was skipped. Of what a passed test says nothing else is shown.
 
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,7 +11,7 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
-    /// `Summary […]` of nextest and `test result: …` of cargo test, in the order they came.
+    /// `SKIPPED: …` of tests, then `Summary […]` of nextest and `test result: …` of cargo test, in the order they came.
     pub(crate) closing_lines: Vec<String>,
 }
 
@@ -80,11 +81,16 @@ fn pump(
     std::thread::spawn(move || {
         let mut pipe = BufReader::new(pipe);
         let mut line = Vec::new();
+        let mut about = About::Run;
         while pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-            // A reader who went away (`| head`) must not end the run.
-            let _ = to.write_all(&line).and_then(|()| to.flush());
             let text = without_escapes(&String::from_utf8_lossy(&line));
-            if is_closing_line(&text) {
+            about = about.after(&text);
+            let is_told = about == About::Run || is_verdict(&text) || is_of_note(&text);
+            if is_told {
+                // A reader who went away (`| head`) must not end the run.
+                let _ = to.write_all(&line).and_then(|()| to.flush());
+            }
+            if is_closing_line(&text) || is_of_note(&text) {
                 closing_lines
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -93,6 +99,51 @@ fn pump(
             line.clear();
         }
     })
+}
+
+/// What a line of nextest's is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// The run, or a test that failed.
+    Run,
+    /// What a passed test has said.
+    PassedTest,
+}
+
+impl About {
+    /// A test's own words follow its verdict, indented.
+    fn after(self, text: &str) -> Self {
+        if text.trim_start().starts_with("PASS [") {
+            Self::PassedTest
+        } else if is_verdict(text) || !(text.starts_with(' ') || text.trim().is_empty()) {
+            Self::Run
+        } else {
+            self
+        }
+    }
+}
+
+/// `PASS [ 0.1s] …`, `FAIL […] …` and the other lines by which nextest tells of a test or of all.
+fn is_verdict(text: &str) -> bool {
+    let text = text.trim_start();
+    [
+        "PASS [",
+        "FAIL [",
+        "SLOW [",
+        "LEAK [",
+        "TIMEOUT [",
+        "SIGNAL",
+        "ABORT",
+        "Summary [",
+    ]
+    .iter()
+    .any(|verdict| text.starts_with(verdict))
+}
+
+/// A test that did not try what it is for, or found a promise kept late.
+fn is_of_note(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with("SKIPPED: ") || text.starts_with("LATE: ")
 }
 
 /// cargo's line stands at the margin; nextest shows that of a failed test indented, which is not the run's.
@@ -131,6 +182,68 @@ mod tests {
             ["     Summary [ 1.0s] 2 tests run", "test result: ok. 3 passed"]
         );
         assert!(matches!(ended.check(), Err(Failure::Child(7))));
+    }
+
+    #[test]
+    fn of_a_passed_test_only_what_it_skipped_is_kept_and_of_a_failed_one_everything() {
+        let script = "cat <<'END' >&2
+        PASS [ 0.1s] one
+  stderr ───
+
+    noise of one
+    SKIPPED: there is no server
+        FAIL [ 0.1s] two
+  stderr ───
+
+    why two failed
+     Summary [ 1.0s] 2 tests run
+END";
+        let told = Told::default();
+        let ended = run_into(
+            Command::new("sh").args(["-c", script]),
+            |_| (),
+            sink(),
+            told.clone(),
+        )
+        .unwrap();
+        let told = told.text();
+        assert!(!told.contains("noise of one"), "{told}");
+        for line in [
+            "PASS [ 0.1s] one",
+            "SKIPPED: there is no server",
+            "FAIL [ 0.1s] two",
+            "why two failed",
+        ] {
+            assert!(told.contains(line), "{line}: {told}");
+        }
+        assert_eq!(
+            ended.closing_lines,
+            [
+                "    SKIPPED: there is no server",
+                "     Summary [ 1.0s] 2 tests run"
+            ]
+        );
+    }
+
+    /// What was passed through.
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Vec<u8>>>);
+
+    impl Told {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Told {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
 
     #[test]

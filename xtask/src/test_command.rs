@@ -102,6 +102,8 @@ fn main_runner(filters: &[&str]) -> Command {
     if has_nextest() {
         cargo
             .args(["nextest", "run", "--color", runner::color()])
+            // Else what a test skips is never seen; the rest of it is left out again on the way.
+            .args(["--success-output", "immediate"])
             .args(scope)
             .args(filters);
     } else {

@@ -14,7 +14,7 @@ use metaferry_transfer::dump::Reread;
 /// Moves a Metabase instance's application database to the cloud, or anywhere, and back.
 ///
 /// The app DB is named by Metabase's own environment (MB_DB_TYPE, MB_DB_*, MB_DB_CONNECTION_URI, MB_DB_FILE) unless a URL is
-/// given: postgres://…, h2:PATH. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused before anything was touched,
+/// given: postgres://…, mysql://…, h2:PATH. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused before anything was touched,
 /// 4 verification found a difference, 130 cancelled.
 #[derive(Debug, Parser)]
 #[command(

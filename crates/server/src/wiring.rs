@@ -1,4 +1,5 @@
-//! The only file that names concrete adapters.
+//! Which adapters stand behind the ports of a migration, a copy or a store. Commands that are about one adapter alone name
+//! that one themselves.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;

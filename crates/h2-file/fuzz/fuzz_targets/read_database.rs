@@ -9,7 +9,11 @@ use metaferry_h2_file::{Database, OlderVersion, OpenOptions, ReadError};
 
 fuzz_target!(|bytes: &[u8]| {
     for older_version in [OlderVersion::Refuse, OlderVersion::Accept] {
-        if let Ok(database) = (OpenOptions { older_version }).open_bytes(bytes) {
+        let options = OpenOptions {
+            older_version,
+            ..OpenOptions::default()
+        };
+        if let Ok(database) = options.open_bytes(bytes) {
             let _ = read_all(&database);
         }
     }
