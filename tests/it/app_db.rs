@@ -3,13 +3,19 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// The longest that anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks: a look costs the processes under test their time.
+const PACE: Duration = Duration::from_millis(40);
 
 /// The fixture in a database of its own, and a folder for dumps. Both end with it.
 pub(crate) struct AppDb {
@@ -294,6 +300,60 @@ pub(crate) fn command() -> Command {
         }
     }
     command
+}
+
+/// A process that ends with this.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Ended already, where this fails.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Starts a program that listens on a port of the system's choice and says so in its log; answers its address.
+pub(crate) fn listen(command: &mut Command, log: &Path) -> (Process, String) {
+    let file = std::fs::File::create(log).unwrap();
+    let child = command
+        .args(["--listen", "127.0.0.1:0"])
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().unwrap())
+        .stderr(file)
+        .spawn()
+        .unwrap();
+    let process = Process(child);
+    let began = Instant::now();
+    loop {
+        let said = std::fs::read_to_string(log).unwrap();
+        if let Some((address, _)) = said
+            .split_once("listens on ")
+            .and_then(|(_, rest)| rest.split_once(['\n', ',']))
+        {
+            return (process, address.to_owned());
+        }
+        assert!(began.elapsed() < PATIENCE, "nobody listens: {said}");
+        std::thread::park_timeout(PACE);
+    }
+}
+
+/// Looks again and again, with pauses.
+pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::park_timeout(PACE);
+    }
+}
+
+/// Sends a signal by its name.
+pub(crate) fn signal(name: &str, process: u32) {
+    let sent = Command::new("sh")
+        .args(["-c", "kill -s \"$0\" \"$1\"", name, &process.to_string()])
+        .output()
+        .unwrap();
+    assert!(sent.status.success(), "{name}: {}", told(&sent));
 }
 
 /// Runs it.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::app_db::{AppDb, ended, metaferry, program, psql, told};
+use crate::app_db::{AppDb, command, ended, listen, metaferry, psql, told};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -336,13 +336,9 @@ fn texts_of_every_kind_come_through_whatever_the_servers_mode() {
              (SELECT * FROM (SELECT min(`key`) FROM setting) first);
            UPDATE report_card SET description = repeat('0123456789abcde\'', 200000) WHERE id = 1"#,
     );
-    let mode = maria.client("", "SELECT @@GLOBAL.sql_mode").concat();
-    maria.client(
-        "",
-        "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES,PIPES_AS_CONCAT'",
-    );
+    let mode = Mode::set(&maria, "NO_BACKSLASH_ESCAPES,ANSI_QUOTES,PIPES_AS_CONCAT");
     let copied = metaferry(&["copy", "--from", &from.url(), "--to", &to.url()]);
-    maria.client("", &format!("SET GLOBAL sql_mode = '{mode}'"));
+    drop(mode);
     assert_eq!(copied.status.code(), Some(0), "{}", told(&copied));
     let tables = ["setting", "report_card"].map(str::to_owned);
     let sums = |database: &Database<'_>| {
@@ -353,13 +349,29 @@ fn texts_of_every_kind_come_through_whatever_the_servers_mode() {
     assert_eq!(sums(&to), sums(&from));
 }
 
-/// A store of the test's own; it ends with it.
-struct Store(std::process::Child);
+/// The whole server's mode, as it was before once this is dropped: also by a panic.
+struct Mode<'a> {
+    maria: &'a Maria,
+    before: String,
+}
 
-impl Drop for Store {
+impl<'a> Mode<'a> {
+    fn set(maria: &'a Maria, mode: &str) -> Self {
+        let before = maria.client("", "SELECT @@GLOBAL.sql_mode").concat();
+        let mode_before = Self { maria, before };
+        maria.client("", &format!("SET GLOBAL sql_mode = '{mode}'"));
+        mode_before
+    }
+}
+
+impl Drop for Mode<'_> {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let restored = Command::new("mariadb")
+            .arg("--no-defaults")
+            .args(self.maria.arguments())
+            .args(["--execute", &format!("SET GLOBAL sql_mode = '{}'", self.before)])
+            .output();
+        assert!(std::thread::panicking() || restored.is_ok_and(|restored| restored.status.success()));
     }
 }
 
@@ -375,27 +387,17 @@ fn a_mariadb_app_db_is_migrated_and_left_as_it_was() {
     let looks = "SELECT trigger_name, trigger_state FROM QRTZ_TRIGGERS ORDER BY 1, 2;
          SELECT value FROM setting WHERE `key` = 'read-only-mode'; SELECT * FROM QRTZ_PAUSED_TRIGGER_GRPS";
     let before = from.ask(looks);
-    let listen = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
     let data = maria.folder.path().join("store");
-    let store = Command::new(program())
-        .args(["store", "--listen", &listen.to_string(), "--data"])
-        .arg(&data)
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let _store = Store(store);
-    while std::net::TcpStream::connect(listen).is_err() {
-        std::thread::yield_now();
-    }
+    let (_store, store) = listen(
+        command().arg("store").arg("--data").arg(data),
+        &maria.folder.path().join("store.log"),
+    );
     let url = url_parts(&from);
-    let migrated = Command::new(program())
+    let migrated = command()
         .args(["--json", "migrate", "--yes"])
         .env("MB_DB_TYPE", "mysql")
         .envs(url)
-        .env("MB_STORE_API_URL", format!("http://{listen}"))
+        .env("MB_STORE_API_URL", store)
         .env("METAFERRY_DATA_DIR", maria.folder.path().join("data"))
         .env("METAFERRY_METABASE_VERSION", "v0.55.3")
         .output()

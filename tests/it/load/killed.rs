@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{done, leftovers, load};
-use crate::app_db::{AppDb, Scale, program, psql, told};
+use crate::app_db::{AppDb, Scale, command, program, psql, signal, told, wait_for};
 
 /// How often in the tests that always run; `cargo xtask kill-load` sets the variable to the whole number.
 const KILLS: u32 = 4;
@@ -90,22 +90,45 @@ fn interrupted_while_it_writes_it_takes_everything_back() {
     };
     app_db.dump_to(&app_db.file());
     let target = app_db.empty_beside();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let ended = Command::new("timeout")
-        .args(["--preserve-status", "--signal=INT", "1.5"])
-        .arg(program())
+    let running = command()
         .args(["load", "--from"])
         .arg(app_db.file())
         .args(["--to", &target.url])
-        .env_clear()
-        .env("PATH", path)
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    let process = running.id();
+    wait_for("rows are written", || copies_under_way(&target) != "0");
+    // It stands still in the middle, however fast it is: the interrupt finds it there.
+    signal("STOP", process);
+    assert_eq!(
+        visible(&target),
+        "",
+        "the load was over before it was interrupted"
+    );
+    assert_ne!(
+        leftovers(&target),
+        "0",
+        "nothing was written before the interrupt"
+    );
+    signal("INT", process);
+    signal("CONT", process);
+    let ended = running.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130), "{}", told(&ended));
     assert_eq!(
         (visible(&target), leftovers(&target)),
         (String::new(), "0".to_owned())
     );
+}
+
+/// How many tables are being written.
+fn copies_under_way(target: &AppDb) -> String {
+    psql(
+        &target.url,
+        "SELECT count(*) FROM pg_stat_progress_copy WHERE command = 'COPY FROM' AND tuples_processed > 0
+             AND datname = current_database()",
+    )
 }
 
 /// What was found after a kill.
