@@ -1,6 +1,7 @@
 //! A Postgres of our own: a temporary cluster on a free port, gone when we are gone. What is inside the cluster is the
 //! tests' own affair.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -8,7 +9,15 @@ use super::temporary::{Commands, Kind, TempServer, temp_dir, words};
 use crate::failure::Failure;
 use crate::machine;
 
-/// A running temporary cluster; trust authentication, superuser `postgres`, nothing synced to disk.
+/// Who may come in: everybody is trusted, but for the one role that tests of wrong passwords make.
+const WHO_MAY_COME_IN: &str = "\
+host all metaferry_password 127.0.0.1/32 scram-sha-256
+local all all trust
+host all all 127.0.0.1/32 trust
+";
+
+/// A running temporary cluster; trust authentication but for the role `metaferry_password`, superuser `postgres`, nothing
+/// synced to disk.
 #[derive(Debug)]
 pub(crate) struct TempPostgres(TempServer);
 
@@ -61,10 +70,15 @@ fn commands(folder: &Path, port: u16) -> Result<Commands, Failure> {
         "--locale=C.UTF-8",
         "--no-sync",
     ]));
+    let hba = folder.join("pg_hba.conf");
+    std::fs::write(&hba, WHO_MAY_COME_IN).map_err(Failure::while_doing("write pg_hba.conf"))?;
+    let mut hba_file = OsString::from("hba_file=");
+    hba_file.push(hba);
     let mut serve = words([program("postgres")?]);
     serve.extend(words(["-D".into(), data.into_os_string()]));
     serve.extend(words(["-k".into(), folder.as_os_str().to_owned()]));
     serve.extend(words(["-h", "127.0.0.1", "-p", &port.to_string()]));
+    serve.extend([OsString::from("-c"), hba_file]);
     for setting in [
         "fsync=off",
         "synchronous_commit=off",

@@ -206,36 +206,55 @@ async fn a_connection_that_fails_says_why() {
             assert!(!format!("{error:?}{server:?}").contains("hunter2"));
         }
     }
-    wrong_password(&database, &role).await;
     database.execute(&format!("DROP ROLE {role}")).await;
     database.drop().await;
 }
 
+/// The one role that a cluster of `cargo xtask with-servers` asks for a password.
+const WITH_PASSWORD: &str = "metaferry_password";
+
 /// Only where the server asks for passwords at all.
+#[tokio::test]
 #[expect(clippy::print_stderr, reason = "a test that skips says so")]
-async fn wrong_password(database: &TestDatabase, role: &str) {
-    database.execute(&format!("ALTER ROLE {role} LOGIN")).await;
-    let address = |password: &str| ServerAddress {
-        user: Some(role.to_owned()),
-        password: Some(Secret::new(password)),
-        ..database.address.clone()
+async fn a_wrong_password_is_said_to_be_wrong() {
+    let Some(database) = TestDatabase::new("").await else {
+        return;
     };
-    match PostgresServer::new(&address("wrong")).pool(1).await {
+    database
+        .execute(&format!(
+            "DROP ROLE IF EXISTS {WITH_PASSWORD}; CREATE ROLE {WITH_PASSWORD} LOGIN PASSWORD 'right'"
+        ))
+        .await;
+    let server = |password: Option<&str>| {
+        PostgresServer::new(&ServerAddress {
+            user: Some(WITH_PASSWORD.to_owned()),
+            password: password.map(Secret::new),
+            ..database.address.clone()
+        })
+    };
+    match server(Some("hunter2")).pool(1).await {
         Ok(pool) => {
-            eprintln!("SKIPPED: the server asks for no password, so a wrong one cannot be tried");
+            eprintln!(
+                "SKIPPED: the server trusts {WITH_PASSWORD} without a password, so a wrong one cannot be tried; \
+                 `cargo xtask with-servers` starts one that does not"
+            );
             pool.close().await;
         }
-        Err(error) => {
-            assert_eq!(error.kind, ErrorKind::Denied, "{error:?}");
-            assert!(error.what.contains("check user and password"), "{error:?}");
-            PostgresServer::new(&address("right"))
-                .pool(1)
-                .await
-                .unwrap()
-                .close()
-                .await;
+        Err(pool) => {
+            let none = server(None).pool(1).await.unwrap_err();
+            let source = refused(&PostgresSource::new(server(Some("hunter2")))).await;
+            for error in [pool, none, source] {
+                assert_eq!(error.kind, ErrorKind::Denied, "{error:?}");
+                let text = error.chain();
+                assert!(text.contains("check user and password"), "{error:?}");
+                assert!(text.contains(WITH_PASSWORD), "{error:?}");
+                assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+            }
+            server(Some("right")).pool(1).await.unwrap().close().await;
         }
     }
+    database.execute(&format!("DROP ROLE {WITH_PASSWORD}")).await;
+    database.drop().await;
 }
 
 #[tokio::test]
