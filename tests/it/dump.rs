@@ -2,11 +2,13 @@
 //! refused leaves behind. What is in the file is judged in `crossing.rs`.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::app_db::{AppDb, metaferry, psql, told};
+use crate::app_db::{AppDb, command, ended, metaferry, psql, told, wait_for};
 
 #[test]
 fn the_manifest_says_what_the_json_says() {
@@ -182,4 +184,103 @@ fn what_cannot_be_reached_or_written_is_named() {
     assert_eq!(wrong.status.code(), Some(2), "{}", told(&wrong));
     assert!(told(&wrong).contains("--to"), "{}", told(&wrong));
     assert_eq!(app_db.left_behind(), [""; 0]);
+}
+
+#[test]
+fn an_ending_that_was_left_out_is_added() {
+    let Some(app_db) = AppDb::load() else { return };
+    let json = app_db.dump_to(&app_db.folder.path().join("name"));
+    assert_eq!(app_db.left_behind(), ["name.mv.db", "name.mv.db.manifest.json"]);
+    let file = app_db.folder.path().join("name.mv.db");
+    assert_eq!(json["file"], file.to_str().unwrap());
+    // Nor is it put behind one that is there.
+    app_db.dump_to(&app_db.folder.path().join("other.mv.db"));
+    assert!(app_db.left_behind().contains(&"other.mv.db".to_owned()));
+    let users = app_db.java(
+        &app_db.h2_url("name"),
+        &[("users", "SELECT COUNT(*) FROM CORE_USER")],
+    );
+    assert_eq!(
+        users["users"],
+        [psql(&app_db.url, "SELECT count(*) FROM core_user")]
+    );
+}
+
+#[test]
+fn a_session_that_the_server_ends_is_named_with_its_table_and_nothing_is_left() {
+    let Some(app_db) = AppDb::load() else { return };
+    // Some hundred megabytes: its session is met while it sends.
+    psql(
+        &app_db.url,
+        "CREATE TABLE very_long AS SELECT n AS id, repeat(n::text, 60) AS body FROM generate_series(100000, 799999) AS n",
+    );
+    let running = command()
+        .args(["dump", "--from", &app_db.url, "--to"])
+        .arg(app_db.file())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("the table is read and its session is ended", || {
+        let ended = psql(
+            &app_db.url,
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_progress_copy
+             WHERE datname = current_database() AND command = 'COPY TO' AND tuples_processed > 1000
+                 AND relid IN (0, 'very_long'::regclass)
+                 AND pid IN (SELECT pid FROM pg_stat_activity WHERE query LIKE '%very_long%')",
+        );
+        ended != "0"
+    });
+    let failed = running.wait_with_output().unwrap();
+    assert_eq!(failed.status.code(), Some(1), "{}", told(&failed));
+    assert!(told(&failed).contains("table very_long"), "{}", told(&failed));
+    assert_eq!(app_db.left_behind(), [""; 0]);
+}
+
+/// A small disk in memory; unmounted with it.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None` for whoever may not mount.
+    fn mount(folder: PathBuf, size: &str) -> Option<Self> {
+        std::fs::create_dir(&folder).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "metaferry-test"])
+            .arg(&folder)
+            .stderr(Stdio::null())
+            .status();
+        mounted
+            .is_ok_and(|mounted| mounted.success())
+            .then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(&self.0).status();
+        assert!(std::thread::panicking() || unmounted.is_ok_and(|unmounted| unmounted.success()));
+    }
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that skips says so")]
+fn a_full_disk_is_named_with_its_file_and_nothing_is_left() {
+    let Some(app_db) = AppDb::load() else { return };
+    let Some(disk) = SmallDisk::mount(app_db.folder.path().join("disk"), "600k") else {
+        eprintln!("SKIPPED: a full disk: whoever runs this may not mount one in memory");
+        return;
+    };
+    let to = disk.0.join("app-db.mv.db");
+    let failed = app_db.dump(&to);
+    assert_eq!(failed.status.code(), Some(1), "{}", told(&failed));
+    for named in [to.to_str().unwrap(), "No space left on device"] {
+        assert!(told(&failed).contains(named), "{named}: {}", told(&failed));
+    }
+    let left: Vec<_> = std::fs::read_dir(&disk.0).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    // The same with room, lest it is something else that stood in the way.
+    drop(disk);
+    let (json, code) = ended(&app_db.dump(&to));
+    assert_eq!(code, 0, "{json}");
+    assert!(json["bytes"].as_u64().unwrap() > 600 * 1024, "{json}");
 }
