@@ -3,8 +3,8 @@
 
 mod credentials;
 mod silencer;
-mod slow_store;
-mod world;
+pub(crate) mod slow_store;
+pub(crate) mod world;
 
 use std::time::{Duration, Instant};
 

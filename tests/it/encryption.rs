@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::app_db::{AppDb, ended, metaferry_with, psql, told};
 
-const SECRET: &str = "correct horse battery staple 42!";
+pub(crate) const SECRET: &str = "correct horse battery staple 42!";
 /// Derived of it as published golden values show.
 const MAC_KEY: &str = "622f5b668a9a94062f7c18217d06558da090570e546240afbf65c9f69dac8280";
 const CIPHER_KEY: &str = "986e60363b8278e48ed0fb6434766b9321720864268121227b31760aff5c04b8";
@@ -42,7 +42,7 @@ fn give_pgcrypto(url: &str) {
 
 /// Columns that only this database has, fourteen of text and one of bytes; and plain values in place of the fixture's, which
 /// are of a key that nobody has.
-const OWN_TABLE: &str = "CREATE TABLE public.somebodys_own (id integer PRIMARY KEY, raw bytea,
+pub(crate) const OWN_TABLE: &str = "CREATE TABLE public.somebodys_own (id integer PRIMARY KEY, raw bytea,
     c01 text, c02 text, c03 text, c04 text, c05 text, c06 text, c07 text, c08 text, c09 text, c10 text, c11 text, c12 text,
     c13 text, c14 text);
     INSERT INTO public.somebodys_own SELECT n, convert_to('raw ' || n, 'UTF8'), 'one ' || n, 'two ' || n, 'three ' || n,
@@ -54,7 +54,7 @@ const OWN_TABLE: &str = "CREATE TABLE public.somebodys_own (id integer PRIMARY K
     UPDATE public.setting SET value = 'value of ' || key WHERE length(value) > 47;";
 
 /// Twenty columns and more of mixed formats.
-fn encrypt(url: &str) {
+pub(crate) fn encrypt(url: &str) {
     give_pgcrypto(url);
     let own: Vec<String> = (1..=13).map(|n| format!("c{n:02} = seal(c{n:02})")).collect();
     psql(

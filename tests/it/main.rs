@@ -11,3 +11,4 @@ mod h2_files;
 mod hot_dump;
 mod load;
 mod mariadb;
+mod migrate;

@@ -10,7 +10,7 @@ use metaferry_sample::{SampleOptions, SampleSource};
 
 use super::credentials;
 use super::silencer::Silencer;
-use crate::app_db::program;
+use crate::app_db::{Process, command, listen, program};
 
 /// The longest that anything here is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,18 +41,21 @@ pub(crate) struct Options {
     pub(crate) propagation_seconds: u32,
     /// Instead of a `metaferry store`.
     pub(crate) store: Option<String>,
+    /// A store and an app DB only: nothing serves.
+    pub(crate) unserved: bool,
 }
 
 /// Everything ends with it.
 pub(crate) struct World {
     admin_url: String,
-    url: String,
+    pub(crate) url: String,
     database: String,
     folder: tempfile::TempDir,
     /// With the trailing slash left out.
     server: String,
     store: String,
-    processes: Vec<Child>,
+    propagation_seconds: u32,
+    processes: Vec<Process>,
 }
 
 /// An answer of the API.
@@ -112,6 +115,7 @@ impl World {
             database,
             server: String::new(),
             store: options.store.unwrap_or_default(),
+            propagation_seconds: options.propagation_seconds,
             processes: Vec::new(),
         };
         psql(&world.admin_url, &format!("CREATE DATABASE {}", world.database));
@@ -125,20 +129,15 @@ impl World {
             );
             world.store = listening;
         }
+        if options.unserved {
+            return Some(world);
+        }
         let through = match &options.silencer {
             Some(silencer) => silencer.before(&world.url),
             None => world.url.clone(),
         };
-        let mut serve = Command::new(&program);
-        serve
-            .args(["serve", "--from", &through])
-            .env("MB_STORE_API_URL", &world.store)
-            .env("METAFERRY_METABASE_VERSION", "v0.55.0")
-            .env("METAFERRY_DATA_DIR", world.data_dir())
-            .env(
-                "METAFERRY_PROPAGATION_SECONDS",
-                options.propagation_seconds.to_string(),
-            );
+        let mut serve = world.metaferry();
+        serve.args(["serve", "--from", &through]);
         for (name, value) in &options.environment {
             serve.env(name, value);
         }
@@ -178,6 +177,8 @@ impl World {
                 shell(
                     "gunzip -c appdb-s001.postgres.sql.gz | psql -q -v ON_ERROR_STOP=1 -d \"$0\" >/dev/null",
                 );
+                // The fixture's is on: what is switched would not show.
+                self.sql("UPDATE setting SET value = 'false' WHERE key = 'read-only-mode'");
                 self.sql(credentials::USERS);
                 self.sql(&credentials::hashed_sessions());
                 self.sql(&credentials::api_keys());
@@ -197,26 +198,23 @@ impl World {
 
     /// Starts a program on a port of the system's choice; answers its address.
     fn run(&mut self, command: &mut Command, log: &str) -> String {
-        let path = self.folder.path().join(log);
-        let file = std::fs::File::create(&path).unwrap();
-        let child = command
-            .args(["--listen", "127.0.0.1:0"])
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap();
-        self.processes.push(child);
-        let mut address = None;
-        self.wait_for("the program listens", || {
-            let said = std::fs::read_to_string(&path).unwrap();
-            let found = said
-                .split_once("listens on ")
-                .and_then(|(_, rest)| Some(rest.split_once(['\n', ','])?.0.to_owned()));
-            address = found;
-            address.is_some()
-        });
-        address.unwrap()
+        let (process, address) = listen(command, &self.folder.path().join(log));
+        self.processes.push(process);
+        address
+    }
+
+    /// The program, told of this store, folder and version.
+    pub(crate) fn metaferry(&self) -> Command {
+        let mut metaferry = command();
+        metaferry
+            .env("MB_STORE_API_URL", &self.store)
+            .env("METAFERRY_METABASE_VERSION", "v0.55.0")
+            .env("METAFERRY_DATA_DIR", self.data_dir())
+            .env(
+                "METAFERRY_PROPAGATION_SECONDS",
+                self.propagation_seconds.to_string(),
+            );
+        metaferry
     }
 
     fn data_dir(&self) -> PathBuf {
@@ -292,18 +290,30 @@ impl World {
 
     /// Whether a file with that content lies in the store's folder.
     pub(crate) fn store_has(&self, bytes: &[u8]) -> bool {
+        self.stored().iter().any(|stored| stored == bytes)
+    }
+
+    /// The H2 files in the store's folder.
+    pub(crate) fn arrived(&self) -> Vec<Vec<u8>> {
+        let mut stored = self.stored();
+        stored.retain(|bytes| bytes.starts_with(b"H:2"));
+        stored
+    }
+
+    fn stored(&self) -> Vec<Vec<u8>> {
         let mut folders = vec![self.folder.path().join("store")];
+        let mut stored = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let entry = entry.unwrap();
                 if entry.file_type().unwrap().is_dir() {
                     folders.push(entry.path());
-                } else if std::fs::read(entry.path()).unwrap() == bytes {
-                    return true;
+                } else {
+                    stored.push(std::fs::read(entry.path()).unwrap());
                 }
             }
         }
-        false
+        stored
     }
 
     /// All that the store says of a migration.
@@ -355,7 +365,9 @@ impl World {
 
     /// Whatever lies in the data folder but `undo.sql`.
     pub(crate) fn dumps(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.data_dir()).unwrap();
+        let Ok(entries) = std::fs::read_dir(self.data_dir()) else {
+            return Vec::new();
+        };
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name != "undo.sql").collect()
     }
@@ -408,11 +420,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        for process in &mut self.processes {
-            // Ended already, where this fails.
-            process.kill().ok();
-            process.wait().ok();
-        }
+        self.processes.clear();
         psql(
             &self.admin_url,
             &format!("DROP DATABASE {} WITH (FORCE)", self.database),
