@@ -1,6 +1,6 @@
 //! MySQL and MariaDB: their rows as a source and as a target of a copy, and Metabase's and our own rows in
 //! them. MariaDB 10.11 is the server that the tests run; where MySQL 8
-//! differs by its documentation, [`flavour`] says so and nobody else does.
+//! differs by its documentation, `flavour` says so and nobody else does.
 
 mod app_db;
 mod authenticator;
