@@ -31,6 +31,8 @@ const LOOK_BYTES: usize = 1 << 18;
 pub(crate) enum Secrecy {
     /// They go along as they are.
     Keep,
+    /// There are none, or the copy is refused: whoever opens it will not have the key.
+    Absent,
     /// They are decrypted.
     Decrypt {
         /// The key of `MB_ENCRYPTION_SECRET_KEY`.
@@ -66,14 +68,14 @@ impl Secrecy {
     pub(crate) fn for_the_cloud(metabase: &MetabaseEnv) -> Result<Self, CommandError> {
         match metabase.encryption_secret {
             Some(_) => Self::decrypt(metabase, Unreadable::Refuse),
-            None => Ok(Self::Keep),
+            None => Ok(Self::Absent),
         }
     }
 
     /// The same in the words of the policy.
     pub(crate) fn plaintext(&self) -> Plaintext {
         match self {
-            Self::Keep | Self::Encrypt { .. } => Plaintext::Keep,
+            Self::Keep | Self::Absent | Self::Encrypt { .. } => Plaintext::Keep,
             Self::Decrypt { .. } => Plaintext::Decrypt,
         }
     }
@@ -98,6 +100,7 @@ impl Secrecy {
                     }
                 });
             }
+            Self::Absent => return own(check_sentinel(stored.as_deref(), None)).map(|()| Vec::new()),
             Self::Decrypt { key, unreadable } => {
                 let keys = match key {
                     Some(key) => Some(keyring(key, snapshot).await?),
