@@ -276,16 +276,20 @@ fn an_encrypted_app_db_arrives_in_plain_text() {
     let closed = world.sql(CLOSED);
     let before = world.state_of_metabase();
 
-    let refused = migrate(&world)
-        .env("MB_ENCRYPTION_SECRET_KEY", "another horse, another staple")
-        .output()
-        .unwrap();
-    assert_eq!(refused.status.code(), Some(3), "{}", told(&refused));
-    assert!(
-        told(&refused).contains("is not the key of this app DB"),
-        "{}",
-        told(&refused)
-    );
+    for (key, why) in [
+        (
+            Some("another horse, another staple"),
+            "is not the key of this app DB",
+        ),
+        (None, "give its MB_ENCRYPTION_SECRET_KEY"),
+    ] {
+        let refused = migrate(&world)
+            .envs(key.map(|key| ("MB_ENCRYPTION_SECRET_KEY", key)))
+            .output()
+            .unwrap();
+        assert_eq!(refused.status.code(), Some(3), "{}", told(&refused));
+        assert!(told(&refused).contains(why), "{}", told(&refused));
+    }
     assert_eq!((world.rows(), world.arrived().len()), (0, 0));
     assert!(world.state_of_metabase() == before, "it is not as it was");
     assert_eq!(world.dumps(), [""; 0]);
