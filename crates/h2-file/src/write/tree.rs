@@ -9,7 +9,7 @@ use crate::WriteError;
 const LEAF_BYTES: usize = 16 * 1024;
 /// The same for the maps that H2 changes when it first opens a file for writing: it writes each changed page anew, so
 /// that small ones spare the file half of what an opening adds.
-const CATALOGUE_LEAF_BYTES: usize = 4 * 1024;
+const CATALOGUE_LEAF_BYTES: usize = 2 * 1024;
 /// A node is written once it has this many children, or keys of [`NODE_KEY_BYTES`].
 const NODE_CHILDREN: usize = 200;
 const NODE_KEY_BYTES: usize = 16 * 1024;
