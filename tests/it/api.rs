@@ -157,10 +157,10 @@ fn one_of_two_starts_goes_through_and_arrives(schema: Schema) {
     world.wait_for("the lease is given back", || world.lease_is_free());
     assert_eq!(world.state_of_metabase(), before);
     assert_eq!(world.dumps(), [""; 0], "the dump is deleted");
-    assert_eq!(
-        world.state_at_store(row["external_id"].as_str().unwrap()),
-        "verified"
-    );
+    let external_id = row["external_id"].as_str().unwrap();
+    world.wait_for("the store has verified what arrived", || {
+        world.state_at_store(external_id) == "verified"
+    });
     assert_eq!(world.begin().status, 200, "another may begin");
     world.cancel();
 }
@@ -345,7 +345,9 @@ fn a_dump_that_is_there_already_is_sent_and_kept() {
     });
     assert_eq!(world.newest().state(), "done", "{}", world.log());
     let external_id = begun.json()["external_id"].as_str().unwrap().to_owned();
-    assert_eq!(world.state_at_store(&external_id), "verified");
+    world.wait_for("the store has verified what arrived", || {
+        world.state_at_store(&external_id) == "verified"
+    });
     assert!(world.store_has(&bytes), "the store has that very file");
     assert!(
         world.told_by_store(&external_id).contains("v0.55.7"),

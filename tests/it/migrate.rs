@@ -90,7 +90,10 @@ fn arrives(schema: Schema) {
         (&"done".into(), &100.into(), &external_id.into()),
         "{shown}"
     );
-    assert_eq!(world.state_at_store(external_id), "verified");
+    // The store opens what it received in its own time.
+    world.wait_for("the store has verified what arrived", || {
+        world.state_at_store(external_id) == "verified"
+    });
     let arrived = world.arrived();
     assert_eq!(arrived.len(), 1, "one H2 file lies in the store");
     assert_eq!(json["bytes"], arrived[0].len());
