@@ -3,7 +3,7 @@
 //! A text is parsed, its names are resolved against the catalogue, every operator is looked at with the types of
 //! its operands, and only what means exactly the same in the target's dialect is printed. Whatever is not known
 //! to mean the same is refused ([`Untranslatable`]); what becomes of a refusal (a note, an error) is the
-//! caller's decision. So far: Postgres and MySQL to H2, H2 and MySQL to Postgres. Which tables exist and how types map
+//! caller's decision. Postgres and MySQL to H2, H2 and MySQL to Postgres, H2 and Postgres to MySQL. Which tables exist and how types map
 //! is the business of whoever writes a schema.
 
 mod evaluate;
@@ -11,6 +11,7 @@ mod expression;
 pub(crate) mod h2_text;
 mod kind;
 mod mysql;
+pub(crate) mod mysql_text;
 mod parse;
 pub(crate) mod postgres_text;
 mod query;
@@ -18,7 +19,7 @@ mod regular_expression;
 mod relations;
 mod words;
 
-use metaferry_domain::schema::{DataType, Dialect, SqlText, Table};
+use metaferry_domain::schema::{Catalogue, DataType, Dialect, SqlText, Table, ValueSource};
 
 pub(crate) use evaluate::{Computed, Program};
 pub(crate) use kind::Kind;
@@ -168,6 +169,82 @@ pub(crate) fn default_to_postgres(default: &SqlText, data_type: &DataType) -> Re
             expression::print_default(&parsed, data_type, Words::Postgres)
         }
     }
+}
+
+/// A query in MySQL's SQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MySqlQuery {
+    /// The text. Relations are named without a database, as `relations` call them.
+    pub(crate) text: String,
+    /// The kinds of its columns, left to right.
+    pub(crate) kinds: Vec<Kind>,
+}
+
+/// A query over `relations`, made in the schema or database of that name, in MySQL's SQL.
+pub(crate) fn query_to_mysql(
+    query: &SqlText,
+    schema: &str,
+    relations: &Relations,
+) -> Result<MySqlQuery, Untranslatable> {
+    match query.dialect {
+        // H2 spells its views in words that the same parser reads.
+        Dialect::Postgres | Dialect::H2 => {
+            let parsed = parse::postgres_query(&query.text)?;
+            let printed = query::print(&parsed, relations)?;
+            Ok(MySqlQuery {
+                text: printed.text,
+                kinds: printed.columns.into_iter().map(|(_, kind)| kind).collect(),
+            })
+        }
+        Dialect::MySql => {
+            let called = |name: &str| {
+                let called = relations.called(name).map(str::to_owned);
+                called.unwrap_or_else(|| mysql_text::identifier(name))
+            };
+            Ok(MySqlQuery {
+                text: mysql_text::unqualified(&query.text, schema, &called),
+                kinds: Vec::new(),
+            })
+        }
+    }
+}
+
+/// A check condition or generated column's expression over the columns of `table`, in MySQL's SQL.
+pub(crate) fn expression_to_mysql(expression: &SqlText, table: &Table) -> Result<String, Untranslatable> {
+    match expression.dialect {
+        Dialect::Postgres | Dialect::H2 => {
+            let parsed = parse::postgres_expression(&expression.text)?;
+            Ok(expression::print_over_table(&parsed, table, Words::MySql)?.text)
+        }
+        Dialect::MySql => Ok(expression.text.clone()),
+    }
+}
+
+/// A default of a column of type `data_type`, in MySQL's SQL: a literal, `current_timestamp(6)`, or an expression in
+/// parentheses.
+pub(crate) fn default_to_mysql(default: &SqlText, data_type: &DataType) -> Result<String, Untranslatable> {
+    match default.dialect {
+        Dialect::Postgres | Dialect::H2 => {
+            let parsed = parse::postgres_expression(&default.text)?;
+            expression::print_default(&parsed, data_type, Words::MySql)
+        }
+        Dialect::MySql => Ok(mysql_text::default(&default.text)),
+    }
+}
+
+/// Whose SQL a catalogue holds, as far as it holds any.
+pub(crate) fn dialect_of(catalogue: &Catalogue) -> Option<Dialect> {
+    let of_view = catalogue.views.first().map(|view| view.query.dialect);
+    of_view.or_else(|| {
+        catalogue
+            .tables
+            .iter()
+            .flat_map(|table| &table.columns)
+            .find_map(|column| match &column.value_source {
+                ValueSource::Default(text) | ValueSource::Generated(text) => Some(text.dialect),
+                ValueSource::None | ValueSource::Identity { .. } => None,
+            })
+    })
 }
 
 /// A generated column's expression as a program that computes its value from the other columns of a row.

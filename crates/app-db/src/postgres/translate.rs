@@ -117,7 +117,7 @@ pub(super) struct TranslatedForeignKey {
 
 /// Unique indexes that the database will have beside the source's own.
 pub(super) fn own_rules(catalogue: &Catalogue) -> Vec<UniqueRule> {
-    match dialect_of(catalogue) {
+    match sql::dialect_of(catalogue) {
         Some(Dialect::H2 | Dialect::MySql) => catalogue.tables.iter().flat_map(own_indexes::rules).collect(),
         Some(Dialect::Postgres) | None => Vec::new(),
     }
@@ -130,7 +130,7 @@ pub(super) fn translate(catalogue: &Catalogue) -> Result<Translation, PortError>
         names: Names::default(),
         notes: Vec::new(),
         citext: Citext::Unneeded,
-        dialect: dialect_of(catalogue),
+        dialect: sql::dialect_of(catalogue),
     };
     // Tables first: an index must not take a table's name.
     let mut table_names = Vec::with_capacity(catalogue.tables.len());
@@ -572,19 +572,4 @@ fn actions(foreign: &ForeignKey, dialect: Option<Dialect>) -> String {
         text.push_str(action);
     }
     text
-}
-
-/// Whose SQL a catalogue holds, as far as it holds any.
-fn dialect_of(catalogue: &Catalogue) -> Option<Dialect> {
-    let of_view = catalogue.views.first().map(|view| view.query.dialect);
-    of_view.or_else(|| {
-        catalogue
-            .tables
-            .iter()
-            .flat_map(|table| &table.columns)
-            .find_map(|column| match &column.value_source {
-                ValueSource::Default(text) | ValueSource::Generated(text) => Some(text.dialect),
-                ValueSource::None | ValueSource::Identity { .. } => None,
-            })
-    })
 }

@@ -1,4 +1,4 @@
-//! Expressions: Postgres' syntax tree to H2's text.
+//! Expressions: Postgres' syntax tree to another dialect's text.
 //!
 //! Facts that the rules rest on (each tried on H2 2.1.214): `||` and CONCAT treat NULL as Postgres does and take
 //! whole numbers; a cast of CHAR to CHARACTER VARYING keeps the padding there and loses it in Postgres.
@@ -108,6 +108,7 @@ pub(super) fn print_default(
         match function.name.to_string().to_lowercase().as_str() {
             // H2 reads its own NOW() as LOCALTIMESTAMP; in a zoned column it is the same instant.
             "now" | "pg_catalog.now" | "localtimestamp" => return Ok(words.now().to_owned()),
+            "current_timestamp" if words == Words::MySql => return Ok(words.now().to_owned()),
             "gen_random_uuid" | "uuid_generate_v4" | "random_uuid" => {
                 return Ok(words.random_uuid().to_owned());
             }
@@ -122,8 +123,30 @@ pub(super) fn print_default(
     if let Some(text) = string_literal(bare) {
         return default_literal(text, data_type, words);
     }
+    if let (Words::MySql, Expr::Value(value)) = (words, bare)
+        && let Value::Boolean(value) = value.value
+    {
+        return Ok(words.default_truth(value).to_owned());
+    }
     let relations = Relations::none(words);
-    Ok(print(bare, &Scope::over_table(&relations, Vec::new()))?.text)
+    let text = print(bare, &Scope::over_table(&relations, Vec::new()))?.text;
+    // MySQL wants parentheses around everything but literals.
+    Ok(match words {
+        Words::MySql if !is_literal(bare) && text != "NULL" => format!("({text})"),
+        Words::MySql | Words::H2 | Words::Postgres => text,
+    })
+}
+
+/// A number with or without a sign, or NULL.
+fn is_literal(expression: &Expr) -> bool {
+    match expression {
+        Expr::Value(_) => true,
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus | UnaryOperator::Plus,
+            expr,
+        } => is_literal(expr),
+        _ => false,
+    }
 }
 
 /// A string literal as the default of a column of that type, where both databases read it alike.
@@ -136,16 +159,19 @@ fn default_literal(text: &str, data_type: &DataType, words: Words) -> Result<Str
             _ => refuse(),
         },
         Kind::Boolean => match text {
-            "t" | "true" => Ok("TRUE".to_owned()),
-            "f" | "false" => Ok("FALSE".to_owned()),
+            "t" | "true" => Ok(words.default_truth(true).to_owned()),
+            "f" | "false" => Ok(words.default_truth(false).to_owned()),
             _ => refuse(),
         },
         Kind::Date if is_iso_moment(text) => Ok(format!("DATE {}", words.literal(text))),
         Kind::Timestamp if is_iso_moment(text) => Ok(format!("TIMESTAMP {}", words.literal(text))),
-        Kind::TimestampTz if is_iso_moment(text) && has_offset(text) => {
+        Kind::TimestampTz if words != Words::MySql && is_iso_moment(text) && has_offset(text) => {
             Ok(format!("TIMESTAMP WITH TIME ZONE {}", words.literal(text)))
         }
-        Kind::Uuid if text.len() == 36 => Ok(format!("UUID {}", words.literal(text))),
+        Kind::Uuid if text.len() == 36 => Ok(match words {
+            Words::H2 | Words::Postgres => format!("UUID {}", words.literal(text)),
+            Words::MySql => words.literal(text),
+        }),
         Kind::Date | Kind::Timestamp | Kind::TimestampTz | Kind::Uuid | Kind::Bytes | Kind::Untyped => {
             refuse()
         }
@@ -173,7 +199,7 @@ pub(super) fn print(expression: &Expr, scope: &Scope<'_>) -> Result<Printed, Unt
         Expr::Nested(inner) => print(inner, scope),
         // H2's own spelling of a NULL that is a truth value.
         Expr::Identifier(name)
-            if name.quote_style.is_none() && name.value == "UNKNOWN" && scope.words() == Words::Postgres =>
+            if name.quote_style.is_none() && name.value == "UNKNOWN" && scope.words() != Words::H2 =>
         {
             Ok(Printed::tight("NULL", Kind::Untyped, Vec::new()))
         }
@@ -186,8 +212,8 @@ pub(super) fn print(expression: &Expr, scope: &Scope<'_>) -> Result<Printed, Unt
         Expr::IsNotTrue(inner) => test(inner, "IS NOT TRUE", Some(Kind::Boolean), scope),
         Expr::IsFalse(inner) => test(inner, "IS FALSE", Some(Kind::Boolean), scope),
         Expr::IsNotFalse(inner) => test(inner, "IS NOT FALSE", Some(Kind::Boolean), scope),
-        Expr::IsDistinctFrom(left, right) => distinct(left, "IS DISTINCT FROM", right, scope),
-        Expr::IsNotDistinctFrom(left, right) => distinct(left, "IS NOT DISTINCT FROM", right, scope),
+        Expr::IsDistinctFrom(left, right) => distinct(left, Sense::Plain, right, scope),
+        Expr::IsNotDistinctFrom(left, right) => distinct(left, Sense::Negated, right, scope),
         Expr::UnaryOp { op, expr } => unary(*op, expr, scope),
         Expr::BinaryOp { left, op, right } => binary(left, op, right, scope),
         Expr::Between {
@@ -291,9 +317,7 @@ fn literal(value: &Value, words: Words) -> Result<Printed, Untranslatable> {
         }
         Value::SingleQuotedString(text) => Printed::tight(words.literal(text), Kind::Untyped, Vec::new()),
         Value::EscapedStringLiteral(text) => Printed::tight(words.literal(text), Kind::Untyped, Vec::new()),
-        Value::Boolean(value) => {
-            Printed::tight(if *value { "TRUE" } else { "FALSE" }, Kind::Boolean, Vec::new())
-        }
+        Value::Boolean(value) => Printed::tight(words.truth(*value), Kind::Boolean, Vec::new()),
         Value::Null => Printed::tight("NULL", Kind::Untyped, Vec::new()),
         other => return Err(Untranslatable::new(format!("the literal {other}"))),
     };
@@ -338,10 +362,16 @@ fn test(
     ))
 }
 
-fn distinct(left: &Expr, words: &str, right: &Expr, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
+/// IS DISTINCT FROM, or negated.
+fn distinct(left: &Expr, sense: Sense, right: &Expr, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
+    let words = sense.words("IS DISTINCT FROM", "IS NOT DISTINCT FROM");
     let (left, right) = (print(left, scope)?, print(right, scope)?);
     comparable(left.kind, right.kind, words)?;
-    let text = format!("{} {words} {}", left.operand(), right.operand());
+    let text = match (scope.words(), sense) {
+        (Words::MySql, Sense::Negated) => format!("{} <=> {}", left.operand(), right.operand()),
+        (Words::MySql, Sense::Plain) => format!("NOT ({} <=> {})", left.operand(), right.operand()),
+        (Words::H2 | Words::Postgres, _) => format!("{} {words} {}", left.operand(), right.operand()),
+    };
     Ok(Printed::loose(text, Kind::Boolean, joined(left, right)))
 }
 
@@ -429,6 +459,7 @@ fn binary(
         }
         // The scale of an exact quotient differs between databases; whole and floating ones do not.
         BinaryOperator::Divide => match arithmetic(left.kind, right.kind) {
+            Some(Kind::Integer) if scope.words() == Words::MySql => ("DIV", Kind::Integer),
             Some(kind @ (Kind::Integer | Kind::Float)) => ("/", kind),
             _ => return Err(refuse()),
         },
@@ -441,12 +472,28 @@ fn binary(
             if !(pieces(left.kind) && pieces(right.kind) && some_text) {
                 return Err(refuse());
             }
+            if scope.words() == Words::MySql {
+                return Ok(concatenated(left, right));
+            }
             ("||", Kind::Text)
         }
         _ => return Err(refuse()),
     };
     let text = format!("{} {words} {}", left.operand(), right.operand());
     Ok(Printed::loose(text, kind, joined(left, right)))
+}
+
+/// MySQL's `||` is OR. Its `concat` is NULL if any piece is, as `||` is elsewhere; one call takes all pieces of a chain.
+fn concatenated(left: Printed, right: Printed) -> Printed {
+    let chain = left
+        .text
+        .strip_prefix("concat(")
+        .and_then(|rest| rest.strip_suffix(')'));
+    let text = match chain.filter(|_| left.binding == Binding::Tight) {
+        Some(pieces) => format!("concat({pieces}, {})", right.text),
+        None => format!("concat({}, {})", left.text, right.text),
+    };
+    Printed::tight(text, Kind::Text, joined(left, right))
 }
 
 fn arithmetic(left: Kind, right: Kind) -> Option<Kind> {
@@ -475,7 +522,16 @@ fn regular(left: &Expr, right: &Expr, sense: Sense, scope: &Scope<'_>) -> Result
         );
         return Ok(Printed::loose(text, Kind::Boolean, subject.columns));
     }
+    // MySQL's libraries read what Java reads.
     let pattern = words.literal(&regular_expression::to_java(pattern)?);
+    if words == Words::MySql {
+        let text = format!(
+            "{} {} {pattern}",
+            subject.operand(),
+            sense.words("REGEXP", "NOT REGEXP")
+        );
+        return Ok(Printed::loose(text, Kind::Boolean, subject.columns));
+    }
     let call = format!("REGEXP_LIKE({}, {pattern})", subject.text);
     Ok(match sense {
         Sense::Negated => Printed::loose(format!("NOT {call}"), Kind::Boolean, subject.columns),

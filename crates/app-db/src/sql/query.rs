@@ -1,4 +1,4 @@
-//! Queries: Postgres' syntax tree to H2's text.
+//! Queries: Postgres' syntax tree to another dialect's text.
 //!
 //! Common table expressions are put in where they are used: H2 2.1 loses those of a view when the database is
 //! opened again.
@@ -332,8 +332,10 @@ fn print_select(select: &Select, scope: &Scope<'_>) -> Result<PrintedQuery, Untr
                 let name = match (output_name(expr), inner.words()) {
                     (Ok(name), _) => name,
                     // The one column of a subquery needs no name.
-                    (Err(_), Words::Postgres) if select.projection.len() == 1 => "value".to_owned(),
-                    (Err(unnamed), Words::Postgres | Words::H2) => return Err(unnamed),
+                    (Err(_), Words::Postgres | Words::MySql) if select.projection.len() == 1 => {
+                        "value".to_owned()
+                    }
+                    (Err(unnamed), Words::Postgres | Words::MySql | Words::H2) => return Err(unnamed),
                 };
                 (expression::print(expr, &inner)?, name)
             }
@@ -355,7 +357,7 @@ fn print_select(select: &Select, scope: &Scope<'_>) -> Result<PrintedQuery, Untr
         };
         let text = match (words, typed) {
             (Words::Postgres, Some(typed)) => typed.to_owned(),
-            (Words::Postgres | Words::H2, _) => printed.text,
+            (Words::Postgres | Words::MySql | Words::H2, _) => printed.text,
         };
         items.push(format!("{text} AS {}", words.name(&name)));
         columns.push((name, printed.kind));
@@ -475,14 +477,21 @@ fn print_factor(
             let (own_name, relation) = outside.relations.find(name)?;
             let columns = relation.columns.clone();
             let words = inner.words();
-            let table = words.relation(&own_name);
+            let table = relation.called.clone();
             match alias {
                 None => {
+                    // Where it is called otherwise, its columns still go by its own name.
+                    let text = match words {
+                        Words::MySql if table != words.name(&own_name) => {
+                            format!("{table} {}", words.name(&own_name))
+                        }
+                        Words::H2 | Words::Postgres | Words::MySql => table,
+                    };
                     inner.from.push(FromItem {
                         alias: Some(own_name),
                         columns,
                     });
-                    Ok(table)
+                    Ok(text)
                 }
                 Some(alias) if alias.columns.is_empty() => {
                     let alias = folded(&alias.name);

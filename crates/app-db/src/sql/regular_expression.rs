@@ -97,6 +97,45 @@ pub(super) fn to_postgres(pattern: &str) -> Result<String, Untranslatable> {
     Ok(out)
 }
 
+/// Java's pattern for MySQL and MariaDB, whose libraries read as Java does what both it and Postgres know.
+pub(super) fn to_mysql(pattern: &str) -> Result<&str, Untranslatable> {
+    to_postgres(pattern)?;
+    Ok(pattern)
+}
+
+/// What `^([^ ]+ ){5}([^ ]+)` finds: a field of which neither it nor any before it is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FilledField {
+    pub(super) delimiter: char,
+    /// Counted from 1.
+    pub(super) number: u8,
+    /// The group of the pattern that is the field.
+    pub(super) group: u8,
+}
+
+/// Reads such a pattern.
+pub(super) fn filled_field(pattern: &str) -> Option<FilledField> {
+    let delimiter = pattern.strip_prefix("^([^")?.chars().next()?;
+    let others = format!("[^{delimiter}]+");
+    // One that stands for itself outside of brackets too.
+    anything_but(delimiter).filter(|_| !"|.".contains(delimiter))?;
+    if pattern == format!("^({others})") {
+        return Some(FilledField {
+            delimiter,
+            number: 1,
+            group: 1,
+        });
+    }
+    let before = pattern
+        .strip_prefix(&format!("^({others}{delimiter}){{"))?
+        .strip_suffix(&format!("}}({others})"))?;
+    Some(FilledField {
+        delimiter,
+        number: before.parse::<u8>().ok()?.checked_add(1)?,
+        group: 2,
+    })
+}
+
 /// A character class or literal for one character, quoted for Java.
 pub(super) fn anything_but(delimiter: char) -> Option<String> {
     let plain = delimiter.is_ascii_alphanumeric() || " #_/,:;=@!%~<>|.".contains(delimiter);
@@ -135,6 +174,23 @@ mod tests {
         );
         for pattern in ["a|b", "[[:alpha:]]", "\\w", "a.b", "a+?"] {
             assert!(to_postgres(pattern).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn finds_the_field_that_a_pattern_counts_to() {
+        let field = |pattern| {
+            filled_field(pattern).map(|field: FilledField| (field.delimiter, field.number, field.group))
+        };
+        assert_eq!(field("^([^ ]+ ){5}([^ ]+)"), Some((' ', 6, 2)));
+        assert_eq!(field("^([^,]+)"), Some((',', 1, 1)));
+        for pattern in [
+            "^([^ ]* ){5}([^ ]+)",
+            "^([^ ]+,){5}([^ ]+)",
+            "^([^^]+)",
+            "([^ ]+ ){5}([^ ]+)",
+        ] {
+            assert_eq!(field(pattern), None, "{pattern}");
         }
     }
 

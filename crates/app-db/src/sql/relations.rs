@@ -22,6 +22,8 @@ pub(super) struct Relation {
     /// The schema as the source spells it.
     pub(super) schema: String,
     pub(super) columns: Columns,
+    /// As FROM names it in the dialect that is printed.
+    pub(super) called: String,
 }
 
 impl Relations {
@@ -54,8 +56,21 @@ impl Relations {
             Relation {
                 schema: schema.to_owned(),
                 columns,
+                called: self.words.relation(name),
             },
         );
+    }
+
+    /// The relation of that name is called so where queries run.
+    pub(crate) fn call(&mut self, name: &str, called: String) {
+        if let Some(relation) = self.by_name.get_mut(name) {
+            relation.called = called;
+        }
+    }
+
+    /// How FROM names the relation of that name, where it is one of these.
+    pub(super) fn called(&self, name: &str) -> Option<&str> {
+        Some(self.by_name.get(name)?.called.as_str())
     }
 
     /// The relation of a name, with or without a schema before it.

@@ -1,6 +1,6 @@
 //! The spelling of what every dialect has: names, literals, and the types that casts go to.
 
-use super::{Kind, h2_text, postgres_text};
+use super::{Kind, h2_text, mysql_text, postgres_text};
 
 /// The dialect that is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -10,6 +10,8 @@ pub(crate) enum Words {
     H2,
     /// Postgres'.
     Postgres,
+    /// MySQL's and MariaDB's.
+    MySql,
 }
 
 impl Words {
@@ -18,14 +20,16 @@ impl Words {
         match self {
             Self::H2 => h2_text::identifier(&h2_text::fold(name)),
             Self::Postgres => postgres_text::identifier(&postgres_text::fold(name)),
+            Self::MySql => mysql_text::identifier(&mysql_text::fold(name)),
         }
     }
 
-    /// A table or view as FROM names it. On Postgres the search path finds it, wherever it is at the moment.
+    /// A table or view as FROM names it, unless it is called otherwise there. On Postgres the search path finds it, on
+    /// MySQL the session's database, wherever it is at the moment.
     pub(super) fn relation(self, name: &str) -> String {
         match self {
             Self::H2 => format!("\"PUBLIC\".{}", self.name(name)),
-            Self::Postgres => self.name(name),
+            Self::Postgres | Self::MySql => self.name(name),
         }
     }
 
@@ -34,6 +38,26 @@ impl Words {
         match self {
             Self::H2 => h2_text::literal(text),
             Self::Postgres => postgres_text::literal(text),
+            Self::MySql => mysql_text::literal(text),
+        }
+    }
+
+    /// A truth value. MySQL has the numbers 1 and 0 for them.
+    pub(super) fn truth(self, value: bool) -> &'static str {
+        match (self, value) {
+            (Self::H2 | Self::Postgres, true) => "TRUE",
+            (Self::H2 | Self::Postgres, false) => "FALSE",
+            (Self::MySql, true) => "1",
+            (Self::MySql, false) => "0",
+        }
+    }
+
+    /// A truth value as a column's default.
+    pub(super) fn default_truth(self, value: bool) -> &'static str {
+        match (self, value) {
+            (Self::MySql, true) => "b'1'",
+            (Self::MySql, false) => "b'0'",
+            (Self::H2 | Self::Postgres, value) => self.truth(value),
         }
     }
 
@@ -42,6 +66,23 @@ impl Words {
         match self {
             Self::H2 => "LOCALTIMESTAMP",
             Self::Postgres => "now()",
+            Self::MySql => "current_timestamp(6)",
+        }
+    }
+
+    /// This moment, in an expression.
+    pub(super) fn moment(self) -> &'static str {
+        match self {
+            Self::H2 | Self::Postgres => "CURRENT_TIMESTAMP",
+            Self::MySql => "CURRENT_TIMESTAMP(6)",
+        }
+    }
+
+    /// The wall clock's this moment, in an expression.
+    pub(super) fn wall_clock(self) -> &'static str {
+        match self {
+            Self::H2 | Self::Postgres => "LOCALTIMESTAMP",
+            Self::MySql => "LOCALTIMESTAMP(6)",
         }
     }
 
@@ -50,14 +91,17 @@ impl Words {
         match self {
             Self::H2 => "RANDOM_UUID()",
             Self::Postgres => "gen_random_uuid()",
+            Self::MySql => "(uuid())",
         }
     }
 
-    /// The function that turns this dialect's name of a truth value into the other one's: `true` here, `TRUE` there.
-    pub(super) fn name_of_truth(self) -> &'static str {
+    /// The function that turns this dialect's name of a truth value into the other one's: `true` on Postgres, `TRUE` on
+    /// H2. MySQL has no names for them.
+    pub(super) fn name_of_truth(self) -> Option<&'static str> {
         match self {
-            Self::H2 => "LOWER",
-            Self::Postgres => "UPPER",
+            Self::H2 => Some("LOWER"),
+            Self::Postgres => Some("UPPER"),
+            Self::MySql => None,
         }
     }
 
@@ -67,7 +111,14 @@ impl Words {
             (Self::Postgres, "DECFLOAT") => "numeric",
             (Self::Postgres, "VARCHAR_IGNORECASE") => "citext",
             (Self::Postgres, "BINARY VARYING") => "bytea",
-            (Self::H2 | Self::Postgres, same) => same,
+            (Self::MySql, "CHARACTER VARYING" | "VARCHAR_IGNORECASE") => "char",
+            (Self::MySql, "SMALLINT" | "INTEGER" | "BIGINT") => "signed",
+            (Self::MySql, "DOUBLE PRECISION") => "double",
+            (Self::MySql, "BINARY VARYING") => "binary",
+            (Self::MySql, "DECFLOAT") => "decimal(65,30)",
+            (Self::MySql, "TIMESTAMP" | "TIMESTAMP WITH TIME ZONE") => "datetime(6)",
+            (Self::MySql, "UUID") => "char(36)",
+            (Self::H2 | Self::Postgres | Self::MySql, same) => same,
         }
     }
 
@@ -88,7 +139,7 @@ impl Words {
             Kind::Untyped | Kind::Opaque => "NULL",
         };
         match self {
-            Self::H2 => "NULL",
+            Self::H2 | Self::MySql => "NULL",
             Self::Postgres => typed,
         }
     }

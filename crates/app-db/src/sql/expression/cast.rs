@@ -77,9 +77,12 @@ pub(super) fn print(
     };
     if inner.kind == Kind::Untyped && inner.text == "NULL" {
         // A NULL goes with every kind: Postgres itself lets a branch of a UNION be NULL of another type.
-        return Ok(Printed {
-            kind: Kind::Untyped,
-            ..cast(&inner)
+        return Ok(match words {
+            Words::MySql => inner,
+            Words::H2 | Words::Postgres => Printed {
+                kind: Kind::Untyped,
+                ..cast(&inner)
+            },
         });
     }
     Ok(match (inner.kind, kind) {
@@ -90,10 +93,19 @@ pub(super) fn print(
         (Kind::Padded, Kind::Text) if words == Words::H2 => {
             Printed::tight(format!("RTRIM({})", inner.text), kind, inner.columns)
         }
+        // All of its texts are compared as their collation says, and CHAR is read without its padding.
+        (Kind::Padded | Kind::CaseBlind | Kind::Uuid, Kind::Text) if words == Words::MySql => {
+            Printed { kind, ..inner }
+        }
+        (Kind::Untyped | Kind::Text, Kind::CaseBlind) if words == Words::MySql => Printed { kind, ..inner },
         (Kind::CaseBlind | Kind::Integer, Kind::Text) => cast(&inner),
         (Kind::Uuid, Kind::Text) => cast(&inner),
         (Kind::Boolean, Kind::Text) => Printed::tight(
-            format!("{}(CAST({} AS {h2_type}))", words.name_of_truth(), inner.text),
+            format!(
+                "{}(CAST({} AS {h2_type}))",
+                words.name_of_truth().ok_or_else(refuse)?,
+                inner.text
+            ),
             kind,
             inner.columns,
         ),

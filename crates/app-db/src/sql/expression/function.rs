@@ -44,17 +44,25 @@ pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untra
     };
     match (name, arguments.as_slice()) {
         ("now" | "current_timestamp" | "transaction_timestamp", []) => {
-            Ok(Printed::tight("CURRENT_TIMESTAMP", Kind::TimestampTz, Vec::new()))
+            Ok(Printed::tight(words.moment(), Kind::TimestampTz, Vec::new()))
         }
         ("current_date", []) => Ok(Printed::tight("CURRENT_DATE", Kind::Date, Vec::new())),
-        ("localtimestamp", []) => Ok(Printed::tight("LOCALTIMESTAMP", Kind::Timestamp, Vec::new())),
+        ("localtimestamp", []) => Ok(Printed::tight(words.wall_clock(), Kind::Timestamp, Vec::new())),
         ("lower" | "upper", [_]) => {
             let all = printed(&[Kind::Text, Kind::Untyped])?;
             Ok(call_of(&name.to_uppercase(), all, Kind::Text))
         }
         ("concat", [_, ..]) => {
             let all = printed(&[Kind::Text, Kind::Integer, Kind::Untyped])?;
-            Ok(call_of("CONCAT", all, Kind::Text))
+            // NULL is an empty piece here, and makes all of MySQL's own CONCAT NULL.
+            Ok(match words {
+                Words::MySql => {
+                    let pieces = call_of("", all, Kind::Text);
+                    let text = format!("concat_ws('', {}", pieces.text.trim_start_matches('('));
+                    Printed { text, ..pieces }
+                }
+                Words::H2 | Words::Postgres => call_of("CONCAT", all, Kind::Text),
+            })
         }
         ("abs", [_]) => {
             let all = printed(&[Kind::Integer, Kind::Exact, Kind::Float])?;
@@ -62,12 +70,12 @@ pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untra
             Ok(call_of("ABS", all, kind))
         }
         ("coalesce", [_, ..]) | ("nullif", [_, _]) => same_kind(name, &arguments, scope),
-        ("rtrim", [_]) if words == Words::Postgres => {
+        ("rtrim", [_]) if words != Words::H2 => {
             let all = printed(&[Kind::Text, Kind::Padded, Kind::Untyped])?;
             Ok(call_of("RTRIM", all, Kind::Text))
         }
         ("regexp_like", [Argument::Expression(subject), Argument::Expression(pattern)])
-            if words == Words::Postgres =>
+            if words != Words::H2 =>
         {
             regexp_like(subject, pattern, scope)
         }
@@ -78,7 +86,7 @@ pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untra
                 Argument::Expression(pattern),
                 rest @ ..,
             ],
-        ) if words == Words::Postgres => regexp_substr(subject, pattern, rest, scope),
+        ) if words != Words::H2 => regexp_substr(subject, pattern, rest, scope),
         (
             "split_part",
             [
@@ -86,7 +94,7 @@ pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untra
                 Argument::Expression(delimiter),
                 Argument::Expression(field),
             ],
-        ) if words == Words::H2 => split_part(subject, delimiter, field, scope),
+        ) if words != Words::Postgres => split_part(subject, delimiter, field, scope),
         (
             NTH_OR_LAST,
             [
@@ -102,7 +110,7 @@ pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untra
 
 /// `WITHIN GROUP (ORDER BY NULL)`, which H2 puts after every LISTAGG and which orders nothing.
 fn is_any_order(call: &Function, words: Words) -> bool {
-    words == Words::Postgres
+    words != Words::H2
         && call
             .within_group
             .iter()
@@ -115,8 +123,17 @@ fn regexp_like(subject: &Expr, pattern: &Expr, scope: &Scope<'_>) -> Result<Prin
     want(&subject, Kind::Text, "REGEXP_LIKE")?;
     let pattern = text_constant(pattern)
         .ok_or_else(|| Untranslatable::new("a regular expression that is not constant"))?;
-    let pattern = scope.words().literal(&regular_expression::to_postgres(pattern)?);
-    let text = format!("{} ~ {pattern}", subject.operand());
+    let words = scope.words();
+    let text = match words {
+        Words::MySql => {
+            let pattern = words.literal(regular_expression::to_mysql(pattern)?);
+            format!("{} REGEXP {pattern}", subject.operand())
+        }
+        Words::H2 | Words::Postgres => {
+            let pattern = words.literal(&regular_expression::to_postgres(pattern)?);
+            format!("{} ~ {pattern}", subject.operand())
+        }
+    };
     Ok(Printed::loose(text, Kind::Boolean, subject.columns))
 }
 
@@ -130,7 +147,8 @@ fn regexp_substr(
     let refuse = || Untranslatable::new("REGEXP_SUBSTR with other than the first match's group");
     let subject = print_expression(subject, scope)?;
     want(&subject, Kind::Text, "REGEXP_SUBSTR")?;
-    let pattern = regular_expression::to_postgres(text_constant(pattern).ok_or_else(refuse)?)?;
+    let java = text_constant(pattern).ok_or_else(refuse)?;
+    let pattern = regular_expression::to_postgres(java)?;
     let rest: Vec<String> = rest
         .iter()
         .map(|argument| match argument {
@@ -143,6 +161,19 @@ fn regexp_substr(
         _ => None,
     };
     let group = group.ok_or_else(refuse)?;
+    if scope.words() == Words::MySql {
+        // No function there gives a group, but the one that counts fields gives the same field of what matches.
+        let field = regular_expression::filled_field(java).filter(|field| field.group == group);
+        let field = field.ok_or_else(refuse)?;
+        let (text, delimiter) = (&subject.text, scope.words().literal(&field.delimiter.to_string()));
+        let text = format!(
+            "CASE WHEN {} REGEXP {} THEN substring_index(substring_index({text}, {delimiter}, {}), {delimiter}, -1) END",
+            subject.operand(),
+            scope.words().literal(java),
+            field.number
+        );
+        return Ok(Printed::tight(text, Kind::Text, subject.columns));
+    }
     let pattern = scope.words().literal(&pattern);
     let text = format!("(regexp_match({}, {pattern}))[{group}]", subject.text);
     Ok(Printed::tight(text, Kind::Text, subject.columns))
@@ -231,6 +262,9 @@ fn split_part(
         Ok(field @ 1..=100) => field - 1,
         _ => return Err(refuse()),
     };
+    if scope.words() == Words::MySql {
+        return Ok(mysql_field(&subject, delimiter, skipped));
+    }
     let padded = format!(
         "{} || {}",
         subject.operand(),
@@ -247,6 +281,22 @@ fn split_part(
         scope.words().literal(&pattern)
     );
     Ok(Printed::tight(text, Kind::Text, subject.columns))
+}
+
+/// The same for MySQL, whose `substring_index` gives all fields up to one, and of those the last.
+fn mysql_field(subject: &Printed, delimiter: &str, skipped: usize) -> Printed {
+    let quoted = Words::MySql.literal(delimiter);
+    let text = if skipped == 0 {
+        format!("substring_index({}, {quoted}, 1)", subject.text)
+    } else {
+        let more = Words::MySql.literal(&delimiter.repeat(skipped));
+        format!(
+            "substring_index(substring_index(concat({}, {more}), {quoted}, {}), {quoted}, -1)",
+            subject.text,
+            skipped + 1
+        )
+    };
+    Printed::tight(text, Kind::Text, subject.columns.clone())
 }
 
 /// The n-th field of a text, or its last if there are fewer: as many fields as there are, up to n - 1, are skipped.
@@ -276,6 +326,14 @@ fn nth_or_last(
         Words::H2 => format!("REGEXP_SUBSTR({}, {pattern}, 1, 1, '', 1)", subject.text),
         // Of a pattern with a group, SUBSTRING gives the group.
         Words::Postgres => format!("substring({} from {pattern})", subject.text),
+        Words::MySql => {
+            let delimiter = words.literal(&letter.to_string());
+            let field = skipped + 1;
+            format!(
+                "substring_index(substring_index({}, {delimiter}, {field}), {delimiter}, -1)",
+                subject.text
+            )
+        }
     };
     Ok(Printed::tight(text, Kind::Text, subject.columns))
 }
@@ -293,18 +351,33 @@ fn aggregate(
         Some(DuplicateTreatment::Distinct) => "DISTINCT ",
         Some(DuplicateTreatment::All) | None => "",
     };
-    let filter = match &call.filter {
+    let condition = match &call.filter {
         Some(filter) => {
             let filter = print_expression(filter, scope)?;
             want(&filter, Kind::Boolean, "FILTER")?;
-            format!(" FILTER (WHERE {})", filter.text)
+            Some(filter.text)
         }
-        None => String::new(),
+        None => None,
+    };
+    let filter = match &condition {
+        Some(condition) if words != Words::MySql => format!(" FILTER (WHERE {condition})"),
+        Some(_) | None => String::new(),
+    };
+    // MySQL has no FILTER; its aggregates leave NULL out as well.
+    let chosen = |text: &str| match &condition {
+        Some(condition) if words == Words::MySql => format!("CASE WHEN {condition} THEN {text} END"),
+        Some(_) | None => text.to_owned(),
     };
     let (text, kind) = match (name, arguments) {
+        ("count", [Argument::Everything]) if words == Words::MySql && condition.is_some() => {
+            (format!("COUNT({})", chosen("1")), Kind::Integer)
+        }
         ("count", [Argument::Everything]) => ("COUNT(*)".to_owned(), Kind::Integer),
         ("count", [Argument::Expression(counted)]) => (
-            format!("COUNT({distinct}{})", print_expression(counted, scope)?.text),
+            format!(
+                "COUNT({distinct}{})",
+                chosen(&print_expression(counted, scope)?.text)
+            ),
             Kind::Integer,
         ),
         ("min" | "max", [Argument::Expression(inner)]) => {
@@ -312,20 +385,26 @@ fn aggregate(
             if !inner.kind.order_is_shared(inner.kind) {
                 return Err(refuse());
             }
-            (format!("{}({})", name.to_uppercase(), inner.text), inner.kind)
+            (
+                format!("{}({})", name.to_uppercase(), chosen(&inner.text)),
+                inner.kind,
+            )
         }
         ("sum", [Argument::Expression(inner)]) => {
             let inner = print_expression(inner, scope)?;
             match inner.kind {
-                Kind::Integer | Kind::Exact => (format!("SUM({distinct}{})", inner.text), inner.kind),
+                Kind::Integer | Kind::Exact => {
+                    (format!("SUM({distinct}{})", chosen(&inner.text)), inner.kind)
+                }
                 _ => return Err(refuse()),
             }
         }
         // Which order the pieces come in is said by neither side.
-        ("listagg", [Argument::Expression(inner), separator @ ..]) if words == Words::Postgres => {
+        ("listagg", [Argument::Expression(inner), separator @ ..]) if words != Words::H2 => {
             let inner = print_expression(inner, scope)?;
             let inner = match inner.kind {
                 Kind::Text | Kind::Untyped => inner.text,
+                Kind::CaseBlind if words == Words::MySql => inner.text,
                 Kind::CaseBlind => format!("{}::text", inner.operand()),
                 _ => return Err(refuse()),
             };
@@ -335,7 +414,11 @@ fn aggregate(
                 _ => return Err(refuse()),
             };
             let separator = words.literal(separator);
-            (format!("string_agg({distinct}{inner}, {separator})"), Kind::Text)
+            let text = match words {
+                Words::MySql => format!("group_concat({distinct}{} SEPARATOR {separator})", chosen(&inner)),
+                Words::H2 | Words::Postgres => format!("string_agg({distinct}{inner}, {separator})"),
+            };
+            (text, Kind::Text)
         }
         ("string_agg", [Argument::Expression(inner), Argument::Expression(separator)]) => {
             let inner = print_expression(inner, scope)?;
@@ -349,6 +432,12 @@ fn aggregate(
                     )
                 }
                 Words::Postgres => format!("string_agg({distinct}{}, {separator})", inner.text),
+                Words::MySql => {
+                    format!(
+                        "group_concat({distinct}{} SEPARATOR {separator})",
+                        chosen(&inner.text)
+                    )
+                }
             };
             (text, Kind::Text)
         }
