@@ -2,7 +2,7 @@
 //! let in, one migration at a time, and a cancel in every phase that leaves everything as it was.
 
 mod credentials;
-mod silencer;
+pub(crate) mod network;
 pub(crate) mod slow_store;
 pub(crate) mod world;
 
@@ -12,12 +12,14 @@ use metaferry_sample::credentials::{
     EMBEDDED_SESSION, ENDED_SESSION, EXPIRED_SESSION, INACTIVE_API_KEY, INACTIVE_SESSION, ORDINARY_API_KEY,
     ORDINARY_SESSION, SUPERUSER_API_KEY, SUPERUSER_PLAIN_SESSION, SUPERUSER_SESSION,
 };
-use silencer::Silencer;
-use slow_store::SlowStore;
+use network::Network;
+use slow_store::{Silent, SlowStore};
 use world::{Answer, Options, Schema, World};
 
 /// How soon users may write again after a cancel.
 const UNDONE_WITHIN: Duration = Duration::from_secs(2);
+/// Of one connection: the tables take seconds, and what else is said no time.
+pub(crate) const SLOW_BYTES_PER_SECOND: usize = 150_000;
 /// Each of these on our own sample and on Metabase's own schema.
 macro_rules! on_every_schema {
     ($($test:ident),+ $(,)?) => {
@@ -43,8 +45,10 @@ macro_rules! on_every_schema {
 on_every_schema!(
     only_superusers_are_let_in,
     one_of_two_starts_goes_through_and_arrives,
+    a_cancel_in_init_goes_no_further,
     a_cancel_while_read_only_spreads_undoes_it,
     a_cancel_while_the_snapshot_is_held_up_undoes_it,
+    a_cancel_while_rows_are_copied_undoes_it,
     a_cancel_while_the_store_is_slow_undoes_it,
     a_cancel_by_somebody_else_undoes_it,
 );
@@ -165,6 +169,30 @@ fn one_of_two_starts_goes_through_and_arrives(schema: Schema) {
     world.cancel();
 }
 
+fn a_cancel_in_init_goes_no_further(schema: Schema) {
+    let Some(world) = World::start(Options {
+        schema,
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let before = world.state_of_metabase();
+    let held = world.hold_in_init();
+    let begun = std::thread::scope(|scope| {
+        let begun = scope.spawn(|| world.begin());
+        world.wait_for("the row is there", || world.rows() == 1);
+        let answer = world.cancel();
+        assert_eq!((answer.status, answer.body.as_str()), (200, "1"));
+        assert_eq!(world.newest().state(), "cancelled", "whatever is held up");
+        drop(held);
+        undone(&world, &before, Instant::now());
+        begun.join().unwrap()
+    });
+    assert_eq!((begun.status, begun.state().as_str()), (200, "cancelled"));
+    let steps = "SELECT count(*) FROM metaferry.journal WHERE entry LIKE '%effect_started%read_only_on%'";
+    assert_eq!(world.sql(steps), "0", "{}", world.log());
+}
+
 fn a_cancel_while_read_only_spreads_undoes_it(schema: Schema) {
     let Some(world) = World::start(Options {
         schema,
@@ -199,8 +227,29 @@ fn a_cancel_while_the_snapshot_is_held_up_undoes_it(schema: Schema) {
     drop(lock);
 }
 
+fn a_cancel_while_rows_are_copied_undoes_it(schema: Schema) {
+    let network = Network::default();
+    let Some(world) = World::start(Options {
+        schema,
+        network: Some(network.clone()),
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let before = world.state_of_metabase();
+    network.slow_down_to(SLOW_BYTES_PER_SECOND);
+    assert_eq!(world.begin().status, 200);
+    world.wait_until("rows are copied", |answer| {
+        let progress = answer.json()["progress"].as_u64().unwrap();
+        assert!(progress < 50, "all rows are copied: {}", world.log());
+        progress > 22
+    });
+    assert!(world.state_of_metabase() != before, "users may not write");
+    cancelled_and_undone(&world, &before);
+}
+
 fn a_cancel_while_the_store_is_slow_undoes_it(schema: Schema) {
-    let store = SlowStore::start();
+    let store = SlowStore::start(Silent::Receiving);
     let Some(world) = World::start(Options {
         schema,
         store: Some(store.address()),
@@ -288,10 +337,10 @@ fn an_older_schema_knows_sessions_by_their_ids_and_migrates() {
 /// The driver heard neither of the silence nor of its lease's end, and nothing was undone until the process ended.
 #[test]
 fn what_a_silent_network_left_is_undone_once_it_speaks_again() {
-    let silencer = Silencer::default();
+    let network = Network::default();
     let Some(world) = World::start(Options {
         propagation_seconds: 600,
-        silencer: Some(silencer.clone()),
+        network: Some(network.clone()),
         environment: vec![("METAFERRY_LEASE_SECONDS", "6".to_owned())],
         ..Options::default()
     }) else {
@@ -300,12 +349,12 @@ fn what_a_silent_network_left_is_undone_once_it_speaks_again() {
     let before = world.state_of_metabase();
     assert_eq!(world.begin().status, 200, "{}", world.log());
     world.wait_for("read-only is on", || world.read_only() == "true");
-    silencer.go_silent();
+    network.go_silent();
     world.wait_for("the driver gives up", || {
         world.log().contains("the lease or the journal is lost")
     });
     world.sql("UPDATE cloud_migration SET state = 'cancelled', updated_at = now()");
-    silencer.speak_again();
+    network.speak_again();
     world.wait_for("read-only and triggers are as before", || {
         world.state_of_metabase() == before
     });

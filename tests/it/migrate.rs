@@ -5,7 +5,9 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::api::slow_store::SlowStore;
+use crate::api::SLOW_BYTES_PER_SECOND;
+use crate::api::network::Network;
+use crate::api::slow_store::{Silent, SlowStore};
 use crate::api::world::{Options, Schema, World};
 use crate::app_db::{AppDb, ended, psql, signal, told};
 use crate::encryption::{OWN_TABLE, SECRET, encrypt};
@@ -21,9 +23,22 @@ enum By {
 /// When it is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum While {
+    StoreDoesNotAnswer,
+    RowIsNew,
     ReadOnlySpreads,
     SnapshotIsHeldUp,
+    RowsAreCopied,
     StoreIsSlow,
+}
+
+impl While {
+    /// May Metabase not write just then?
+    fn is_still(self) -> bool {
+        matches!(
+            self,
+            Self::ReadOnlySpreads | Self::SnapshotIsHeldUp | Self::RowsAreCopied
+        )
+    }
 }
 
 fn world(options: Options) -> Option<World> {
@@ -36,7 +51,7 @@ fn world(options: Options) -> Option<World> {
 fn migrate(world: &World) -> Command {
     let mut migrate = world.metaferry();
     migrate
-        .args(["--json", "migrate", "--yes", "--from", &world.url])
+        .args(["--json", "migrate", "--yes", "--from", &world.through])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -104,6 +119,31 @@ fn arrives(schema: Schema) {
 }
 
 #[test]
+fn an_interrupt_before_the_store_answers_ends_it() {
+    is_undone(While::StoreDoesNotAnswer, By::Signal("INT"));
+}
+
+#[test]
+fn a_cancel_of_a_new_row_goes_no_further() {
+    is_undone(While::RowIsNew, By::Cancel);
+}
+
+#[test]
+fn an_interrupt_of_a_new_row_goes_no_further() {
+    is_undone(While::RowIsNew, By::Signal("INT"));
+}
+
+#[test]
+fn a_cancel_while_rows_are_copied_ends_it() {
+    is_undone(While::RowsAreCopied, By::Cancel);
+}
+
+#[test]
+fn an_interrupt_while_rows_are_copied_undoes_it() {
+    is_undone(While::RowsAreCopied, By::Signal("INT"));
+}
+
+#[test]
 fn a_cancel_while_read_only_spreads_ends_it() {
     is_undone(While::ReadOnlySpreads, By::Cancel);
 }
@@ -139,7 +179,12 @@ fn an_orchestrators_sigterm_undoes_it_too() {
 }
 
 fn is_undone(then: While, by: By) {
-    let store = (then == While::StoreIsSlow).then(|| SlowStore::start().address());
+    let store = match then {
+        While::StoreDoesNotAnswer => Some(Silent::FromTheBeginning),
+        While::StoreIsSlow => Some(Silent::Receiving),
+        While::RowIsNew | While::ReadOnlySpreads | While::SnapshotIsHeldUp | While::RowsAreCopied => None,
+    };
+    let network = Network::default();
     let Some(world) = world(Options {
         schema: Schema::Metabase,
         propagation_seconds: match then {
@@ -147,26 +192,45 @@ fn is_undone(then: While, by: By) {
             While::ReadOnlySpreads => 600,
             // The table is locked meanwhile.
             While::SnapshotIsHeldUp => 5,
-            While::StoreIsSlow => 0,
+            While::StoreDoesNotAnswer | While::RowIsNew | While::RowsAreCopied | While::StoreIsSlow => 0,
         },
-        store,
+        store: store.map(|silent| SlowStore::start(silent).address()),
+        network: Some(network.clone()),
         ..Options::default()
     }) else {
         return;
     };
-    let before = world.state_of_metabase();
-    let running = Running(Some(migrate(&world).spawn().unwrap()));
-    let mut lock = None;
-    if then == While::StoreIsSlow {
-        world.wait_for("the upload begins", || phase(&world) == "upload");
-        assert_ne!(world.dumps(), [""; 0], "the dump waits to be sent");
-    } else {
-        world.wait_for("read-only is on", || world.read_only() == "true");
-        assert!(world.state_of_metabase() != before, "read-only shows");
+    if then == While::RowIsNew {
+        // Which makes our tables.
+        assert!(migrate(&world).status().unwrap().success());
+        world.sql("DELETE FROM cloud_migration");
     }
-    if then == While::SnapshotIsHeldUp {
-        lock = Some(world.lock_table("report_card"));
-        world.wait_for("the dump begins", || phase(&world) == "dump");
+    let before = world.state_of_metabase();
+    let mut held = (then == While::RowIsNew).then(|| world.hold_in_init());
+    if then == While::RowsAreCopied {
+        network.slow_down_to(SLOW_BYTES_PER_SECOND);
+    }
+    let running = Running(Some(migrate(&world).spawn().unwrap()));
+    match then {
+        While::StoreDoesNotAnswer => world.wait_for("the store is asked", || lease_is_taken(&world)),
+        While::RowIsNew => world.wait_for("the row is there", || phase(&world) == "init"),
+        While::ReadOnlySpreads => world.wait_for("read-only is on", || world.read_only() == "true"),
+        While::SnapshotIsHeldUp => {
+            world.wait_for("read-only is on", || world.read_only() == "true");
+            held = Some(world.lock_table("report_card"));
+            world.wait_for("the dump begins", || phase(&world) == "dump");
+        }
+        While::RowsAreCopied => world.wait_for("rows are copied", || {
+            let row = "SELECT state, progress > 22, progress < 50 FROM cloud_migration";
+            world.sql(row) == "dump|t|t"
+        }),
+        While::StoreIsSlow => {
+            world.wait_for("the upload begins", || phase(&world) == "upload");
+            assert_ne!(world.dumps(), [""; 0], "the dump waits to be sent");
+        }
+    }
+    if then.is_still() {
+        assert!(world.state_of_metabase() != before, "read-only shows");
     }
     match by {
         By::Cancel => {
@@ -185,6 +249,10 @@ fn is_undone(then: While, by: By) {
         }
         By::Signal(name) => signal(name, running.id()),
     }
+    if then == While::RowIsNew {
+        // What holds it is the app DB itself.
+        drop(held.take());
+    }
     let output = running.end(&world);
     let (json, code) = ended(&output);
     assert_eq!(code, 130, "{then:?} {by:?}: {}", told(&output));
@@ -197,9 +265,27 @@ fn is_undone(then: While, by: By) {
     );
     assert_eq!(world.dumps(), [""; 0]);
     assert!(world.lease_is_free());
-    assert_eq!(status(&world)["state"], "cancelled");
-    assert_eq!(world.rows(), 1);
-    drop(lock);
+    let (shown, rows) = match then {
+        While::StoreDoesNotAnswer => (Value::Null, 0),
+        While::RowIsNew
+        | While::ReadOnlySpreads
+        | While::SnapshotIsHeldUp
+        | While::RowsAreCopied
+        | While::StoreIsSlow => ("cancelled".into(), 1),
+    };
+    assert_eq!((&status(&world)["state"], world.rows()), (&shown, rows));
+    if then == While::RowIsNew {
+        let newest = "SELECT count(*) FROM metaferry.journal WHERE entry LIKE '%effect_started%read_only_on%'
+            AND migration_id = (SELECT id FROM metaferry.migration ORDER BY begun_at DESC LIMIT 1)";
+        assert_eq!(world.sql(newest), "0", "{}", told(&output));
+    }
+    drop(held);
+}
+
+/// There may be no such table yet, and no row in it.
+fn lease_is_taken(world: &World) -> bool {
+    world.sql("SELECT to_regclass('metaferry.lease') IS NOT NULL") == "t"
+        && world.sql("SELECT count(*) FROM metaferry.lease WHERE expires_at > clock_timestamp()") == "1"
 }
 
 /// Killed, should the test end before it does.

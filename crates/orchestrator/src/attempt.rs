@@ -196,7 +196,7 @@ pub(crate) fn undoes(effect: Effect) -> bool {
 }
 
 /// How long an effect that is no longer wanted has to end by itself, before it is dropped where it stands. `None`:
-/// it writes, and is never dropped in the middle.
+/// it writes into the app DB or undoes, and is never dropped in the middle.
 fn patience(effect: Effect) -> Option<Duration> {
     match effect {
         // They only read or wait.
@@ -207,15 +207,15 @@ fn patience(effect: Effect) -> Option<Duration> {
         | Effect::VerifyObject => Some(Duration::ZERO),
         // They look at the flag themselves, and end without leaving an upload that nobody knows of.
         Effect::CopySnapshot | Effect::FinishDump | Effect::UploadDump => Some(Duration::from_secs(1)),
+        // What the store heard it cannot be asked to forget, whether we wait for its answer or not.
+        Effect::CreateAtStore | Effect::TellStore => Some(Duration::from_secs(1)),
         Effect::AcquireLease
-        | Effect::CreateAtStore
         | Effect::InsertRow
         | Effect::StoreUndoScript
         | Effect::ReadOnlyOn
         | Effect::QuiesceScheduler
         | Effect::RestoreScheduler
         | Effect::RestoreReadOnly
-        | Effect::TellStore
         | Effect::DeleteDump
         | Effect::AbortUpload
         | Effect::WriteState(_)

@@ -1,4 +1,4 @@
-//! A store that begins migrations at once and then never takes an object.
+//! A store that begins migrations at once and then never takes an object, or does not even begin one.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,14 +8,23 @@ pub(crate) struct SlowStore {
     address: SocketAddr,
 }
 
+/// Where it stops to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silent {
+    /// Asked to begin a migration.
+    FromTheBeginning,
+    /// Sent an object.
+    Receiving,
+}
+
 impl SlowStore {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(silent: Silent) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let stream = stream.unwrap();
-                std::thread::spawn(move || serve(&stream, address));
+                std::thread::spawn(move || serve(&stream, address, silent));
             }
         });
         Self { address }
@@ -26,7 +35,7 @@ impl SlowStore {
     }
 }
 
-fn serve(stream: &TcpStream, address: SocketAddr) -> Option<()> {
+fn serve(stream: &TcpStream, address: SocketAddr, silent: Silent) -> Option<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut first = String::new();
@@ -48,6 +57,9 @@ fn serve(stream: &TcpStream, address: SocketAddr) -> Option<()> {
             std::thread::park();
         }
         reader.read_exact(&mut vec![0; length]).ok()?;
+        if silent == Silent::FromTheBeginning && first.starts_with("POST") {
+            std::thread::park();
+        }
         let body = if first.starts_with("POST") {
             format!(r#"{{"id":"slow","upload_url":"http://{address}/objects/slow?signature=secret"}}"#)
         } else {

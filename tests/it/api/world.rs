@@ -9,7 +9,7 @@ use metaferry_sample::credentials::SUPERUSER_API_KEY;
 use metaferry_sample::{SampleOptions, SampleSource};
 
 use super::credentials;
-use super::silencer::Silencer;
+use super::network::Network;
 use crate::app_db::{Process, command, listen, program};
 
 /// The longest that anything here is waited for.
@@ -37,7 +37,7 @@ pub(crate) struct Options {
     /// Of the program that serves, beside those that it always gets.
     pub(crate) environment: Vec<(&'static str, String)>,
     /// Between the program and its database.
-    pub(crate) silencer: Option<Silencer>,
+    pub(crate) network: Option<Network>,
     pub(crate) propagation_seconds: u32,
     /// Instead of a `metaferry store`.
     pub(crate) store: Option<String>,
@@ -49,6 +49,8 @@ pub(crate) struct Options {
 pub(crate) struct World {
     admin_url: String,
     pub(crate) url: String,
+    /// The same by way of the network, where there is one between.
+    pub(crate) through: String,
     database: String,
     folder: tempfile::TempDir,
     /// With the trailing slash left out.
@@ -110,6 +112,7 @@ impl World {
         let (start, _) = admin_url.rsplit_once('/').expect("a URL with a database");
         let mut world = Self {
             url: format!("{start}/{database}"),
+            through: format!("{start}/{database}"),
             folder: tempfile::tempdir().unwrap(),
             admin_url,
             database,
@@ -129,15 +132,14 @@ impl World {
             );
             world.store = listening;
         }
+        if let Some(network) = &options.network {
+            world.through = network.before(&world.url);
+        }
         if options.unserved {
             return Some(world);
         }
-        let through = match &options.silencer {
-            Some(silencer) => silencer.before(&world.url),
-            None => world.url.clone(),
-        };
         let mut serve = world.metaferry();
-        serve.args(["serve", "--from", &through]);
+        serve.args(["serve", "--from", &world.through]);
         for (name, value) in &options.environment {
             serve.env(name, value);
         }
@@ -373,23 +375,44 @@ impl World {
     }
 
     /// Locks a table as a schema change does, until what is answered is dropped.
-    pub(crate) fn lock_table(&self, table: &str) -> TableLock<'_> {
-        let child = Command::new("psql")
-            .args(["-q", "-d", &self.url, "-c"])
-            .arg(format!(
-                "BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)"
-            ))
-            .env("PGAPPNAME", "metaferry-test-lock")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+    pub(crate) fn lock_table(&self, table: &str) -> Held<'_> {
+        let child = self.hold(&format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"));
         self.wait_for("the table is locked", || {
             self.sql("SELECT count(*) FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock' AND relation IS NOT NULL
                           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
                 != "0"
         });
-        TableLock { world: self, child }
+        Held { world: self, child }
+    }
+
+    /// The step from `init` to `setup` of the next migration waits in the app DB until what is answered is dropped. A first
+    /// migration must have made our tables.
+    pub(crate) fn hold_in_init(&self) -> Held<'_> {
+        self.sql(
+            "CREATE FUNCTION hold_in_init() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$;
+             CREATE TRIGGER hold_in_init BEFORE INSERT ON metaferry.journal FOR EACH ROW
+                 WHEN (NEW.entry LIKE '%\"effect_done\":{\"insert_row\"%') EXECUTE FUNCTION hold_in_init()",
+        );
+        let child = self.hold("SELECT pg_advisory_xact_lock(1)");
+        self.wait_for("the step is held", || {
+            self.sql("SELECT count(*) FROM pg_locks WHERE granted AND locktype = 'advisory' AND objid = 1
+                          AND mode = 'ExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+                != "0"
+        });
+        Held { world: self, child }
+    }
+
+    /// Another session that takes a lock and keeps it.
+    fn hold(&self, lock: &str) -> Child {
+        Command::new("psql")
+            .args(["-q", "-d", &self.url, "-c"])
+            .arg(format!("BEGIN; {lock}; SELECT pg_sleep(600)"))
+            .env("PGAPPNAME", "metaferry-test-lock")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     }
 
     /// Until the newest row is so.
@@ -429,12 +452,12 @@ impl Drop for World {
 }
 
 /// A lock of another session.
-pub(crate) struct TableLock<'a> {
+pub(crate) struct Held<'a> {
     world: &'a World,
     child: Child,
 }
 
-impl Drop for TableLock<'_> {
+impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.world.sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity

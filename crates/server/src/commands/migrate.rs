@@ -131,8 +131,8 @@ impl Crossing {
                 row.external_id, row.id.0
             )),
             Err(_) if self.interrupted.is_cancelled() => {
-                self.orchestrator.ended().await;
-                return Err(cancelled());
+                let ended = self.orchestrator.ended().await;
+                return ended.map_or_else(|| Err(cancelled()), |ended| how(ended, self.output));
             }
             Err(NotBegun { error, .. }) => return Err(error.into()),
         }

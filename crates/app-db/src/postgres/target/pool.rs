@@ -6,7 +6,13 @@ use metaferry_domain::{ErrorKind, PortError};
 use sqlx::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::run;
+use crate::error::failed;
 use crate::postgres::connect::{PostgresServer, close};
+
+/// A commit is not waited for until it is on the disk: each of some hundred statements would wait. What is shown at the
+/// end is, and everything written before lies before it in the log.
+pub(super) const WITHOUT_WAITING: &str = "SET synchronous_commit = off";
 
 /// Sessions lent to one writer at a time.
 pub(super) struct Pool {
@@ -24,7 +30,7 @@ pub(super) struct Lent {
 }
 
 impl Pool {
-    /// At most `places` sessions, opened as they are wanted.
+    /// At most `places` sessions, opened as they are wanted; see [`WITHOUT_WAITING`].
     pub(super) fn of_server(server: PostgresServer, places: usize) -> Arc<Self> {
         Arc::new(Self {
             idle: Mutex::new(Vec::new()),
@@ -53,7 +59,13 @@ impl Pool {
             .pop();
         let connection = match (idle, &self.server) {
             (Some(connection), _) => connection,
-            (None, Some(server)) => server.connect().await?.connection,
+            (None, Some(server)) => {
+                let mut connection = server.connect().await?.connection;
+                run(&mut connection, WITHOUT_WAITING.to_owned())
+                    .await
+                    .map_err(|error| failed("set up a session", error))?;
+                connection
+            }
             (None, None) => return Err(lost()),
         };
         Ok(Lent {

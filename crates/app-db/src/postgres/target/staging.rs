@@ -10,7 +10,7 @@ use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::copy_in::{Bounds, ColumnPlan, TablePlan};
-use super::pool::Pool;
+use super::pool::{Pool, WITHOUT_WAITING};
 use super::{WRITERS, run};
 use crate::error::{failed, failed_at_rows, kind};
 use crate::postgres::connect::{PostgresServer, close, quoted};
@@ -66,7 +66,7 @@ impl Staging {
         let name = format!("{PREFIX}{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
         let mut path = vec![quoted(&name), quoted(&target)];
         let mut sql = format!(
-            "BEGIN; CREATE SCHEMA {0}; COMMENT ON SCHEMA {0} IS {1};",
+            "{WITHOUT_WAITING}; BEGIN; CREATE SCHEMA {0}; COMMENT ON SCHEMA {0} IS {1};",
             quoted(&name),
             literal(COMMENT)
         );
@@ -347,7 +347,9 @@ impl Staging {
         .await
         .map_err(|error| failed("look at the size of the tables", error))?;
         let (from, to) = (quoted(&self.name), quoted(&self.target));
-        let mut sql = format!("BEGIN; SET LOCAL lock_timeout = {SWAP_LOCK_TIMEOUT_MS};");
+        let mut sql = format!(
+            "BEGIN; SET LOCAL synchronous_commit TO DEFAULT; SET LOCAL lock_timeout = {SWAP_LOCK_TIMEOUT_MS};"
+        );
         sql.push_str(&self.complete_history());
         for table in &self.translation.tables {
             sql.push_str(&format!(
