@@ -12,3 +12,4 @@ pub mod fake;
 )]
 pub mod h2_script;
 pub mod seed;
+pub mod unlike;

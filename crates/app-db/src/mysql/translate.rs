@@ -74,6 +74,10 @@ pub(super) struct TranslatedTable {
     pub(super) columns: Vec<TranslatedColumn>,
     /// Clauses of an ALTER TABLE: what is quicker to make when the rows are there.
     pub(super) after_rows: Vec<String>,
+    /// More such clauses, for a server whose `explicit_defaults_for_timestamp` is on (it is unless somebody turned it off,
+    /// from MariaDB 10.10 and MySQL 8.0): they take a default from moments that have none. Elsewhere such a moment would
+    /// change with every update of its row.
+    pub(super) undefaulted: Vec<String>,
     /// Clauses of an ALTER TABLE for when all tables have their rows and indexes.
     pub(super) foreign_keys: Vec<String>,
 }
@@ -169,6 +173,7 @@ struct Translator<'a> {
 struct Parts {
     lines: Vec<String>,
     after_rows: Vec<String>,
+    undefaulted: Vec<String>,
 }
 
 impl Translator<'_> {
@@ -298,6 +303,7 @@ impl Translator<'_> {
             create,
             columns,
             after_rows: parts.after_rows,
+            undefaulted: parts.undefaulted,
             foreign_keys: Vec::new(),
         })
     }

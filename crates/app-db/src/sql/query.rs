@@ -230,7 +230,7 @@ fn print_set(body: &SetExpr, scope: &Scope<'_>) -> Result<PrintedQuery, Untransl
                 };
                 Ok((print_set(left, &scope)?, print_set(right, &scope)?))
             };
-            let (left, right) = match &scope.wanted {
+            let (left_printed, right_printed) = match &scope.wanted {
                 // Looked at first: a NULL takes its type from whatever branch has one.
                 Wanted::Nothing => {
                     let kinds = unified(op, &branches(Wanted::Measured)?)?;
@@ -238,11 +238,20 @@ fn print_set(body: &SetExpr, scope: &Scope<'_>) -> Result<PrintedQuery, Untransl
                 }
                 known => branches(known.clone())?,
             };
-            let columns = unified(op, &(left.clone(), right.clone()))?;
-            Ok(PrintedQuery {
-                text: format!("({}) {words} ({})", left.text, right.text),
-                columns,
-            })
+            let columns = unified(op, &(left_printed.clone(), right_printed.clone()))?;
+            let text = match scope.words() {
+                // What stands in parentheses has types of its own there, so that a column which is NULL in it is no
+                // number any more when another branch has one.
+                Words::MySql => format!(
+                    "{} {words} {}",
+                    branch(left, &left_printed.text, Chain::GoesOn(op)),
+                    branch(right, &right_printed.text, Chain::Ends)
+                ),
+                Words::H2 | Words::Postgres => {
+                    format!("({}) {words} ({})", left_printed.text, right_printed.text)
+                }
+            };
+            Ok(PrintedQuery { text, columns })
         }
         SetExpr::Values(_)
         | SetExpr::Insert(_)
@@ -250,6 +259,39 @@ fn print_set(body: &SetExpr, scope: &Scope<'_>) -> Result<PrintedQuery, Untransl
         | SetExpr::Delete(_)
         | SetExpr::Merge(_)
         | SetExpr::Table(_) => Err(Untranslatable::new("something else than SELECT")),
+    }
+}
+
+/// May a branch be the beginning of a chain of set operations?
+#[derive(Debug, Clone, Copy)]
+enum Chain<'a> {
+    /// Of this one.
+    GoesOn(&'a SetOperator),
+    Ends,
+}
+
+/// A branch of a set operation, in parentheses where it would not stay one thing without them.
+fn branch(body: &SetExpr, text: &str, chain: Chain<'_>) -> String {
+    let bare = match (inner_body(body), chain) {
+        (SetExpr::Select(_), _) => true,
+        // INTERSECT binds closer than the others, which are worked off from left to right.
+        (SetExpr::SetOperation { op, .. }, Chain::GoesOn(next)) => {
+            (*op == SetOperator::Intersect) == (*next == SetOperator::Intersect)
+        }
+        _ => false,
+    };
+    if bare {
+        text.to_owned()
+    } else {
+        format!("({text})")
+    }
+}
+
+/// What a body in parentheses is. Queries of WITH are printed where they are used, so it does not matter here.
+fn inner_body(body: &SetExpr) -> &SetExpr {
+    match body {
+        SetExpr::Query(query) => inner_body(&query.body),
+        other => other,
     }
 }
 

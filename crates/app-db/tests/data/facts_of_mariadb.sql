@@ -1,7 +1,9 @@
 -- What a MariaDB's catalogue says of the session's database, one fact a row.
 SET SESSION group_concat_max_len = 1000000;
-SELECT concat('table ', table_name, ' ', engine, ' ', table_collation, ' ', coalesce(create_options, ''), ' ', table_comment)
+SELECT concat('table ', table_name, ' ', engine, ' ', table_collation, ' ', coalesce(create_options, ''))
 FROM information_schema.tables WHERE table_schema = database() AND table_type = 'BASE TABLE';
+SELECT concat('comment on ', table_name, ' ', table_comment)
+FROM information_schema.tables WHERE table_schema = database() AND table_type = 'BASE TABLE' AND table_comment <> '';
 SELECT concat('column ', table_name, '.', column_name, ' ', column_type, ' ', coalesce(collation_name, '-'),
     if(is_nullable = 'YES', '', ' NOT NULL'), if(column_default IS NULL OR column_default = 'NULL', '', concat(' DEFAULT ', column_default)),
     if(extra = '', '', concat(' ', extra)), coalesce(concat(' AS ', generation_expression), ''))

@@ -82,13 +82,13 @@ impl Translator<'_> {
                 definition.push_str(" NULL");
             }
             if value.is_none() && !is_null && mysql_type.is_timestamp() {
-                // And one without a default would change with every update of its row. So it has one, and where it
-                // should have none it loses it again when the rows are there.
+                // And one without a default would change with every update of its row. So it has one, and loses it again
+                // where it should have none and the server can be trusted.
                 let now = fitting_default(NOW.to_owned(), &mysql_type).map_err(unsupported)?;
                 value = Some(now);
                 if !own::is_filled(&table_key, &column_key) {
                     parts
-                        .after_rows
+                        .undefaulted
                         .push(format!("ALTER COLUMN {quoted} DROP DEFAULT"));
                 }
             }

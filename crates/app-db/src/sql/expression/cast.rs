@@ -58,11 +58,26 @@ pub(super) fn is_text_array(element: &ArrayElemTypeDef) -> bool {
     }
 }
 
+/// A whole number as Postgres writes one in an expression, above all a negative one: `'-5'::integer`.
+fn number(inner: &Expr, data_type: &DataType) -> Option<(i64, Kind)> {
+    match destination(data_type) {
+        Some((Kind::Integer, _)) => Some((super::string_literal(inner)?.parse().ok()?, Kind::Integer)),
+        _ => None,
+    }
+}
+
 pub(super) fn print(
     inner: &Expr,
     data_type: &DataType,
     scope: &Scope<'_>,
 ) -> Result<Printed, Untranslatable> {
+    if let Some((number, kind)) = number(inner, data_type) {
+        return Ok(if number < 0 {
+            Printed::loose(number.to_string(), kind, Vec::new())
+        } else {
+            Printed::tight(number.to_string(), kind, Vec::new())
+        });
+    }
     let inner = super::print(inner, scope)?;
     let refuse = || Untranslatable::new(format!("a cast of {:?} to {data_type}", inner.kind));
     let words = scope.words();
@@ -98,6 +113,10 @@ pub(super) fn print(
             Printed { kind, ..inner }
         }
         (Kind::Untyped | Kind::Text, Kind::CaseBlind) if words == Words::MySql => Printed { kind, ..inner },
+        // Not by CAST, whose result has a collation that goes with no column's.
+        (Kind::Integer, Kind::Text) if words == Words::MySql => {
+            Printed::tight(format!("concat({})", inner.text), kind, inner.columns)
+        }
         (Kind::CaseBlind | Kind::Integer, Kind::Text) => cast(&inner),
         (Kind::Uuid, Kind::Text) => cast(&inner),
         (Kind::Boolean, Kind::Text) => Printed::tight(
