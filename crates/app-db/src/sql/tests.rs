@@ -36,6 +36,10 @@ fn table(name: &str, columns: &[(&str, DataType)]) -> Table {
 }
 
 fn relations() -> Relations {
+    relations_in(Words::H2)
+}
+
+fn relations_in(words: Words) -> Relations {
     let ship = table(
         "ship",
         &[
@@ -62,7 +66,7 @@ fn relations() -> Relations {
             tables: vec![port, ship],
             views: Vec::new(),
         },
-        Words::H2,
+        words,
     )
 }
 
@@ -211,4 +215,86 @@ fn a_generated_column_is_translated_and_computed() {
     ] {
         assert_eq!(program.run(&|at| [broken, parent][at]).unwrap(), expected);
     }
+}
+
+fn mysql(query: &SqlText) -> String {
+    let mut relations = relations_in(Words::MySql);
+    relations.call("port", "`staged_1`".to_owned());
+    query_to_mysql(query, "public", &relations).unwrap().text
+}
+
+#[test]
+fn mysql_has_words_of_its_own() {
+    for (query, text) in [
+        (
+            "SELECT s.id, ((s.name)::text || '_'::text) || s.id AS label FROM public.ship s WHERE s.afloat = true",
+            "SELECT `s`.`id` AS `id`, concat(`s`.`name`, '_', `s`.`id`) AS `label` FROM `ship` `s` WHERE `s`.`afloat` = 1",
+        ),
+        (
+            "SELECT port.id FROM port WHERE (port.name ~ '^\\dL$'::text) AND port.id IS DISTINCT FROM '-1'::integer",
+            "SELECT `port`.`id` AS `id` FROM `staged_1` `port` WHERE (`port`.`name` REGEXP '^[0-9]L\\z') AND \
+             (NOT (`port`.`id` <=> (-1)))",
+        ),
+        (
+            "SELECT split_part((name)::text, ' '::text, 3) AS a, (id / 2) AS b, (mail)::text AS c, (code)::text AS d FROM ship",
+            "SELECT substring_index(substring_index(concat(`ship`.`name`, '  '), ' ', 3), ' ', -1) AS `a`, \
+             `ship`.`id` DIV 2 AS `b`, `ship`.`mail` AS `c`, `ship`.`code` AS `d` FROM `ship`",
+        ),
+        (
+            "SELECT string_agg((mail)::text, ','::text) FILTER (WHERE afloat) AS m, count(*) FILTER (WHERE id > 1) AS c FROM ship",
+            "SELECT group_concat(CASE WHEN `ship`.`afloat` THEN `ship`.`mail` END SEPARATOR ',') AS `m`, \
+             COUNT(CASE WHEN `ship`.`id` > 1 THEN 1 END) AS `c` FROM `ship`",
+        ),
+        (
+            "SELECT id, NULL::text AS n FROM ship UNION SELECT id, name FROM port UNION ALL (SELECT 0, 'it''s' EXCEPT SELECT 1, '')",
+            "SELECT `ship`.`id` AS `id`, NULL AS `n` FROM `ship` UNION SELECT `port`.`id` AS `id`, `port`.`name` AS `name` FROM \
+             `staged_1` `port` UNION ALL (SELECT 0 AS `a`, 'it''s' AS `b` EXCEPT SELECT 1 AS `a`, '' AS `b`)",
+        ),
+    ] {
+        let query = postgres(
+            &query
+                .replace("SELECT 0, 'it''s'", "SELECT 0 AS a, 'it''s' AS b")
+                .replace("SELECT 1, ''", "SELECT 1 AS a, '' AS b"),
+        );
+        assert_eq!(mysql(&query), text, "{}", query.text);
+    }
+}
+
+#[test]
+fn what_h2_says_is_said_in_mysqls_words() {
+    let text = |text: &str| SqlText {
+        dialect: Dialect::H2,
+        text: text.to_owned(),
+    };
+    let query = text(
+        "SELECT \"ID\", REGEXP_SUBSTR(\"NAME\", '^([^ ]+ ){2}([^ ]+)', 1, 1, '', 2) AS \"F\", CONCAT('x', \"ID\") AS \"C\", \
+         REGEXP_LIKE(\"NAME\", '^[0-9]#1$') AS \"R\" FROM \"public\".\"port\"",
+    );
+    let query = SqlText {
+        text: query
+            .text
+            .replace("\"ID\"", "\"id\"")
+            .replace("\"NAME\"", "\"name\""),
+        ..query
+    };
+    assert_eq!(
+        mysql(&query),
+        "SELECT `port`.`id` AS `id`, CASE WHEN `port`.`name` REGEXP '^([^ ]+ ){2}([^ ]+)' THEN \
+         substring_index(substring_index(`port`.`name`, ' ', 3), ' ', -1) END AS `f`, concat_ws('', 'x', `port`.`id`) AS `c`, \
+         `port`.`name` REGEXP '^[0-9]#1$' AS `r` FROM `staged_1` `port`"
+    );
+    let default = |default: &str, data_type| default_to_mysql(&text(default), &data_type).unwrap();
+    assert_eq!(
+        default("LOCALTIMESTAMP", DataType::TimestampTz),
+        "current_timestamp(6)"
+    );
+    assert_eq!(default("'false'", DataType::Boolean), "b'0'");
+    assert_eq!(default("TRUE", DataType::Boolean), "b'1'");
+    assert_eq!(default("'20'", DataType::Integer), "20");
+    assert_eq!(default("-1", DataType::Integer), "-1");
+    assert_eq!(default("RANDOM_UUID()", DataType::Uuid), "(uuid())");
+    assert_eq!(default("1 + 1", DataType::Integer), "(1 + 1)");
+    assert_eq!(default("NULL", DataType::Text), "NULL");
+    let refused = default_to_mysql(&text("'2020-01-01 00:00:00+01'"), &DataType::TimestampTz);
+    assert!(refused.is_err(), "{refused:?}");
 }

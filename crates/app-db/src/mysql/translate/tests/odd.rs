@@ -162,10 +162,9 @@ async fn what_is_too_long_for_mysql_is_cut_or_left_out_and_named() {
     for table in &translation.tables {
         super::run(&mut maria.connection, &table.create).await;
     }
-    for clauses in [
-        |table: &TranslatedTable| &table.after_rows,
-        |table| &table.foreign_keys,
-    ] {
+    let after_rows = |table: &TranslatedTable| table.after_rows.clone();
+    let foreign_keys = |table: &TranslatedTable| table.foreign_keys.clone();
+    for clauses in [after_rows, foreign_keys] {
         for table in &translation.tables {
             for clause in clauses(table) {
                 let alter = format!("ALTER TABLE staged_{} {clause}", table.name);
