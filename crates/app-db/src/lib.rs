@@ -7,6 +7,7 @@ pub mod load;
 pub mod mysql;
 mod own_rows;
 pub mod postgres;
+pub mod probe;
 mod read_ahead;
 mod row_names;
 mod sql;

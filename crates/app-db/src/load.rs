@@ -2,6 +2,7 @@
 //! that are there.
 
 pub(crate) mod fit;
+pub(crate) mod pool;
 
 /// What becomes of users at the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,7 +25,7 @@ pub use app_db::PostgresAppDb;
 pub use authenticator::PostgresAuthenticator;
 pub use connect::PostgresServer;
 pub use fresh::FreshPostgres;
-pub use probe::{MissingRight, PostgresProbe, Unholdable, Values};
+pub use probe::PostgresProbe;
 pub use scheduler::PostgresQuartz;
 pub use snapshot::PostgresSource;
 pub use target::PostgresTarget;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use metaferry_app_db::h2;
-use metaferry_app_db::postgres::PostgresProbe;
+use metaferry_app_db::probe::Probe;
 use metaferry_domain::copy_policy::{CopyPolicy, Origin, TablePolicy};
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{Finding, Preflight, Severity, Source};
@@ -29,8 +29,8 @@ pub(crate) struct MigrationPreflight {
     pub(crate) strength: ReadOnlyStrength,
     /// `MB_MIGRATION_DUMP_FILE`.
     pub(crate) dump_file: Option<PathBuf>,
-    /// Looks at rights and values of a Postgres app DB.
-    pub(crate) probe: Option<PostgresProbe>,
+    /// Looks at rights and values of an app DB that is a server's.
+    pub(crate) probe: Option<Arc<dyn Probe>>,
     /// The store that is migrated to, unless it is a bucket.
     pub(crate) store: Option<StoreApiClient>,
 }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use metaferry_app_db::h2::{H2Source, file_of};
 use metaferry_app_db::load::LoadOptions;
 use metaferry_app_db::mysql::{
-    MySqlAppDb, MySqlAuthenticator, MySqlQuartz, MySqlServer, MySqlSource, MySqlTarget, MySqlUndoScript,
+    FreshMySql, MySqlAppDb, MySqlAuthenticator, MySqlProbe, MySqlQuartz, MySqlServer, MySqlSource,
+    MySqlTarget, MySqlUndoScript,
 };
 use metaferry_app_db::postgres::{
     FreshPostgres, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz, PostgresServer,
     PostgresSource, PostgresTarget, PostgresUndoScript,
 };
+use metaferry_app_db::probe::Probe;
 use metaferry_app_db::sqlite::SqliteState;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::part_plan::PartRules;
@@ -73,22 +75,40 @@ pub(crate) fn target(address: &AppDbAddress, options: LoadOptions) -> Result<Box
 }
 
 /// A database made for one load.
-pub(crate) async fn fresh_database(address: &AppDbAddress) -> Result<FreshPostgres, PortError> {
-    match address {
-        AppDbAddress::Postgres(server) => FreshPostgres::create(server).await,
-        AppDbAddress::H2 { .. } => Err(PortError::new(
-            ErrorKind::Unsupported,
-            "an H2 file is a database of its own; name it as the target",
-        )),
-        AppDbAddress::MySql(_) => Err(no_mysql()),
-    }
+#[derive(Debug)]
+pub(crate) enum FreshDatabase {
+    Postgres(FreshPostgres),
+    MySql(FreshMySql),
 }
 
-fn no_mysql() -> PortError {
-    PortError::new(
-        ErrorKind::Unsupported,
-        "no MySQL or MariaDB database is made yet; let Metabase set one up, and use load or copy",
-    )
+impl FreshDatabase {
+    /// Makes it.
+    pub(crate) async fn create(address: &AppDbAddress) -> Result<Self, PortError> {
+        match address {
+            AppDbAddress::Postgres(server) => FreshPostgres::create(server).await.map(Self::Postgres),
+            AppDbAddress::MySql(server) => FreshMySql::create(server).await.map(Self::MySql),
+            AppDbAddress::H2 { .. } => Err(PortError::new(
+                ErrorKind::Unsupported,
+                "an H2 file is a database of its own; name it as the target",
+            )),
+        }
+    }
+
+    /// The database in words.
+    pub(crate) fn describe(&self) -> &str {
+        match self {
+            Self::Postgres(fresh) => fresh.describe(),
+            Self::MySql(fresh) => fresh.describe(),
+        }
+    }
+
+    /// Removes it with everything in it.
+    pub(crate) async fn discard(self) -> Result<(), PortError> {
+        match self {
+            Self::Postgres(fresh) => fresh.discard().await,
+            Self::MySql(fresh) => fresh.discard().await,
+        }
+    }
 }
 
 /// What a migration is to be like.
@@ -120,7 +140,7 @@ struct AppDbPorts {
     scheduler: Arc<dyn Scheduler>,
     undo_script: Arc<dyn UndoScript>,
     authenticator: Arc<dyn Authenticator>,
-    probe: Option<PostgresProbe>,
+    probe: Option<Arc<dyn Probe>>,
     /// Whether there is a scheduler and a setting that can be reached.
     guarded: bool,
 }
@@ -307,7 +327,7 @@ async fn app_db(
                 scheduler: Arc::new(PostgresQuartz::new(app_db.clone())),
                 undo_script: Arc::new(PostgresUndoScript::new(app_db.clone(), config.data_dir.clone())),
                 authenticator: Arc::new(authenticator),
-                probe: Some(probe),
+                probe: Some(Arc::new(probe)),
                 rows: Arc::new(app_db.clone()),
                 journal: Arc::new(app_db.clone()),
                 lease: Arc::new(app_db.clone()),
@@ -355,7 +375,7 @@ async fn app_db(
                 scheduler: Arc::new(MySqlQuartz::new(app_db.clone())),
                 undo_script: Arc::new(MySqlUndoScript::new(app_db.clone(), config.data_dir.clone())),
                 authenticator: Arc::new(authenticator),
-                probe: None,
+                probe: Some(Arc::new(MySqlProbe::new(MySqlServer::new(server)))),
                 rows: Arc::new(app_db.clone()),
                 journal: Arc::new(app_db.clone()),
                 lease: Arc::new(app_db.clone()),

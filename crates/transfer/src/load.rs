@@ -93,7 +93,7 @@ async fn fill(
     let mut plan = Plan::new(catalogue, &policy, target.row_order(), target.generated_columns());
     notes.extend(plan.leave_behind(catalogue, &survey.unplaced));
     plan.weigh(snapshot, cancel).await?;
-    notes.extend(duplicates::refuse(snapshot, &plan, &survey.unique, cancel).await?);
+    notes.extend(duplicates::refuse(snapshot, &plan, &survey.unique, target, cancel).await?);
 
     let copied = carry(snapshot, target, &plan, observer, cancel).await?;
     notes.extend(copied.notes);

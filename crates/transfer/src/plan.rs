@@ -19,7 +19,7 @@ pub(crate) struct Plan {
 }
 
 /// One table that goes along.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct TablePlan {
     pub(crate) read: TableRead,
     pub(crate) drop_rows: Vec<RowFilter>,

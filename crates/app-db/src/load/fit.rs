@@ -11,6 +11,16 @@ use metaferry_domain::schema::{
 use metaferry_domain::{ErrorKind, PortError};
 
 use super::UnknownColumns;
+use crate::row_names::is_secret;
+
+/// How the target compares texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Texts {
+    /// As their type says.
+    AsDeclared,
+    /// Each by a collation that the target must be asked for.
+    Collated,
+}
 
 /// Why a target's own rows stay.
 const KEPT_CHANGELOG: &str = "the target has its own schema history";
@@ -22,6 +32,7 @@ pub(crate) fn survey(
     policy: &CopyPolicy,
     target: &Catalogue,
     unknown: UnknownColumns,
+    texts: Texts,
 ) -> Result<Survey, PortError> {
     let mut survey = Survey::default();
     for table in &target.tables {
@@ -63,7 +74,7 @@ pub(crate) fn survey(
             .filter(|column| place.column(column).is_none())
             .collect();
         refuse_unfilled(table, place)?;
-        unique.extend(rules(table, place, &columns));
+        unique.extend(rules(table, place, &columns, texts));
         if !columns.is_empty() {
             unplaced.push(Unplaced { table: key, columns });
         }
@@ -129,8 +140,21 @@ fn refuse_unfilled(source: &Table, target: &Table) -> Result<(), PortError> {
     }
 }
 
+/// The source's own keys where the target compares texts by a collation, which may find equal what the source does not.
+pub(crate) fn collated_rules(source: &Catalogue) -> Vec<UniqueRule> {
+    let tables = source.tables.iter();
+    tables
+        .flat_map(|table| rules(table, table, &[], Texts::Collated))
+        .filter(|rule| rule.only_where_null.is_empty())
+        .collect()
+}
+
 /// The target's keys over columns that are written and that the source does not enforce itself.
-fn rules(source: &Table, target: &Table, unplaced: &[String]) -> Vec<UniqueRule> {
+fn rules(source: &Table, target: &Table, unplaced: &[String], texts: Texts) -> Vec<UniqueRule> {
+    // A key that is a credential is not looked at, for it would be shown.
+    if is_secret(&source.name.key()) {
+        return Vec::new();
+    }
     let keys = target.primary_key.iter().chain(&target.uniques).map(|key| {
         (
             &key.name,
@@ -156,7 +180,7 @@ fn rules(source: &Table, target: &Table, unplaced: &[String]) -> Vec<UniqueRule>
             let columns: Vec<(String, CaseRule)> = columns
                 .iter()
                 .filter_map(|name| target.column(&name.key()))
-                .map(|column| (column.name.key(), case(column)))
+                .map(|column| (column.name.key(), case(column, texts)))
                 .collect();
             let only_where_null = only_where_null?;
             (!is_enforced(source, &columns)).then(|| UniqueRule {
@@ -169,9 +193,13 @@ fn rules(source: &Table, target: &Table, unplaced: &[String]) -> Vec<UniqueRule>
         .collect()
 }
 
-fn case(column: &Column) -> CaseRule {
-    match column.data_type {
-        DataType::VarcharIgnoreCase(_) => CaseRule::Folded,
+fn case(column: &Column, texts: Texts) -> CaseRule {
+    match (&column.data_type, texts) {
+        (
+            DataType::Char(_) | DataType::Varchar(_) | DataType::VarcharIgnoreCase(_) | DataType::Text,
+            Texts::Collated,
+        ) => CaseRule::Collated,
+        (DataType::VarcharIgnoreCase(_), Texts::AsDeclared) => CaseRule::Folded,
         _ => CaseRule::Exact,
     }
 }
@@ -211,7 +239,7 @@ fn is_enforced(source: &Table, wanted: &[(String, CaseRule)]) -> bool {
     let folded = |column: &str| {
         source
             .column(column)
-            .is_some_and(|column| case(column) == CaseRule::Folded)
+            .is_some_and(|column| case(column, Texts::AsDeclared) == CaseRule::Folded)
     };
     let keys = source
         .primary_key
@@ -231,6 +259,8 @@ fn is_enforced(source: &Table, wanted: &[(String, CaseRule)]) -> bool {
                     && match case {
                         CaseRule::Exact => true,
                         CaseRule::Folded => folded(column),
+                        // What the source has of a key compares by a rule of its own.
+                        CaseRule::Collated => false,
                     }
             })
         })

@@ -1,6 +1,8 @@
 //! What MySQL and MariaDB do differently, as far as it matters here. MariaDB is what the tests run; what is said of MySQL
 //! is its reference manual's word for 8.0 and 8.4.
 
+use std::time::Duration;
+
 use metaferry_domain::schema::{DataType, Dialect, SqlText};
 
 use super::types::is_number;
@@ -136,6 +138,25 @@ impl Flavour {
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
                  SET SESSION innodb_lock_wait_timeout = 10, lock_wait_timeout = 10"
             }
+        }
+    }
+
+    /// Ends every statement of a session that takes longer: on MySQL those that only read.
+    pub(super) fn statement_time(self, longest: Duration) -> String {
+        match self {
+            Self::MariaDb => format!("SET SESSION max_statement_time = {}", longest.as_secs()),
+            Self::MySql => format!("SET SESSION max_execution_time = {}", longest.as_millis()),
+        }
+    }
+
+    /// Statements as one message that the server runs to its end, whatever becomes of its client meanwhile. MariaDB says
+    /// nothing to the client inside of a block. MySQL has no blocks outside of procedures: there it may stop where it
+    /// finds the client gone.
+    pub(super) fn to_the_end(self, statements: &[String]) -> String {
+        let statements = statements.join("; ");
+        match self {
+            Self::MariaDb => format!("BEGIN NOT ATOMIC {statements}; END"),
+            Self::MySql => statements,
         }
     }
 

@@ -25,7 +25,13 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    pub(super) fn new(table: &Table, readings: &[Reading], wanted: &TableRead) -> Result<Self, PortError> {
+    /// `from` is the table as FROM names it.
+    pub(super) fn new(
+        table: &Table,
+        from: &str,
+        readings: &[Reading],
+        wanted: &TableRead,
+    ) -> Result<Self, PortError> {
         let mut wires = Vec::with_capacity(wanted.columns.len());
         let mut selected = Vec::with_capacity(wanted.columns.len());
         for &position in &wanted.columns {
@@ -60,11 +66,7 @@ impl Selection {
             }
             (RowOrder::Any, _) => String::new(),
         };
-        let statement = format!(
-            "SELECT {} FROM {}{order}",
-            selected.join(", "),
-            from_clause(table)
-        );
+        let statement = format!("SELECT {} FROM {from}{order}", selected.join(", "));
         let names = RowNames::new(table, &wanted.columns);
         Ok(Self {
             statement,
@@ -115,15 +117,6 @@ impl Selection {
 fn bytes(row: &MySqlRow, column: usize) -> Option<&[u8]> {
     let value = row.try_get_raw(column).ok()?;
     <&[u8] as Decode<'_, MySql>>::decode(value).ok()
-}
-
-/// The table as FROM names it.
-pub(super) fn from_clause(table: &Table) -> String {
-    format!(
-        "{}.{}",
-        quoted(table.schema.as_str()),
-        quoted(table.name.as_str())
-    )
 }
 
 /// Begins to read.

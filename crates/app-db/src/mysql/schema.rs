@@ -29,10 +29,33 @@ pub(super) struct ReadCatalogue {
     pub(super) readings: HashMap<String, Vec<Reading>>,
 }
 
-/// Which relations of a database are tables in our sense; `?` is the database.
-const IS_TABLE: &str = "table_schema = ? AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
-    AND LOWER(table_name) NOT IN ('metaferry_lease', 'metaferry_migration', 'metaferry_journal',
-                                  'metaferry_undo_script', 'metaferry_schema_version')";
+/// Which tables of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which<'a> {
+    /// Those that everybody sees.
+    Shown,
+    /// Those that a load of that name fills.
+    Staged(&'a str),
+}
+
+/// What the tables of loads that are not yet shown, or died, are called first.
+pub(super) const STAGED_PREFIX: &str = "metaferry_load_";
+
+impl Which<'_> {
+    /// A condition on `information_schema.tables`; `?` is the database. A load's name has no letter but a-z, 0-9 and _.
+    fn condition(self) -> String {
+        let kinds = "table_schema = ? AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')";
+        match self {
+            Self::Shown => format!(
+                "{kinds} AND left(lower(table_name), {}) <> '{STAGED_PREFIX}'
+                 AND lower(table_name) NOT IN ('metaferry_lease', 'metaferry_migration', 'metaferry_journal',
+                                               'metaferry_undo_script', 'metaferry_schema_version')",
+                STAGED_PREFIX.len()
+            ),
+            Self::Staged(load) => format!("{kinds} AND left(table_name, {}) = '{load}_'", load.len() + 1),
+        }
+    }
+}
 
 /// A table as it is listed before it is locked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +67,8 @@ pub(super) struct Listed {
 /// The tables that there are, by name.
 pub(super) async fn list(connection: &mut MySqlConnection, database: &str) -> Result<Vec<Listed>, PortError> {
     let rows = sqlx::query(AssertSqlSafe(format!(
-        "SELECT table_name, engine FROM information_schema.tables WHERE {IS_TABLE} ORDER BY table_name"
+        "SELECT table_name, engine FROM information_schema.tables WHERE {} ORDER BY table_name",
+        Which::Shown.condition()
     )))
     .bind(database)
     .fetch_all(connection)
@@ -79,16 +103,21 @@ impl Tables {
 pub(super) async fn read_catalogue(
     session: &mut Session,
     database: &str,
+    which: Which<'_>,
 ) -> Result<ReadCatalogue, PortError> {
-    read(session, database)
+    read(session, database, which)
         .await
         .map_err(|error| failed(format!("read the catalogue of database {database:?}"), error))
 }
 
-async fn read(session: &mut Session, database: &str) -> Result<ReadCatalogue, sqlx::Error> {
+async fn read(
+    session: &mut Session,
+    database: &str,
+    which: Which<'_>,
+) -> Result<ReadCatalogue, sqlx::Error> {
     let flavour = session.flavour;
     let connection = &mut session.connection;
-    let mut tables = read_tables(connection, database).await?;
+    let mut tables = read_tables(connection, database, which).await?;
     let view_columns = columns::read(connection, flavour, database, &mut tables).await?;
     constraints::read(connection, flavour, database, &mut tables).await?;
     indexes::read(connection, flavour, database, &mut tables).await?;
@@ -108,11 +137,16 @@ async fn read(session: &mut Session, database: &str) -> Result<ReadCatalogue, sq
     })
 }
 
-async fn read_tables(connection: &mut MySqlConnection, database: &str) -> Result<Tables, sqlx::Error> {
+async fn read_tables(
+    connection: &mut MySqlConnection,
+    database: &str,
+    which: Which<'_>,
+) -> Result<Tables, sqlx::Error> {
     let rows = sqlx::query(AssertSqlSafe(format!(
         "SELECT table_name, table_comment, CAST(coalesce(table_rows, 0) AS SIGNED),
              CAST(coalesce(data_length, 0) AS SIGNED)
-         FROM information_schema.tables WHERE {IS_TABLE} ORDER BY table_name"
+         FROM information_schema.tables WHERE {} ORDER BY table_name",
+        which.condition()
     )))
     .bind(database)
     .fetch_all(connection)

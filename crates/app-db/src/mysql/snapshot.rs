@@ -20,8 +20,8 @@ use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
 use super::connect::{MySqlServer, close, quoted};
-use super::read::{self, Selection, from_clause};
-use super::schema::{self, Listed, ReadCatalogue};
+use super::read::{self, Selection};
+use super::schema::{self, Listed, ReadCatalogue, Which};
 use super::types::Reading;
 use crate::error::{failed, mysql_number};
 use crate::twins::refuse_twins;
@@ -127,7 +127,7 @@ impl MySqlSource {
         if schema::list(&mut locker.connection, database).await? != tables {
             return Ok(Attempt::Busy("a table was created or dropped".to_owned()));
         }
-        let ReadCatalogue { catalogue, readings } = schema::read_catalogue(leader, database).await?;
+        let ReadCatalogue { catalogue, readings } = schema::read_catalogue(leader, database, Which::Shown).await?;
         close(locker.connection).await;
         refuse_twins(&catalogue)?;
         let parallelism = sessions.len();
@@ -140,6 +140,7 @@ impl MySqlSource {
         Ok(Attempt::Done(Box::new(MySqlSnapshot {
             catalogue,
             readings,
+            places: HashMap::new(),
             taken_at,
             sessions: Arc::new(sessions),
             sessions_end: SessionsEnd::WithSnapshot,
@@ -318,7 +319,6 @@ pub(super) fn written(
     there: ReadCatalogue,
     connection: MySqlConnection,
 ) -> (Box<dyn Snapshot>, Arc<Sessions>) {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let sessions = Arc::new(Sessions {
         idle: Mutex::new(Some(vec![connection])),
         parallelism: 1,
@@ -326,14 +326,41 @@ pub(super) fn written(
     let snapshot = MySqlSnapshot {
         catalogue: there.catalogue,
         readings: there.readings,
-        taken_at: Instant {
-            micros: i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
-            nanos: 0,
-        },
+        places: HashMap::new(),
+        taken_at: at_our_clock(),
         sessions: Arc::clone(&sessions),
         sessions_end: SessionsEnd::Later,
     };
     (Box::new(snapshot), sessions)
+}
+
+/// Rows of tables that nobody else knows, by sessions that end with the snapshot. `places` says what a table is called
+/// until it is shown, by its key.
+pub(super) fn staged(
+    there: ReadCatalogue,
+    places: HashMap<String, String>,
+    connections: Vec<MySqlConnection>,
+) -> Box<dyn Snapshot> {
+    let parallelism = connections.len();
+    Box::new(MySqlSnapshot {
+        catalogue: there.catalogue,
+        readings: there.readings,
+        places,
+        taken_at: at_our_clock(),
+        sessions: Arc::new(Sessions {
+            idle: Mutex::new(Some(connections)),
+            parallelism,
+        }),
+        sessions_end: SessionsEnd::WithSnapshot,
+    })
+}
+
+fn at_our_clock() -> Instant {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Instant {
+        micros: i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+        nanos: 0,
+    }
 }
 
 /// What becomes of the sessions when a snapshot is closed.
@@ -349,6 +376,8 @@ enum SessionsEnd {
 struct MySqlSnapshot {
     catalogue: Catalogue,
     readings: HashMap<String, Vec<Reading>>,
+    /// What tables are called where that is not their name.
+    places: HashMap<String, String>,
     taken_at: Instant,
     sessions: Arc<Sessions>,
     sessions_end: SessionsEnd,
@@ -360,6 +389,13 @@ impl MySqlSnapshot {
             .table(key)
             .and_then(|table| Some((table, self.readings.get(&table.name.key())?.as_slice())))
             .ok_or_else(|| PortError::new(ErrorKind::NotFound, format!("the source has no table {key:?}")))
+    }
+
+    /// The table as FROM names it.
+    fn from_clause(&self, table: &Table) -> String {
+        let place = self.places.get(&table.name.key());
+        let name = place.map_or_else(|| table.name.as_str(), String::as_str);
+        format!("{}.{}", quoted(table.schema.as_str()), quoted(name))
     }
 }
 
@@ -382,7 +418,7 @@ impl Snapshot for MySqlSnapshot {
         let mut connection = self.sessions.get()?;
         let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
             "SELECT count(*) FROM {}",
-            from_clause(table)
+            self.from_clause(table)
         )))
         .fetch_one(&mut connection)
         .await
@@ -393,7 +429,7 @@ impl Snapshot for MySqlSnapshot {
 
     async fn read(&self, wanted: &TableRead) -> Result<Box<dyn RowReader>, PortError> {
         let (table, readings) = self.table(&wanted.table)?;
-        let selection = Selection::new(table, readings, wanted)?;
+        let selection = Selection::new(table, &self.from_clause(table), readings, wanted)?;
         let connection = self.sessions.get()?;
         Ok(Box::new(read::start(
             selection,

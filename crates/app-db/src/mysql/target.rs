@@ -1,34 +1,40 @@
-//! A MySQL or MariaDB database that Metabase has set up, as the target of a copy: its rows are replaced in one
-//! transaction. No statement in it changes a definition, for that would commit it.
-//!
-//! Foreign keys are not looked at while rows come, in whatever order; before the commit a query of our own looks at all
-//! of them, for the server itself never does afterwards.
+//! A MySQL or MariaDB database as the target of a copy: an empty one, filled in tables that nobody knows and shown by one
+//! statement, or one that Metabase has set up, whose rows are replaced in one transaction.
 
+mod collation;
+mod in_place;
 mod insert;
+mod leftovers;
 mod occupancy;
 mod plan;
+mod pool;
+mod staging;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use metaferry_domain::copy_policy::CopyPolicy;
-use metaferry_domain::ports::{FinishedTarget, LoadTarget, Snapshot, Survey, TableWriter, Target};
+use metaferry_domain::ports::{
+    FinishedTarget, LoadTarget, RowOrder, Snapshot, Survey, TableWriter, Target,
+};
 use metaferry_domain::schema::Catalogue;
 use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, MySqlConnection};
-use tokio::sync::Mutex;
 
-use super::connect::{MySqlServer, Session, close, quoted};
-use super::schema::ReadCatalogue;
-use super::snapshot::{Sessions, written};
-use crate::error::{failed, mysql_number};
-use crate::load::{LoadOptions, fit};
-use insert::{InsertWriter, Limits};
-use plan::TablePlan;
+use super::connect::{MySqlServer, Session, close};
+use super::translate::translate;
+use crate::error::failed;
+use crate::load::LoadOptions;
+use crate::load::fit::{self, Texts};
+use collation::Collations;
+use in_place::InPlace;
+use occupancy::Occupancy;
+use staging::Staging;
 
 /// How long another load, or whoever uses the tables, is waited for.
 const WAIT_SECONDS: u32 = 15;
+/// Sessions that write, and build indexes, at once: the server's own work per row is several times ours.
+const WRITERS: usize = 3;
 
 /// Rows into a MySQL or MariaDB database.
 #[derive(Debug)]
@@ -39,33 +45,34 @@ pub struct MySqlTarget {
 }
 
 /// How far it is.
-#[derive(Debug)]
 enum Stage {
     New,
     Surveyed(Box<Surveyed>),
-    Filling(Box<Filling>),
+    Staging(Box<Staging>),
+    InPlace(Box<InPlace>),
     /// A step failed half-way; the session of it is gone, and its transaction with it.
     Lost,
 }
 
-/// What was found, and the session that holds the lock.
-#[derive(Debug)]
-struct Surveyed {
-    session: Session,
-    there: ReadCatalogue,
-    /// Tables that keep their rows.
-    kept: BTreeSet<String>,
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::New => "New",
+            Self::Surveyed(_) => "Surveyed",
+            Self::Staging(_) => "Staging",
+            Self::InPlace(_) => "InPlace",
+            Self::Lost => "Lost",
+        })
+    }
 }
 
-/// The transaction.
-#[derive(Debug)]
-struct Filling {
-    there: ReadCatalogue,
-    plans: Vec<TablePlan>,
-    limits: Limits,
-    /// The one session, shared by all writers; `None` once it reads.
-    session: Arc<Mutex<Option<MySqlConnection>>>,
-    reading: Option<Arc<Sessions>>,
+/// What was found, and the session that holds the lock.
+struct Surveyed {
+    session: Session,
+    occupancy: Occupancy,
+    collations: Collations,
+    /// Tables that keep their rows.
+    kept: BTreeSet<String>,
 }
 
 impl MySqlTarget {
@@ -89,82 +96,69 @@ impl MySqlTarget {
 
 #[async_trait]
 impl Target for MySqlTarget {
+    /// New tables keep their rows by key: those that come in that order are appended.
+    fn row_order(&self) -> RowOrder {
+        match &self.stage {
+            Stage::Surveyed(surveyed) => match surveyed.occupancy {
+                Occupancy::Empty => RowOrder::PrimaryKey,
+                Occupancy::Metabase(_) => RowOrder::Any,
+            },
+            Stage::New | Stage::Staging(_) | Stage::InPlace(_) | Stage::Lost => RowOrder::Any,
+        }
+    }
+
     async fn prepare(&mut self, catalogue: &Catalogue) -> Result<Vec<String>, PortError> {
         let Stage::Surveyed(surveyed) = std::mem::replace(&mut self.stage, Stage::Lost) else {
             return Err(self.out_of_turn());
         };
-        let Surveyed {
-            mut session,
-            there,
-            kept,
-        } = *surveyed;
-        let plans = plan::plans(catalogue, &there.catalogue, &kept, self.options.unknown)?;
-        let limits = Limits::of(&mut session.connection).await?;
-        begin(&mut session.connection, self.server.database(), &plans).await?;
-        self.stage = Stage::Filling(Box::new(Filling {
-            there,
-            plans,
-            limits,
-            session: Arc::new(Mutex::new(Some(session.connection))),
-            reading: None,
-        }));
-        Ok(Vec::new())
+        match surveyed.occupancy {
+            Occupancy::Empty => {
+                let (staging, notes) = Staging::begin(&self.server, surveyed.session, catalogue).await?;
+                self.stage = Stage::Staging(Box::new(staging));
+                Ok(notes)
+            }
+            Occupancy::Metabase(there) => {
+                let in_place = InPlace::begin(
+                    surveyed.session.connection,
+                    self.server.database(),
+                    *there,
+                    catalogue,
+                    &surveyed.kept,
+                    self.options.unknown,
+                )
+                .await?;
+                self.stage = Stage::InPlace(Box::new(in_place));
+                Ok(Vec::new())
+            }
+        }
     }
 
     async fn table(&self, table: &str, columns: &[usize]) -> Result<Box<dyn TableWriter>, PortError> {
-        let Stage::Filling(filling) = &self.stage else {
-            return Err(self.out_of_turn());
+        let (plans, limits, pool) = match &self.stage {
+            Stage::Staging(staging) => (&staging.plans, staging.limits, &staging.pool),
+            Stage::InPlace(in_place) => (&in_place.plans, in_place.limits, &in_place.pool),
+            Stage::New | Stage::Surveyed(_) | Stage::Lost => return Err(self.out_of_turn()),
         };
         let key = table.to_lowercase();
-        let plan = filling.plans.iter().find(|plan| plan.key == key).ok_or_else(|| {
+        let plan = plans.iter().find(|plan| plan.key == key).ok_or_else(|| {
             PortError::new(
                 ErrorKind::NotFound,
                 format!("table {key} is not among those prepared"),
             )
         })?;
-        let writer = InsertWriter::new(
-            self.server.database(),
-            plan,
-            columns,
-            filling.limits,
-            Arc::clone(&filling.session),
-        )?;
+        let writer = insert::start(self.server.database(), plan, columns, limits, pool).await?;
         Ok(Box::new(writer))
     }
 
     async fn finish(self: Box<Self>) -> Result<FinishedTarget, PortError> {
-        let Stage::Filling(filling) = self.stage else {
-            return Err(PortError::new(
+        match self.stage {
+            Stage::Staging(staging) => staging.swap().await,
+            Stage::InPlace(in_place) => in_place.commit().await,
+            Stage::New | Stage::Surveyed(_) | Stage::Lost => Err(PortError::new(
                 ErrorKind::Precondition,
                 format!("{} has not been filled", self.server.describe()),
-            ));
-        };
-        let mut connection = match &filling.reading {
-            Some(sessions) => sessions.get()?,
-            None => filling.take().await?,
-        };
-        let bytes: i64 = sqlx::query_scalar(
-            "SELECT CAST(coalesce(sum(data_length + index_length), 0) AS SIGNED) FROM information_schema.tables
-             WHERE table_schema = ?",
-        )
-        .bind(self.server.database())
-        .fetch_one(&mut connection)
-        .await
-        .map_err(|error| failed("look at the size of the tables", error))?;
-        run(&mut connection, "COMMIT".to_owned())
-            .await
-            .map_err(|error| failed("show the new rows", error))?;
-        close(connection).await;
-        Ok(FinishedTarget {
-            bytes: bytes.unsigned_abs(),
-            notes: Vec::new(),
-        })
-    }
-}
-
-impl Filling {
-    async fn take(&self) -> Result<MySqlConnection, PortError> {
-        self.session.lock().await.take().ok_or_else(lost)
+            )),
+        }
     }
 }
 
@@ -173,51 +167,81 @@ impl LoadTarget for MySqlTarget {
     async fn survey(&mut self, catalogue: &Catalogue, policy: &CopyPolicy) -> Result<Survey, PortError> {
         let mut session = self.server.connect().await?;
         lock(&mut session.connection, &self.server).await?;
-        let there = occupancy::look(&mut session, &self.server, self.options.users).await?;
-        let compared =
-            occupancy::as_compared(&mut session.connection, self.server.database(), &there.catalogue).await?;
-        let survey = fit::survey(catalogue, policy, &compared, self.options.unknown)?;
+        leftovers::settle_all(&mut session.connection, self.server.database()).await?;
+        let occupancy = occupancy::look(&mut session, &self.server, self.options.users).await?;
+        let (survey, collations) = match &occupancy {
+            Occupancy::Empty => {
+                let unique = fit::collated_rules(catalogue);
+                let survey = Survey {
+                    unique,
+                    ..Survey::default()
+                };
+                let translation = translate(catalogue, &str::to_owned)?;
+                (survey, Collations::translated(&translation))
+            }
+            Occupancy::Metabase(there) => {
+                let there = &there.catalogue;
+                let survey = fit::survey(catalogue, policy, there, self.options.unknown, Texts::Collated)?;
+                let collations = Collations::of(&mut session.connection, self.server.database()).await?;
+                (survey, collations)
+            }
+        };
         self.stage = Stage::Surveyed(Box::new(Surveyed {
             session,
-            there,
+            occupancy,
+            collations,
             kept: survey.kept.iter().map(|table| table.name.clone()).collect(),
         }));
         Ok(survey)
     }
 
-    async fn reread(&mut self) -> Result<Box<dyn Snapshot>, PortError> {
-        let Stage::Filling(filling) = &mut self.stage else {
+    async fn collation_keys(
+        &mut self,
+        table: &str,
+        column: &str,
+        texts: &[&str],
+    ) -> Result<Vec<Vec<u8>>, PortError> {
+        let Stage::Surveyed(surveyed) = &mut self.stage else {
             return Err(self.out_of_turn());
         };
-        let mut connection = filling.take().await?;
-        plan::check_foreign_keys(
-            &mut connection,
-            self.server.database(),
-            &filling.there.catalogue,
-            &filling.plans,
-        )
-        .await?;
-        let (snapshot, sessions) = written(filling.there.clone(), connection);
-        filling.reading = Some(sessions);
-        Ok(snapshot)
+        match surveyed.collations.of_column(table, column) {
+            Some(collation) => {
+                collation::keys(&mut surveyed.session.connection, collation, texts).await
+            }
+            // No text there: compared as it is.
+            None => Ok(texts.iter().map(|text| text.as_bytes().to_vec()).collect()),
+        }
+    }
+
+    async fn reread(&mut self) -> Result<Box<dyn Snapshot>, PortError> {
+        match &mut self.stage {
+            Stage::Staging(staging) => {
+                staging.build().await?;
+                staging.reread().await
+            }
+            Stage::InPlace(in_place) => in_place.reread().await,
+            Stage::New | Stage::Surveyed(_) | Stage::Lost => Err(self.out_of_turn()),
+        }
     }
 
     async fn abandon(self: Box<Self>) -> Result<(), PortError> {
-        let connection = match self.stage {
-            Stage::Surveyed(surveyed) => Some(surveyed.session.connection),
-            Stage::Filling(filling) => match &filling.reading {
-                Some(sessions) => sessions.get().ok(),
-                None => filling.session.lock().await.take(),
-            },
-            Stage::New | Stage::Lost => None,
-        };
-        if let Some(mut connection) = connection {
-            // A transaction that is not committed has never been; saying so spares the server the finding out.
-            let rolled_back = run(&mut connection, "ROLLBACK".to_owned()).await;
-            close(connection).await;
-            rolled_back.map_err(|error| failed("take the rows back", error))?;
+        match self.stage {
+            Stage::Staging(staging) => staging.abandon().await,
+            Stage::InPlace(in_place) => in_place.abandon().await,
+            Stage::Surveyed(surveyed) => {
+                close(surveyed.session.connection).await;
+                Ok(())
+            }
+            Stage::New => Ok(()),
+            Stage::Lost => {
+                // What a failed beginning left is like what a dead load left.
+                let mut leader = self.server.connect().await?.connection;
+                lock(&mut leader, &self.server).await?;
+                leftovers::settle_all(&mut leader, self.server.database()).await?;
+                close(leader).await;
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 
@@ -243,51 +267,14 @@ async fn lock(connection: &mut MySqlConnection, server: &MySqlServer) -> Result<
     }
 }
 
-/// Opens the transaction and empties the tables in it.
-async fn begin(
-    connection: &mut MySqlConnection,
-    database: &str,
-    plans: &[TablePlan],
-) -> Result<(), PortError> {
-    let open = format!(
-        "SET SESSION foreign_key_checks = 0, innodb_lock_wait_timeout = {WAIT_SECONDS}, \
-         lock_wait_timeout = {WAIT_SECONDS}; \
-         SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION"
-    );
-    run(connection, open)
-        .await
-        .map_err(|error| failed("open a transaction in the target", error))?;
-    for plan in plans {
-        // Not TRUNCATE, which would commit.
-        let delete = format!("DELETE FROM {}.{}", quoted(database), quoted(&plan.name));
-        run(connection, delete).await.map_err(|error| {
-            let busy = matches!(mysql_number(&error), Some(1205 | 1213));
-            let failure = failed(format!("empty table {} of the target", plan.key), error);
-            if busy {
-                PortError::new(
-                    ErrorKind::Unavailable,
-                    "somebody uses the target's tables; stop the Metabase that runs on it, then retry",
-                )
-                .because(failure)
-            } else {
-                failure
-            }
-        })?;
-    }
-    Ok(())
-}
-
 /// Runs statements, all in one message.
 async fn run(connection: &mut MySqlConnection, sql: String) -> Result<(), sqlx::Error> {
+    // Which the server would call a mistake.
+    if sql.is_empty() {
+        return Ok(());
+    }
     sqlx::raw_sql(AssertSqlSafe(sql))
         .execute(connection)
         .await
         .map(drop)
-}
-
-fn lost() -> PortError {
-    PortError::new(
-        ErrorKind::Unavailable,
-        "the session that all rows are written in has ended",
-    )
 }

@@ -1,27 +1,14 @@
 //! What a migration would stumble over later, looked for beforehand: values that no H2 file can hold, and rights that
 //! are missing. Looks only; changes nothing.
 
-use std::time::Duration;
-
+use async_trait::async_trait;
 use metaferry_domain::PortError;
 use metaferry_domain::schema::{Catalogue, DataType, Table};
 use sqlx::{AssertSqlSafe, Connection as _, PgPool, Row as _};
 
 use super::connect::{PostgresServer, quoted};
 use crate::error::failed;
-
-/// How long one table's values are looked through before the answer is that nobody knows.
-const TABLE_MAX: Duration = Duration::from_secs(20);
-
-/// Metabase's tables that switching to read-only and pausing the scheduler write to, with what they are asked for.
-const WRITTEN: [(&str, &[&str]); 6] = [
-    ("setting", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
-    ("cloud_migration", &["SELECT", "INSERT", "UPDATE"]),
-    ("qrtz_triggers", &["SELECT", "UPDATE"]),
-    ("qrtz_paused_trigger_grps", &["SELECT", "INSERT", "DELETE"]),
-    ("qrtz_locks", &["SELECT", "INSERT", "UPDATE"]),
-    ("qrtz_fired_triggers", &["SELECT"]),
-];
+use crate::probe::{MissingRight, Probe, TABLE_MAX, Unholdable, Values, WRITTEN};
 
 /// Looks at a Postgres app DB before a migration.
 #[derive(Debug, Clone)]
@@ -30,47 +17,17 @@ pub struct PostgresProbe {
     pool: PgPool,
 }
 
-/// A column with values that H2 cannot hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unholdable {
-    /// Table.
-    pub table: String,
-    /// Column.
-    pub column: String,
-    /// What it holds, in words.
-    pub what: &'static str,
-}
-
-/// What looking through values gave.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Values {
-    /// Found.
-    pub unholdable: Vec<Unholdable>,
-    /// Tables that could not be looked through in time, or not at all.
-    pub unknown: Vec<String>,
-}
-
-/// A right that is not there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MissingRight {
-    /// Table.
-    pub table: String,
-    /// As GRANT spells them.
-    pub rights: Vec<String>,
-}
-
 impl PostgresProbe {
     /// A probe of that server's database, with a pool for everything that is quick.
     #[must_use]
     pub fn new(server: PostgresServer, pool: PgPool) -> Self {
         Self { server, pool }
     }
+}
 
-    /// Looks through the columns of `tables` whose type has values that H2 cannot hold: one statement per table.
-    ///
-    /// # Errors
-    /// If the server cannot be reached.
-    pub async fn values(&self, catalogue: &Catalogue, tables: &[String]) -> Result<Values, PortError> {
+#[async_trait]
+impl Probe for PostgresProbe {
+    async fn values(&self, catalogue: &Catalogue, tables: &[String]) -> Result<Values, PortError> {
         let mut connection = self.server.connect().await?.connection;
         sqlx::raw_sql(AssertSqlSafe(format!(
             "SET statement_timeout = {}; SET lock_timeout = '2s'",
@@ -125,11 +82,7 @@ impl PostgresProbe {
         Ok(found)
     }
 
-    /// Rights that are missing on the tables that a migration writes to, as far as these are there.
-    ///
-    /// # Errors
-    /// If the server cannot be reached.
-    pub async fn missing_rights(&self) -> Result<Vec<MissingRight>, PortError> {
+    async fn missing_rights(&self) -> Result<Vec<MissingRight>, PortError> {
         let mut missing = Vec::new();
         for (table, rights) in WRITTEN {
             let lacking: Vec<String> = sqlx::query_scalar(
@@ -151,11 +104,7 @@ impl PostgresProbe {
         Ok(missing)
     }
 
-    /// May our own tables be made, or are they there?
-    ///
-    /// # Errors
-    /// If the server cannot be reached.
-    pub async fn may_keep_own_tables(&self) -> Result<bool, PortError> {
+    async fn may_keep_own_tables(&self) -> Result<bool, PortError> {
         sqlx::query_scalar(
             "SELECT to_regclass('metaferry.lease') IS NOT NULL OR to_regclass('metaferry_lease') IS NOT NULL
                  OR has_database_privilege(current_database(), 'CREATE')

@@ -22,7 +22,8 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::connect::{PostgresServer, close};
 use super::translate;
 use crate::error::failed;
-use crate::load::{LoadOptions, fit};
+use crate::load::LoadOptions;
+use crate::load::fit::{self, Texts};
 use in_place::InPlace;
 use occupancy::Occupancy;
 use staging::Staging;
@@ -164,7 +165,13 @@ impl LoadTarget for PostgresTarget {
                 ..Survey::default()
             },
             Occupancy::Metabase(there) => {
-                fit::survey(catalogue, policy, &there.catalogue, self.options.unknown)?
+                fit::survey(
+                catalogue,
+                policy,
+                &there.catalogue,
+                self.options.unknown,
+                Texts::AsDeclared,
+            )?
             }
         };
         self.stage = Stage::Surveyed(Box::new(Surveyed {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::PortError;
+use crate::{ErrorKind, PortError};
 use crate::copy_policy::CopyPolicy;
 use crate::ports::{RowOrder, Snapshot};
 use crate::row_batch::RowBatch;
@@ -87,6 +87,8 @@ pub enum CaseRule {
     Exact,
     /// Without regard to case.
     Folded,
+    /// By a collation that only the target knows: [`LoadTarget::collation_keys`].
+    Collated,
 }
 
 /// A key or index of the target that refuses duplicates and that nothing at the source enforces already.
@@ -123,11 +125,26 @@ pub struct Survey {
 pub trait LoadTarget: Target {
     /// Looks at what is there and removes what dead loads left. Refuses by name, touching nothing: a target with
     /// users in it, and what the policy carries and the target has no place for, each unless it was allowed.
-    /// [`Conflict`](crate::ErrorKind::Conflict) while another load is under way.
+    /// [`Conflict`](ErrorKind::Conflict) while another load is under way.
     async fn survey(&mut self, catalogue: &Catalogue, policy: &CopyPolicy) -> Result<Survey, PortError>;
 
+    /// For each text the key that the target compares it by in that column (both in lower case): texts that are equal
+    /// there have equal keys. Asked after `survey` only, for columns that a rule of it calls [`CaseRule::Collated`].
+    async fn collation_keys(
+        &mut self,
+        table: &str,
+        column: &str,
+        texts: &[&str],
+    ) -> Result<Vec<Vec<u8>>, PortError> {
+        let _ = texts;
+        Err(PortError::new(
+            ErrorKind::Precondition,
+            format!("the target has no collation for column {column} of table {table}"),
+        ))
+    }
+
     /// Called when every writer has finished: builds what rests on the rows (keys, indexes, sequences), checks the
-    /// foreign keys ([`Corrupt`](crate::ErrorKind::Corrupt), naming them), and gives the rows as the database holds
+    /// foreign keys ([`Corrupt`](ErrorKind::Corrupt), naming them), and gives the rows as the database holds
     /// them. Generated columns and columns that nothing was written to are among those of its catalogue.
     async fn reread(&mut self) -> Result<Box<dyn Snapshot>, PortError>;
 

@@ -42,7 +42,7 @@ pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> R
     let source = wiring::source(&from, config.h2_files(Salvage::No))?;
     // A file that cannot be read makes no database.
     source.snapshot().await?.close().await?;
-    let fresh = wiring::fresh_database(&to).await?;
+    let fresh = wiring::FreshDatabase::create(&to).await?;
     let options = LoadOptions {
         users: Users::Refuse,
         unknown: UnknownColumns::Refuse,

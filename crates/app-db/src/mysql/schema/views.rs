@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use metaferry_domain::schema::{Name, View};
-use sqlx::MySqlConnection;
+use sqlx::{AssertSqlSafe, MySqlConnection};
 
-use super::word;
+use super::{STAGED_PREFIX, word};
 use crate::mysql::connect::quoted;
 use crate::mysql::flavour::Flavour;
 
@@ -15,9 +15,11 @@ pub(super) async fn read(
     database: &str,
     mut columns: HashMap<String, Vec<Name>>,
 ) -> Result<Vec<View>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT table_name, view_definition FROM information_schema.views WHERE table_schema = ? ORDER BY table_name",
-    )
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "SELECT table_name, view_definition FROM information_schema.views
+         WHERE table_schema = ? AND left(lower(table_name), {}) <> '{STAGED_PREFIX}' ORDER BY table_name",
+        STAGED_PREFIX.len()
+    )))
     .bind(database)
     .fetch_all(connection)
     .await?;

@@ -9,10 +9,11 @@ use metaferry_domain::ports::TableWriter;
 use metaferry_domain::row_batch::{Cell, Instant, RowBatch};
 use metaferry_domain::{ErrorKind, PortError};
 use sqlx::MySqlConnection;
-use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
-use super::plan::TablePlan;
-use super::{lost, run};
+use super::plan::{Bounds, TablePlan};
+use super::pool::{Lent, Pool};
+use super::run;
 use crate::error::{failed, failed_at_rows};
 use crate::h2::calendar::{date_of, moment_of};
 use crate::mysql::connect::quoted;
@@ -43,8 +44,7 @@ impl Limits {
     }
 }
 
-/// Writes one table.
-#[derive(Debug)]
+/// Writes one table. While the server takes one insert the next is put together.
 pub(super) struct InsertWriter {
     table: String,
     columns: Vec<String>,
@@ -53,71 +53,119 @@ pub(super) struct InsertWriter {
     beginning: String,
     statement: String,
     limits: Limits,
-    session: Arc<Mutex<Option<MySqlConnection>>>,
+    bounds: Bounds,
+    session: Session,
     rows: u64,
 }
 
-impl InsertWriter {
-    pub(super) fn new(
-        database: &str,
-        plan: &TablePlan,
-        columns: &[usize],
-        limits: Limits,
-        session: Arc<Mutex<Option<MySqlConnection>>>,
-    ) -> Result<Self, PortError> {
-        let mut names = Vec::with_capacity(columns.len());
-        for &position in columns {
-            let name = plan.columns.get(position).and_then(Option::as_ref);
-            let name = name.ok_or_else(|| {
-                PortError::new(
-                    ErrorKind::Precondition,
-                    format!("table {} takes nothing from column {position}", plan.key),
-                )
-            })?;
-            names.push(name.clone());
-        }
-        let list: Vec<String> = names.iter().map(|name| quoted(name)).collect();
-        let key = if is_secret(&plan.key) {
-            Vec::new()
-        } else {
-            plan.primary_key
-                .iter()
-                .filter_map(|wanted| columns.iter().position(|position| position == wanted))
-                .collect()
-        };
-        Ok(Self {
-            table: plan.key.clone(),
-            beginning: format!(
-                "INSERT INTO {}.{} ({}) VALUES ",
-                quoted(database),
-                quoted(&plan.name),
-                list.join(", ")
-            ),
-            columns: names,
-            key,
-            statement: String::new(),
-            limits,
-            session,
-            rows: 0,
-        })
-    }
+/// Where the session is.
+enum Session {
+    Idle(Lent),
+    /// With an insert that is under way.
+    Sending(JoinHandle<(Lent, Result<(), sqlx::Error>)>),
+    /// Gone with an insert that failed.
+    Lost,
+}
 
+/// Begins to write.
+pub(super) async fn start(
+    database: &str,
+    plan: &TablePlan,
+    columns: &[usize],
+    limits: Limits,
+    pool: &Arc<Pool>,
+) -> Result<InsertWriter, PortError> {
+    let mut names = Vec::with_capacity(columns.len());
+    for &position in columns {
+        let name = plan.columns.get(position).and_then(Option::as_ref);
+        let name = name.ok_or_else(|| {
+            PortError::new(
+                ErrorKind::Precondition,
+                format!("table {} takes nothing from column {position}", plan.key),
+            )
+        })?;
+        names.push(name.clone());
+    }
+    let list: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    let key = if is_secret(&plan.key) {
+        Vec::new()
+    } else {
+        plan.primary_key
+            .iter()
+            .filter_map(|wanted| columns.iter().position(|position| position == wanted))
+            .collect()
+    };
+    let mut lent = pool.get().await?;
+    match plan.bounds {
+        Bounds::OfTable => run(&mut lent.connection, "START TRANSACTION".to_owned())
+            .await
+            .map_err(|error| failed(format!("write table {}", plan.key), error))?,
+        Bounds::Around => {}
+    }
+    Ok(InsertWriter {
+        table: plan.key.clone(),
+        beginning: format!(
+            "INSERT INTO {}.{} ({}) VALUES ",
+            quoted(database),
+            quoted(&plan.name),
+            list.join(", ")
+        ),
+        columns: names,
+        key,
+        statement: String::new(),
+        limits,
+        bounds: plan.bounds,
+        session: Session::Idle(lent),
+        rows: 0,
+    })
+}
+
+impl InsertWriter {
+    /// Sends what is put together, once the insert before it has arrived.
     async fn send(&mut self) -> Result<(), PortError> {
         if self.statement.is_empty() {
             return Ok(());
         }
+        let mut lent = self.arrived().await?;
         let statement = std::mem::take(&mut self.statement);
-        let mut session = self.session.lock().await;
-        let connection = session.as_mut().ok_or_else(lost)?;
-        run(connection, statement).await.map_err(|error| {
-            let what = format!("write table {}", self.table);
-            if is_secret(&self.table) {
-                // The values in its answer are credentials.
-                failed(what, error)
-            } else {
-                failed_at_rows(what, error)
-            }
-        })
+        self.session = Session::Sending(tokio::spawn(async move {
+            let sent = run(&mut lent.connection, statement).await;
+            (lent, sent)
+        }));
+        Ok(())
+    }
+
+    /// The session, when it has nothing to do any more.
+    async fn arrived(&mut self) -> Result<Lent, PortError> {
+        match std::mem::replace(&mut self.session, Session::Lost) {
+            Session::Idle(lent) => Ok(lent),
+            Session::Sending(sending) => match sending.await {
+                Ok((lent, Ok(()))) => Ok(lent),
+                Ok((_, Err(error))) => Err(self.refused(error)),
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => Err(self.lost()),
+                },
+            },
+            Session::Lost => Err(self.lost()),
+        }
+    }
+
+    fn refused(&self, error: sqlx::Error) -> PortError {
+        let what = format!("write table {}", self.table);
+        if is_secret(&self.table) {
+            // The values in its answer are credentials.
+            failed(what, error)
+        } else {
+            failed_at_rows(what, error)
+        }
+    }
+
+    fn lost(&self) -> PortError {
+        PortError::new(
+            ErrorKind::Cancelled,
+            format!("table {} is not written any further", self.table),
+        )
     }
 
     fn unfit(&self, batch: &RowBatch, row: usize, column: usize, why: &str) -> PortError {
@@ -185,6 +233,14 @@ impl TableWriter for InsertWriter {
 
     async fn finish(mut self: Box<Self>) -> Result<u64, PortError> {
         self.send().await?;
+        let mut lent = self.arrived().await?;
+        match self.bounds {
+            Bounds::OfTable => run(&mut lent.connection, "COMMIT".to_owned())
+                .await
+                .map_err(|error| self.refused(error))?,
+            Bounds::Around => {}
+        }
+        lent.put_back();
         Ok(self.rows)
     }
 }

@@ -1,8 +1,5 @@
-//! What is there already, and how it compares texts.
+//! What is there already: nothing, a Metabase's tables, or somebody else's.
 
-use std::collections::HashSet;
-
-use metaferry_domain::schema::{Catalogue, DataType};
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::INTERNAL_USER_ID;
 use sqlx::{AssertSqlSafe, MySqlConnection};
@@ -10,42 +7,41 @@ use sqlx::{AssertSqlSafe, MySqlConnection};
 use crate::error::failed;
 use crate::load::Users;
 use crate::mysql::connect::{MySqlServer, Session, quoted, text};
-use crate::mysql::schema::{self, ReadCatalogue};
+use crate::mysql::schema::{self, ReadCatalogue, Which};
 
 /// Names that an error quotes at most.
-const NAMES_MAX: usize = 5;
+const NAMES_MAX: u32 = 5;
+
+/// What a database holds.
+#[derive(Debug)]
+pub(super) enum Occupancy {
+    /// Nothing of anybody's.
+    Empty,
+    /// A Metabase's tables; without users, or with such as may be replaced.
+    Metabase(Box<ReadCatalogue>),
+}
 
 /// Looks, and refuses what must not or cannot be written to.
 pub(super) async fn look(
     session: &mut Session,
     server: &MySqlServer,
     users: Users,
-) -> Result<ReadCatalogue, PortError> {
+) -> Result<Occupancy, PortError> {
     let database = server.database();
-    let tables = schema::list(&mut session.connection, database).await?;
-    if tables.is_empty() {
-        return Err(PortError::new(
-            ErrorKind::Unsupported,
-            format!(
-                "{} is empty; let a Metabase of the source's version set it up (start it once and stop it), then retry",
-                server.describe()
-            ),
-        ));
+    let names = relations(&mut session.connection, database).await?;
+    if names.is_empty() {
+        return Ok(Occupancy::Empty);
     }
+    let tables = schema::list(&mut session.connection, database).await?;
     schema::refuse_engines(&tables)?;
-    let there = schema::read_catalogue(session, database).await?;
+    let there = schema::read_catalogue(session, database, Which::Shown).await?;
     let is_metabase =
         there.catalogue.table("core_user").is_some() && there.catalogue.table("databasechangelog").is_some();
     if !is_metabase {
-        let names: Vec<&str> = tables
-            .iter()
-            .take(NAMES_MAX)
-            .map(|table| table.name.as_str())
-            .collect();
         return Err(PortError::new(
             ErrorKind::Conflict,
             format!(
-                "{} holds tables that are not Metabase's ({}, …); name a database that Metabase has set up",
+                "{} holds tables that are not Metabase's ({}, …); name an empty database, or one that Metabase has set up",
                 server.describe(),
                 names.join(", ")
             ),
@@ -68,8 +64,26 @@ pub(super) async fn look(
                 server.describe()
             ),
         )),
-        Users::Refuse | Users::Replace => Ok(there),
+        Users::Refuse | Users::Replace => Ok(Occupancy::Metabase(Box::new(there))),
     }
+}
+
+/// Some of the tables and views that stand in the way of new ones.
+async fn relations(connection: &mut MySqlConnection, database: &str) -> Result<Vec<String>, PortError> {
+    let look = |error| failed(format!("look into database {database:?}"), error);
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "SELECT table_name FROM information_schema.tables
+         WHERE table_schema = ? AND left(lower(table_name), 10) <> 'metaferry_' ORDER BY table_name LIMIT {NAMES_MAX}"
+    )))
+    .bind(database)
+    .fetch_all(connection)
+    .await
+    .map_err(look)?;
+    let mut names = Vec::with_capacity(rows.len());
+    for row in &rows {
+        names.extend(text(row, 0).map_err(look)?);
+    }
+    Ok(names)
 }
 
 /// A column of three bytes a letter takes no emoji, and the error would come in the middle.
@@ -102,41 +116,4 @@ async fn refuse_narrow_text(connection: &mut MySqlConnection, server: &MySqlServ
             narrow.join(", ")
         ),
     ))
-}
-
-/// The catalogue with every text that is compared without regard to case marked as such, for its keys refuse more than
-/// those of other databases do.
-pub(super) async fn as_compared(
-    connection: &mut MySqlConnection,
-    database: &str,
-    there: &Catalogue,
-) -> Result<Catalogue, PortError> {
-    let look = |error| failed("look at the collations of the target", error);
-    let rows = sqlx::query(
-        "SELECT table_name, column_name FROM information_schema.columns
-         WHERE table_schema = ? AND right(collation_name, 3) = '_ci'",
-    )
-    .bind(database)
-    .fetch_all(connection)
-    .await
-    .map_err(look)?;
-    let mut folded = HashSet::with_capacity(rows.len());
-    for row in &rows {
-        let name = |position| text(row, position).map_err(look).map(Option::unwrap_or_default);
-        folded.insert((name(0)?, name(1)?));
-    }
-    let mut compared = there.clone();
-    for table in &mut compared.tables {
-        for column in &mut table.columns {
-            let is_text = matches!(
-                column.data_type,
-                DataType::Varchar(_) | DataType::Char(_) | DataType::Text
-            );
-            let name = (table.name.as_str().to_owned(), column.name.as_str().to_owned());
-            if is_text && folded.contains(&name) {
-                column.data_type = DataType::VarcharIgnoreCase(None);
-            }
-        }
-    }
-    Ok(compared)
 }

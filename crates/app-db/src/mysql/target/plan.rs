@@ -21,6 +21,16 @@ pub(super) struct TablePlan {
     pub(super) columns: Vec<Option<String>>,
     /// Positions of the primary key's columns in the source's table.
     pub(super) primary_key: Vec<usize>,
+    pub(super) bounds: Bounds,
+}
+
+/// The transaction that a table is filled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bounds {
+    /// One of its own.
+    OfTable,
+    /// One that others opened.
+    Around,
 }
 
 /// Plans of all tables that are both at the source and at the target and do not keep their rows.
@@ -62,40 +72,48 @@ fn plan(source: &Table, place: &Table, unknown: UnknownColumns) -> Result<TableP
         key: source.name.key(),
         name: place.name.as_str().to_owned(),
         columns,
-        primary_key: source
-            .primary_key
-            .iter()
-            .flat_map(|key| &key.columns)
-            .filter_map(|name| source.columns.iter().position(|column| column.name == *name))
-            .collect(),
+        primary_key: key_positions(source),
+        bounds: Bounds::Around,
     })
 }
 
+/// Positions of the primary key's columns.
+pub(super) fn key_positions(table: &Table) -> Vec<usize> {
+    table
+        .primary_key
+        .iter()
+        .flat_map(|key| &key.columns)
+        .filter_map(|name| table.columns.iter().position(|column| column.name == *name))
+        .collect()
+}
+
 /// Looks at every foreign key that a row was written on either side of. The server does not: with
-/// `foreign_key_checks = 0` it takes what dangles, and never looks again.
+/// `foreign_key_checks = 0` it takes what dangles, and never looks again. `place` is where a table is, of its key.
 pub(super) async fn check_foreign_keys(
     connection: &mut MySqlConnection,
-    database: &str,
     there: &Catalogue,
-    plans: &[TablePlan],
+    place: impl Fn(&str) -> Option<String>,
+    is_written: impl Fn(&str) -> bool,
 ) -> Result<(), PortError> {
-    let is_written = |key: &str| plans.iter().any(|plan| plan.key == key);
     let mut broken = Vec::new();
     for table in &there.tables {
         for foreign in &table.foreign_keys {
-            if !is_written(&table.name.key()) && !is_written(&foreign.parent_table.key()) {
+            let (child_key, parent_key) = (table.name.key(), foreign.parent_table.key());
+            if !is_written(&child_key) && !is_written(&parent_key) {
                 continue;
             }
-            let count: i64 = sqlx::query_scalar(AssertSqlSafe(question(database, table, foreign)))
+            let (Some(child), Some(parent)) = (place(&child_key), place(&parent_key)) else {
+                continue;
+            };
+            let count: i64 = sqlx::query_scalar(AssertSqlSafe(question(&child, &parent, foreign)))
+                .persistent(false)
                 .fetch_one(&mut *connection)
                 .await
                 .map_err(|error| failed(format!("look at foreign key {}", foreign.name), error))?;
             if count > 0 {
                 broken.push(format!(
-                    "{} of table {} ({count} rows without a parent in {})",
-                    foreign.name.key(),
-                    table.name.key(),
-                    foreign.parent_table.key()
+                    "{} of table {child_key} ({count} rows without a parent in {parent_key})",
+                    foreign.name.key()
                 ));
             }
         }
@@ -110,7 +128,7 @@ pub(super) async fn check_foreign_keys(
 }
 
 /// How many rows refer to nothing. NULL in any column refers to nothing rightly.
-fn question(database: &str, table: &Table, foreign: &ForeignKey) -> String {
+fn question(child: &str, parent: &str, foreign: &ForeignKey) -> String {
     let pairs = || foreign.columns.iter().zip(&foreign.parent_columns);
     let set: Vec<String> = pairs()
         .map(|(own, _)| format!("child.{} IS NOT NULL", quoted(own.as_str())))
@@ -124,13 +142,9 @@ fn question(database: &str, table: &Table, foreign: &ForeignKey) -> String {
             )
         })
         .collect();
-    let database = quoted(database);
     format!(
-        "SELECT count(*) FROM {database}.{} child WHERE {} AND NOT EXISTS \
-         (SELECT 1 FROM {database}.{} parent WHERE {})",
-        quoted(table.name.as_str()),
+        "SELECT count(*) FROM {child} child WHERE {} AND NOT EXISTS (SELECT 1 FROM {parent} parent WHERE {})",
         set.join(" AND "),
-        quoted(foreign.parent_table.as_str()),
         equal.join(" AND ")
     )
 }

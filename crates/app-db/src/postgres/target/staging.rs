@@ -2,7 +2,7 @@
 //! are built when the rows are there.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use metaferry_domain::ports::{FinishedTarget, Snapshot, Source as _};
 use metaferry_domain::schema::Catalogue;
@@ -254,48 +254,10 @@ impl Staging {
         .map_err(|error| failed("look at the sizes of the tables", error))
     }
 
-    /// Runs jobs on as many sessions as write; the statements of one job one after the other.
+    /// Runs jobs on the sessions that write, with the search path of whoever builds.
     async fn work_off(&self, jobs: VecDeque<Vec<String>>) -> Result<(), PortError> {
-        let sessions = WRITERS.min(jobs.len());
-        let jobs = Arc::new(Mutex::new(jobs));
-        let mut workers = tokio::task::JoinSet::new();
-        for _ in 0..sessions {
-            let (jobs, pool) = (Arc::clone(&jobs), Arc::clone(&self.pool));
-            let set_path = format!("SET search_path = {}", self.path);
-            workers.spawn(async move {
-                let mut lent = pool.get().await?;
-                run(&mut lent.connection, set_path)
-                    .await
-                    .map_err(|error| failed("set the search path", error))?;
-                loop {
-                    let job = jobs
-                        .lock()
-                        .expect("no code panics while it holds this")
-                        .pop_front();
-                    let Some(statements) = job else { break };
-                    for statement in statements {
-                        run(&mut lent.connection, statement.clone())
-                            .await
-                            .map_err(|error| unbuilt(&statement, error))?;
-                    }
-                }
-                lent.put_back();
-                Ok::<(), PortError>(())
-            });
-        }
-        let mut first = Ok(());
-        while let Some(worker) = workers.join_next().await {
-            let ended = match worker {
-                Ok(ended) => ended,
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            };
-            if first.is_ok() && ended.is_err() {
-                // The others end with their statement.
-                jobs.lock().expect("no code panics while it holds this").clear();
-                first = ended;
-            }
-        }
-        first
+        let set_path = format!("SET search_path = {}", self.path);
+        self.pool.work_off(&set_path, jobs, unbuilt).await
     }
 
     /// Every sequence goes on after the highest value, or where the source would have gone on, if that is later.
