@@ -215,10 +215,20 @@ impl AppDb {
         self.ask(&format!("jdbc:postgresql://{host}"), user, statements)
     }
 
-    fn ask(&self, url: &str, user: &str, statements: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {
+    /// The same of any database of which there is a driver.
+    pub(crate) fn ask(
+        &self,
+        url: &str,
+        user: &str,
+        statements: &[(&str, &str)],
+    ) -> BTreeMap<String, Vec<String>> {
         let mut class_path = self.jar.clone().into_os_string();
         class_path.push(":");
         class_path.push(&self.driver);
+        if let Some(driver) = std::env::var_os("METAFERRY_TEST_MARIADB_JDBC_JAR") {
+            class_path.push(":");
+            class_path.push(driver);
+        }
         class_path.push(":");
         class_path.push(oracle());
         let mut java = Command::new("java")

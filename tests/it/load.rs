@@ -5,7 +5,7 @@ mod behaviour;
 mod in_place;
 mod killed;
 mod restored;
-mod round_trip;
+pub(crate) mod round_trip;
 mod schema;
 
 use std::path::Path;
@@ -17,27 +17,25 @@ use crate::app_db::{AppDb, ended, metaferry, psql};
 
 /// `load` of that file, as JSON.
 fn load(file: &Path, to: &AppDb, options: &[&str]) -> Output {
-    let mut arguments = vec![
-        "--json",
-        "load",
-        "--from",
-        file.to_str().unwrap(),
-        "--to",
-        &to.url,
-    ];
+    load_into(file, &to.url, options)
+}
+
+/// The same into any address.
+pub(crate) fn load_into(file: &Path, to: &str, options: &[&str]) -> Output {
+    let mut arguments = vec!["--json", "load", "--from", file.to_str().unwrap(), "--to", to];
     arguments.extend(options);
     metaferry(&arguments)
 }
 
 /// `copy` from one address to another, as JSON.
-fn copy(from: &str, to: &str, options: &[&str]) -> Output {
+pub(crate) fn copy(from: &str, to: &str, options: &[&str]) -> Output {
     let mut arguments = vec!["--json", "copy", "--from", from, "--to", to];
     arguments.extend(options);
     metaferry(&arguments)
 }
 
 /// The JSON of what went well.
-fn done(output: &Output) -> Value {
+pub(crate) fn done(output: &Output) -> Value {
     let (json, code) = ended(output);
     assert_eq!(code, 0, "{json}");
     json

@@ -1,6 +1,13 @@
 //! `dump`, `load`, `copy` and `verify` on MariaDB, on the real binary. What MariaDB holds afterwards is judged by its own
 //! `CHECKSUM TABLE`, beside the fixture that its own client loaded.
 
+mod check;
+mod duplicates;
+mod endings;
+mod killed;
+mod pairs;
+mod restored;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -88,6 +95,28 @@ impl Maria {
         let filled = Command::new("sh")
             .current_dir(&self.fixtures)
             .args(["-ec", script, "fill"])
+            .args(self.arguments())
+            .arg(&database.name)
+            .output()
+            .unwrap();
+        assert!(filled.status.success(), "{}", told(&filled));
+        database
+    }
+
+    /// A database with the rows of scale 1 by the fixtures' generator.
+    fn generated(&self) -> Database<'_> {
+        let database = self.database(With::Schema);
+        let filled = Command::new("sh")
+            .current_dir(&self.fixtures)
+            .args([
+                "-ec",
+                "rows=$1; shift
+                 PYTHONDONTWRITEBYTECODE=1 python3 appdb_seed.py --scale 1 --target mariadb --no-checksums --out \"$rows\"
+                 mariadb --no-defaults --local-infile=1 \"$@\" < \"$rows/load.sql\"
+                 rm -r \"$rows\"",
+                "fill",
+            ])
+            .arg(self.folder.path().join("rows"))
             .args(self.arguments())
             .arg(&database.name)
             .output()

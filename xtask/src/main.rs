@@ -33,7 +33,8 @@ usage: cargo xtask COMMAND
   tidy                          what no lint sees: long files, stray words, dead links
   bench dump [--scale S] […]    dump beside COPY, pg_dump and a JDBC copy, in one run (needs ../shared)
   bench load|copy [--scale S]   H2 or Postgres into an empty Postgres beside pg_restore -j 2 and a JDBC copy
-  kill-load [N]                 load ended by SIGKILL at N random moments, 50 unless told, into both kinds of target
+  kill-load [N]                 load ended by SIGKILL at N random moments, 50 unless told, into all kinds of target
+  pairs                         all nine pairs of Postgres, MariaDB and H2 there and back at scale 1
 
 exit: 0 done · 1 failed · 2 wrong usage · 3 something is missing on this machine";
 
@@ -63,6 +64,7 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
         ["bench", "load", options @ ..] => bench::load::run(bench::load::Journey::Load, options),
         ["bench", "copy", options @ ..] => bench::load::run(bench::load::Journey::Copy, options),
         ["kill-load"] => test_command::kill_load("50"),
+        ["pairs"] => test_command::pairs(),
         ["kill-load", kills] => test_command::kill_load(kills),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

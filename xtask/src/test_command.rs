@@ -45,6 +45,16 @@ pub(crate) fn kill_load(kills: &str) -> Result<(), Failure> {
     if !is_number {
         return Err(Failure::Usage("kill-load takes how often, a number".to_owned()));
     }
+    long_form("::killed::", "METAFERRY_TEST_KILLS", kills)
+}
+
+/// `cargo xtask pairs`: all nine pairs of databases, there and back, at scale 1.
+pub(crate) fn pairs() -> Result<(), Failure> {
+    long_form("::pairs::large", "METAFERRY_TEST_ALL_PAIRS", "1")
+}
+
+/// Tests of the whole program in the form that takes too long for every run, one after the other.
+fn long_form(filter: &str, variable: &str, value: &str) -> Result<(), Failure> {
     let servers = Servers::start()?;
     let build = workspace::cargo()
         .args(["build", "--quiet", "--package", "metaferry-server"])
@@ -55,8 +65,8 @@ pub(crate) fn kill_load(kills: &str) -> Result<(), Failure> {
     let mut tests = workspace::cargo();
     tests
         .args(["test", "--package", "workspace-tests", "--test", "it", "--"])
-        .args(["--nocapture", "--test-threads=1", "load::killed::"])
-        .env("METAFERRY_TEST_KILLS", kills);
+        .args(["--nocapture", "--test-threads=1", filter])
+        .env(variable, value);
     watched(&servers, &mut tests)?.check()
 }
 

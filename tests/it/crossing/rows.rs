@@ -55,6 +55,11 @@ pub(crate) fn are_as_expected(app_db: &AppDb, found: &Contents) {
     }
 }
 
+/// What a dump by Metabase itself has, without the schema history, which each kind of database has of its own.
+pub(crate) fn wanted(app_db: &AppDb) -> Contents {
+    expected(app_db, "expected-s001-h2.json")
+}
+
 /// The report and the manifest tell what Postgres has, and what stays behind and why.
 pub(crate) fn are_told(app_db: &AppDb, in_postgres: &Contents, json: &Value) {
     let named = |list: &str| -> BTreeMap<String, usize> {
@@ -169,7 +174,8 @@ pub(crate) fn of_postgres(app_db: &AppDb, shape: &Shape) -> Contents {
     contents(app_db.postgres(&queries))
 }
 
-fn contents(rows: BTreeMap<String, Vec<String>>) -> Contents {
+/// How many rows each query answered, and their hash.
+pub(crate) fn contents(rows: BTreeMap<String, Vec<String>>) -> Contents {
     rows.into_iter()
         .map(|(table, mut rows)| {
             let refused = rows.iter().find(|row| row.starts_with("!ERROR"));

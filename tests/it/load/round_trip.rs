@@ -75,7 +75,7 @@ fn from_h2_to_h2() {
 }
 
 /// Every table that the first carried has the same rows and digest in the second.
-fn are_equal(first: &Value, second: &Value) {
+pub(crate) fn are_equal(first: &Value, second: &Value) {
     let tables = |json: &Value| -> BTreeMap<String, (Value, Value)> {
         json["tables"]
             .as_array()

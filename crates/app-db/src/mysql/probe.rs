@@ -205,9 +205,10 @@ fn suspects(table: &Table) -> Vec<Suspect> {
                     "a time outside of the 24 hours of a day",
                 ),
                 // One bit is always a truth value.
-                DataType::Boolean if column.native_type.starts_with("tinyint") => {
-                    (format!("{name} NOT IN (0, 1)"), "a truth value other than 0 and 1")
-                }
+                DataType::Boolean if column.native_type.starts_with("tinyint") => (
+                    format!("{name} NOT IN (0, 1)"),
+                    "a truth value other than 0 and 1",
+                ),
                 DataType::Boolean
                 | DataType::TimeTz
                 | DataType::Decimal(_)

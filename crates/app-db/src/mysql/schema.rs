@@ -110,11 +110,7 @@ pub(super) async fn read_catalogue(
         .map_err(|error| failed(format!("read the catalogue of database {database:?}"), error))
 }
 
-async fn read(
-    session: &mut Session,
-    database: &str,
-    which: Which<'_>,
-) -> Result<ReadCatalogue, sqlx::Error> {
+async fn read(session: &mut Session, database: &str, which: Which<'_>) -> Result<ReadCatalogue, sqlx::Error> {
     let flavour = session.flavour;
     let connection = &mut session.connection;
     let mut tables = read_tables(connection, database, which).await?;

@@ -127,7 +127,8 @@ impl MySqlSource {
         if schema::list(&mut locker.connection, database).await? != tables {
             return Ok(Attempt::Busy("a table was created or dropped".to_owned()));
         }
-        let ReadCatalogue { catalogue, readings } = schema::read_catalogue(leader, database, Which::Shown).await?;
+        let ReadCatalogue { catalogue, readings } =
+            schema::read_catalogue(leader, database, Which::Shown).await?;
         close(locker.connection).await;
         refuse_twins(&catalogue)?;
         let parallelism = sessions.len();

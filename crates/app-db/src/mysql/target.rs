@@ -14,9 +14,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use metaferry_domain::copy_policy::CopyPolicy;
-use metaferry_domain::ports::{
-    FinishedTarget, LoadTarget, RowOrder, Snapshot, Survey, TableWriter, Target,
-};
+use metaferry_domain::ports::{FinishedTarget, LoadTarget, RowOrder, Snapshot, Survey, TableWriter, Target};
 use metaferry_domain::schema::Catalogue;
 use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, MySqlConnection};
@@ -205,9 +203,7 @@ impl LoadTarget for MySqlTarget {
             return Err(self.out_of_turn());
         };
         match surveyed.collations.of_column(table, column) {
-            Some(collation) => {
-                collation::keys(&mut surveyed.session.connection, collation, texts).await
-            }
+            Some(collation) => collation::keys(&mut surveyed.session.connection, collation, texts).await,
             // No text there: compared as it is.
             None => Ok(texts.iter().map(|text| text.as_bytes().to_vec()).collect()),
         }

@@ -164,15 +164,13 @@ impl LoadTarget for PostgresTarget {
                 unique: translate::own_rules(catalogue),
                 ..Survey::default()
             },
-            Occupancy::Metabase(there) => {
-                fit::survey(
+            Occupancy::Metabase(there) => fit::survey(
                 catalogue,
                 policy,
                 &there.catalogue,
                 self.options.unknown,
                 Texts::AsDeclared,
-            )?
-            }
+            )?,
         };
         self.stage = Stage::Surveyed(Box::new(Surveyed {
             leader,

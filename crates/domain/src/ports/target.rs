@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 
-use crate::{ErrorKind, PortError};
 use crate::copy_policy::CopyPolicy;
 use crate::ports::{RowOrder, Snapshot};
 use crate::row_batch::RowBatch;
 use crate::schema::Catalogue;
+use crate::{ErrorKind, PortError};
 
 /// What a finished target says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -82,7 +82,12 @@ pub(super) async fn settle(
     database: &str,
     load: &str,
 ) -> Result<(), PortError> {
-    let unsettled = |error| failed(format!("remove what load {load} left; the next load does it"), error);
+    let unsettled = |error| {
+        failed(
+            format!("remove what load {load} left; the next load does it"),
+            error,
+        )
+    };
     let tables = staged(connection, database, load, "BASE TABLE").await?;
     let mut drop_views: Vec<String> = staged(connection, database, load, "VIEW")
         .await?

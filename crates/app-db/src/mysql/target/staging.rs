@@ -20,8 +20,9 @@ use crate::mysql::connect::{MySqlServer, Session, close, quoted, text};
 
 use crate::mysql::schema::{self, Which};
 use crate::mysql::snapshot::staged;
+use crate::mysql::translate::own_changes::complete_history;
 use crate::mysql::translate::{
-    SESSION_OF_VIEWS, Supply, TranslatedTable, Translation, auto_increment, complete_history, translate,
+    SESSION_OF_VIEWS, Supply, TranslatedTable, Translation, auto_increment, translate,
 };
 
 /// Sessions that read the rows again at once.
@@ -214,7 +215,12 @@ impl Staging {
         let mut there = schema::read_catalogue(&mut self.leader, self.server.database(), which).await?;
         let mut places = HashMap::with_capacity(self.plans.len());
         for (table, plan) in self.meanwhile.tables.iter().zip(&self.plans) {
-            let Some(found) = there.catalogue.tables.iter_mut().find(|found| found.name.key() == plan.name) else {
+            let Some(found) = there
+                .catalogue
+                .tables
+                .iter_mut()
+                .find(|found| found.name.key() == plan.name)
+            else {
                 continue;
             };
             if let Some(readings) = there.readings.remove(&plan.name) {

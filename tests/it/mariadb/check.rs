@@ -1,0 +1,120 @@
+//! `metaferry check` on a MariaDB app DB: each reason against a migration is named with what to do, and nothing is changed
+//! by looking.
+
+use serde_json::Value;
+
+use super::{Database, Maria, With};
+use crate::app_db::{command, ended, told};
+
+/// What `check` found.
+struct Found {
+    json: Value,
+    code: i32,
+}
+
+impl Found {
+    fn by(database: &Database<'_>, url: &str, arguments: &[&str]) -> Self {
+        let output = command()
+            .args(["--json", "check", "--from", url, "--to", "s3://bucket/prefix"])
+            .args(arguments)
+            .env("METAFERRY_DATA_DIR", database.maria.folder.path().join("data"))
+            .output()
+            .unwrap();
+        let (json, code) = ended(&output);
+        assert!(!told(&output).contains("panicked"), "{}", told(&output));
+        Self { json, code }
+    }
+
+    fn messages(&self, code: &str) -> Vec<&str> {
+        let findings = self.json["findings"].as_array().unwrap().iter();
+        findings
+            .filter(|finding| finding["code"] == code)
+            .map(|finding| finding["message"].as_str().unwrap())
+            .collect()
+    }
+}
+
+#[test]
+fn nothing_stands_against_metabases_own_mariadb() {
+    let Some(maria) = Maria::new() else { return };
+    let database = maria.database(With::Rows);
+    let before = database.tables();
+    let found = Found::by(&database, &database.url(), &[]);
+    assert_eq!(found.code, 0, "{}", found.json);
+    assert_eq!(database.tables(), before, "looking has created something");
+}
+
+#[test]
+fn values_of_mariadb_that_h2_cannot_hold_are_named_unless_their_table_stays() {
+    let Some(maria) = Maria::new() else { return };
+    let database = maria.database(With::Rows);
+    database.ask(
+        "SET SESSION sql_mode = '';
+         CREATE TABLE odd (id int PRIMARY KEY, day date, moment datetime, zoned timestamp NULL, at time, flag tinyint(1),
+             fine time, plain datetime, truth tinyint(1), small tinyint);
+         INSERT INTO odd VALUES (1, '0000-00-00', '2020-00-10 00:00:00', '0000-00-00 00:00:00', '-00:00:01', 2,
+             '23:59:59', '9999-12-31 23:59:59', 1, 7), (2, NULL, NULL, NULL, '24:00:00', NULL, NULL, NULL, NULL, NULL)",
+    );
+    let found = Found::by(&database, &database.url(), &["--include", "odd"]);
+    assert_eq!(found.code, 3, "{}", found.json);
+    let messages = found.messages("unholdable_value");
+    for column in ["day", "moment", "zoned", "at", "flag"] {
+        let start = format!("table odd, column {column} holds ");
+        let named = messages
+            .iter()
+            .filter(|message| message.starts_with(&start))
+            .count();
+        assert_eq!(named, 1, "{start}: {messages:?}");
+    }
+    assert_eq!(messages.len(), 5, "{messages:?}");
+    let found = Found::by(&database, &database.url(), &["--exclude", "odd"]);
+    assert_eq!(found.code, 0, "{}", found.json);
+}
+
+#[test]
+fn rights_that_are_missing_on_mariadb_are_named() {
+    let Some(maria) = Maria::new() else { return };
+    let database = maria.database(With::Rows);
+    let user = format!("c_{}", database.name);
+    maria.client(
+        "",
+        &format!(
+            "CREATE USER {user}; GRANT SELECT, SHOW VIEW ON {0}.* TO {user};
+             GRANT INSERT, UPDATE ON {0}.cloud_migration TO {user}",
+            database.name
+        ),
+    );
+    let (_, place) = maria.server.split_once('@').unwrap();
+    let url = format!("mysql://{user}@{place}/{}", database.name);
+    let before = database.tables();
+    let found = Found::by(&database, &url, &[]);
+    // By a role it may all of it.
+    let role = format!("r_{}", database.name);
+    maria.client(
+        "",
+        &format!(
+            "CREATE ROLE {role}; GRANT ALL ON {}.* TO {role}; GRANT {role} TO {user}; SET DEFAULT ROLE {role} FOR {user}",
+            database.name
+        ),
+    );
+    let allowed = Found::by(&database, &url, &[]);
+    maria.client("", &format!("DROP USER {user}; DROP ROLE {role}"));
+    assert_eq!(found.code, 3, "{}", found.json);
+    let messages = found.messages("right_missing");
+    for (table, rights) in [
+        ("setting", "INSERT, UPDATE, DELETE"),
+        ("qrtz_triggers", "UPDATE"),
+        ("qrtz_paused_trigger_grps", "INSERT, DELETE"),
+        ("qrtz_locks", "INSERT, UPDATE"),
+    ] {
+        let start = format!("this user may not {rights} on table {table}; GRANT {rights} ON {table}");
+        assert!(
+            messages.iter().any(|message| message.starts_with(&start)),
+            "{start}: {messages:?}"
+        );
+    }
+    assert_eq!(messages.len(), 4, "{messages:?}");
+    assert_eq!(found.messages("own_tables").len(), 1, "{}", found.json);
+    assert_eq!(allowed.code, 0, "{}", allowed.json);
+    assert_eq!(database.tables(), before);
+}

@@ -1,0 +1,257 @@
+//! All nine pairs of Postgres, MariaDB and H2, there and back by `copy`: digests are equal at every station, and every
+//! station holds what the fixture says, as JDBC reads it.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Database, Maria, With};
+use crate::app_db::{AppDb, Scale, ended, program, told};
+use crate::crossing::rows::{self, Contents};
+use crate::crossing::shape::Shape;
+use crate::load::round_trip::are_equal;
+use crate::load::{copy, done};
+
+/// The most memory that the program may take, whatever it moves (promise P9).
+const PEAK_KIB_MAX: u64 = 128 << 10;
+/// Every kind of database.
+const KINDS: [Kind; 3] = [Kind::Postgres, Kind::MariaDb, Kind::H2];
+/// In the order of the canonical form.
+const COLUMNS: &str = "SELECT table_name, column_name FROM information_schema.columns \
+    WHERE table_schema = database() AND is_generated = 'NEVER' ORDER BY table_name, binary lower(column_name)";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Postgres,
+    MariaDb,
+    H2,
+}
+
+/// A database of any kind, for one station of a journey.
+enum Place<'a> {
+    Postgres(AppDb),
+    MariaDb(Database<'a>),
+    /// A file in the folder of that one.
+    H2(AppDb, &'static str),
+}
+
+/// What all stations are measured by.
+struct World<'a> {
+    maria: &'a Maria,
+    app_db: AppDb,
+    /// Of the fixture's H2 file: names of tables and columns.
+    shape: Shape,
+    wanted: Contents,
+}
+
+impl<'a> World<'a> {
+    /// `None`, said aloud, where something is missing.
+    #[expect(clippy::print_stderr, reason = "a test that skips says so")]
+    fn new(maria: &'a Maria, scale: Scale) -> Option<Self> {
+        if std::env::var_os("METAFERRY_TEST_MARIADB_JDBC_JAR").is_none() {
+            eprintln!("SKIPPED: METAFERRY_TEST_MARIADB_JDBC_JAR names no jar");
+            return None;
+        }
+        let app_db = AppDb::load_at(scale)?;
+        app_db.h2_fixture();
+        let shape = Shape::of(&app_db, "fixture");
+        let wanted = match scale {
+            Scale::Hundredth => rows::wanted(&app_db),
+            // What the generator made, read over JDBC; what stays behind is empty at every station but the first.
+            Scale::One => {
+                let mut wanted = rows::of_postgres(&app_db, &shape);
+                for table in rows::stays_behind(&app_db) {
+                    wanted.insert(
+                        table,
+                        rows::contents(BTreeMap::from([(String::new(), Vec::new())]))[""].clone(),
+                    );
+                }
+                wanted
+            }
+        };
+        Some(Self {
+            maria,
+            app_db,
+            shape,
+            wanted,
+        })
+    }
+
+    /// Something with all rows in it.
+    fn full(&self, kind: Kind, scale: Scale) -> Place<'a> {
+        match (kind, scale) {
+            (Kind::Postgres, _) => Place::Postgres(AppDb::load_at(scale).unwrap()),
+            (Kind::MariaDb, Scale::Hundredth) => Place::MariaDb(self.maria.database(With::Rows)),
+            (Kind::MariaDb, Scale::One) => Place::MariaDb(self.maria.generated()),
+            (Kind::H2, Scale::Hundredth) => {
+                let beside = self.app_db.empty_beside();
+                beside.h2_fixture();
+                Place::H2(beside, "fixture")
+            }
+            (Kind::H2, Scale::One) => {
+                let beside = self.app_db.empty_beside();
+                self.app_db.dump_to(&beside.file());
+                Place::H2(beside, "app-db")
+            }
+        }
+    }
+
+    fn empty(&self, kind: Kind) -> Place<'a> {
+        match kind {
+            Kind::Postgres => Place::Postgres(self.app_db.empty_beside()),
+            Kind::MariaDb => Place::MariaDb(self.maria.database(With::Nothing)),
+            Kind::H2 => Place::H2(self.app_db.empty_beside(), "app-db"),
+        }
+    }
+
+    /// What JDBC reads there is what is wanted.
+    fn is_as_wanted(&self, place: &Place<'_>, journey: &str) {
+        let found = match place {
+            Place::Postgres(app_db) => rows::of_postgres(app_db, &self.shape),
+            Place::MariaDb(database) => of_mariadb(&self.app_db, database),
+            Place::H2(app_db, name) => rows::of_h2(app_db, name, &Shape::of(app_db, name)),
+        };
+        for (table, wanted) in &self.wanted {
+            // Each kind of database has a schema history of its own.
+            if table != "databasechangelog" {
+                assert_eq!(found.get(table), Some(wanted), "{table}, {journey}");
+            }
+        }
+        assert!(found.len() >= 92, "{} tables, {journey}", found.len());
+    }
+
+    /// From a full one of that kind to an empty one of each, and back.
+    fn travel(&self, from: Kind, over: &[Kind], scale: Scale) {
+        let source = self.full(from, scale);
+        for &kind in over {
+            let journey = format!("{from:?} to {kind:?} and back, {scale:?}");
+            let (between, back) = (self.empty(kind), self.empty(from));
+            let there = done(&copy(&source.url(), &between.url(), &[]));
+            self.is_as_wanted(&between, &journey);
+            let again = done(&copy(&between.url(), &back.url(), &["--include-logs"]));
+            are_equal(&there, &again);
+            self.is_as_wanted(&back, &journey);
+        }
+    }
+}
+
+impl Place<'_> {
+    fn url(&self) -> String {
+        match self {
+            Self::Postgres(app_db) => app_db.url.clone(),
+            Self::MariaDb(database) => database.url(),
+            Self::H2(app_db, name) => format!("h2:{}/{name}", app_db.folder.path().display()),
+        }
+    }
+}
+
+/// Every table, by lower-case name, as MariaDB's own JDBC driver reads it.
+fn of_mariadb(app_db: &AppDb, database: &Database<'_>) -> Contents {
+    let (user, place) = database
+        .maria
+        .server
+        .trim_start_matches("mysql://")
+        .split_once('@')
+        .unwrap();
+    let url = format!(
+        "jdbc:mariadb://{place}/{}?sessionVariables=time_zone='+00:00'",
+        database.name
+    );
+    let user = user.split(':').next().unwrap();
+    let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in &app_db.ask(&url, user, &[("columns", COLUMNS)])["columns"] {
+        let (table, column) = line.split_once('\t').unwrap();
+        columns
+            .entry(table.to_owned())
+            .or_default()
+            .push(format!("`{column}`"));
+    }
+    let tables = database.tables();
+    let queries: Vec<(String, String)> = tables
+        .iter()
+        .map(|table| {
+            let sql = format!("SELECT {} FROM `{table}`", columns[table].join(", "));
+            (table.to_lowercase(), sql)
+        })
+        .collect();
+    let queries: Vec<(&str, &str)> = queries.iter().map(|(name, sql)| (&**name, &**sql)).collect();
+    rows::contents(app_db.ask(&url, user, &queries))
+}
+
+#[test]
+fn small_from_postgres_to_each_and_back() {
+    let Some(maria) = Maria::new() else { return };
+    let Some(world) = World::new(&maria, Scale::Hundredth) else {
+        return;
+    };
+    world.travel(Kind::Postgres, &[Kind::Postgres, Kind::H2], Scale::Hundredth);
+}
+
+#[test]
+fn small_from_mariadb_to_each_and_back() {
+    let Some(maria) = Maria::new() else { return };
+    let Some(world) = World::new(&maria, Scale::Hundredth) else {
+        return;
+    };
+    world.travel(Kind::MariaDb, &KINDS, Scale::Hundredth);
+}
+
+#[test]
+fn small_from_h2_to_each_and_back() {
+    let Some(maria) = Maria::new() else { return };
+    let Some(world) = World::new(&maria, Scale::Hundredth) else {
+        return;
+    };
+    world.travel(Kind::H2, &KINDS, Scale::Hundredth);
+}
+
+/// At scale 1 all nine take minutes: `cargo xtask pairs` sets the variable.
+#[test]
+#[expect(clippy::print_stderr, reason = "what is not tried is said")]
+fn large_between_all() {
+    if std::env::var_os("METAFERRY_TEST_ALL_PAIRS").is_none() {
+        eprintln!("SKIPPED: the nine pairs at scale 1; `cargo xtask pairs` tries them");
+        return;
+    }
+    let Some(maria) = Maria::new() else { return };
+    let Some(world) = World::new(&maria, Scale::One) else {
+        return;
+    };
+    for from in KINDS {
+        world.travel(from, &KINDS, Scale::One);
+    }
+}
+
+/// The pair of the three that costs the target most, with the memory of it.
+#[test]
+fn large_from_mariadb_to_mariadb_in_bounded_memory() {
+    let Some(maria) = Maria::new() else { return };
+    let (from, to) = (maria.generated(), maria.database(With::Nothing));
+    let (json, peak_kib) = measured(&["--json", "copy", "--from", &from.url(), "--to", &to.url()]);
+    assert!(peak_kib < PEAK_KIB_MAX, "{peak_kib} KiB at its peak");
+    assert!(json["rows"].as_u64().unwrap() > 90_000, "{}", json["rows"]);
+    assert_eq!(json["notes"], serde_json::json!([]));
+    let tables: Vec<String> = super::carried(&json)
+        .into_iter()
+        .filter(|table| !super::CHANGED.contains(&table.as_str()))
+        .collect();
+    assert_eq!(to.checksums(&tables), from.checksums(&tables));
+}
+
+/// What a command that went well says, and the most memory that it had, by GNU time.
+fn measured(arguments: &[&str]) -> (Value, u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("time");
+    let output = Command::new("/usr/bin/time")
+        .args(["-f", "%M", "-o"])
+        .arg(&report)
+        .arg(program())
+        .args(arguments)
+        .output()
+        .unwrap();
+    let (json, code) = ended(&output);
+    assert_eq!(code, 0, "{}", told(&output));
+    let peak = std::fs::read_to_string(report).unwrap();
+    (json, peak.trim().parse().unwrap())
+}
