@@ -393,7 +393,7 @@ impl MySqlSnapshot {
     }
 
     /// The table as FROM names it.
-    fn from_clause(&self, table: &Table) -> String {
+    fn place_of(&self, table: &Table) -> String {
         let place = self.places.get(&table.name.key());
         let name = place.map_or_else(|| table.name.as_str(), String::as_str);
         format!("{}.{}", quoted(table.schema.as_str()), quoted(name))
@@ -419,7 +419,7 @@ impl Snapshot for MySqlSnapshot {
         let mut connection = self.sessions.get()?;
         let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
             "SELECT count(*) FROM {}",
-            self.from_clause(table)
+            self.place_of(table)
         )))
         .fetch_one(&mut connection)
         .await
@@ -430,7 +430,7 @@ impl Snapshot for MySqlSnapshot {
 
     async fn read(&self, wanted: &TableRead) -> Result<Box<dyn RowReader>, PortError> {
         let (table, readings) = self.table(&wanted.table)?;
-        let selection = Selection::new(table, &self.from_clause(table), readings, wanted)?;
+        let selection = Selection::new(table, &self.place_of(table), readings, wanted)?;
         let connection = self.sessions.get()?;
         Ok(Box::new(read::start(
             selection,
