@@ -185,7 +185,7 @@ fn small_from_postgres_to_each_and_back() {
     let Some(world) = World::new(&maria, Scale::Hundredth) else {
         return;
     };
-    world.travel(Kind::Postgres, &[Kind::Postgres, Kind::H2], Scale::Hundredth);
+    world.travel(Kind::Postgres, &KINDS, Scale::Hundredth);
 }
 
 #[test]

@@ -11,6 +11,8 @@ use metaferry_domain::ports::{FinishedTarget, Snapshot};
 use metaferry_domain::schema::{Catalogue, Name};
 use metaferry_domain::{ErrorKind, PortError};
 
+use sqlx::MySqlConnection;
+
 use super::insert::Limits;
 use super::plan::{self, Bounds, TablePlan, key_positions};
 use super::pool::Pool;
@@ -44,9 +46,31 @@ pub(super) struct Staging {
     shown: Translation,
     /// Statements with the names meanwhile.
     meanwhile: Translation,
+    moments: Moments,
     pub(super) plans: Vec<TablePlan>,
     pub(super) limits: Limits,
     pub(super) pool: Arc<Pool>,
+}
+
+/// What a moment without a default does at this server: `explicit_defaults_for_timestamp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moments {
+    AsDeclared,
+    FillThemselves,
+}
+
+impl Moments {
+    async fn of(connection: &mut MySqlConnection) -> Result<Self, PortError> {
+        let explicit: i64 = sqlx::query_scalar("SELECT CAST(@@explicit_defaults_for_timestamp AS SIGNED)")
+            .fetch_one(connection)
+            .await
+            .map_err(|error| failed("ask what moments without a default do", error))?;
+        Ok(if explicit == 0 {
+            Self::FillThemselves
+        } else {
+            Self::AsDeclared
+        })
+    }
 }
 
 impl Staging {
@@ -59,6 +83,7 @@ impl Staging {
         let mut shown = translate(catalogue, &str::to_owned)?;
         let notes = std::mem::take(&mut shown.notes);
         let limits = Limits::of(&mut leader.connection).await?;
+        let moments = Moments::of(&mut leader.connection).await?;
         let load = leftovers::register(&mut leader.connection).await?;
         let tables = shown.tables.iter().map(|table| &table.name);
         let views = shown.views.iter().map(|view| &view.name);
@@ -105,6 +130,7 @@ impl Staging {
             staged,
             shown,
             meanwhile,
+            moments,
             plans,
             limits,
             pool: Pool::of_server(server.clone(), WRITERS),
@@ -119,7 +145,7 @@ impl Staging {
         let jobs: VecDeque<Vec<String>> = largest_first
             .iter()
             .filter_map(|place| tables.iter().find(|table| self.place(&table.name) == *place))
-            .filter_map(|table| self.alter(table, completions(table)))
+            .filter_map(|table| self.alter(table, completions(table, self.moments)))
             .map(|statement| vec![statement])
             .collect();
         // Of two equal keys the server must say so now.
@@ -289,14 +315,19 @@ impl Staging {
 }
 
 /// What is added to a table when its rows are there, but for its foreign keys.
-fn completions(table: &TranslatedTable) -> Vec<String> {
+fn completions(table: &TranslatedTable, moments: Moments) -> Vec<String> {
     let next = table.columns.iter().find_map(|column| match column.source {
         Supply::Identity { next } => next,
         Supply::Rows | Supply::Generated => None,
     });
     // The server itself takes the next free one if that is later.
     let next = next.map(auto_increment);
-    table.after_rows.iter().cloned().chain(next).collect()
+    let undefaulted: &[String] = match moments {
+        Moments::AsDeclared => &table.undefaulted,
+        Moments::FillThemselves => &[],
+    };
+    let clauses = table.after_rows.iter().chain(undefaulted).cloned();
+    clauses.chain(next).collect()
 }
 
 /// A key that the rows break is what the rows are, not a conflict with somebody.
