@@ -17,6 +17,7 @@ pub(crate) fn node(world: &World) -> (Arc<Process>, Orchestrator) {
         journal: process.clone(),
         lease: process.clone(),
         read_only: process.clone(),
+        switch: process.clone(),
         scheduler: process.clone(),
         preflight: process.clone(),
         undo_script: process.clone(),

@@ -1,6 +1,6 @@
 //! What an error becomes: a status and a body. The three compatible routes answer plain text, as Metabase does.
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use metaferry_domain::effect::Effect;
 use metaferry_domain::event::FailureCause;
@@ -41,6 +41,62 @@ impl IntoResponse for Problem {
             Self::NotBegun(not_begun) => not_begun_response(&not_begun),
             Self::Port(error) => port_response(&error),
         }
+    }
+}
+
+/// The same as problem JSON (RFC 9457) with a stable code, for routes that Metabase does not have.
+#[derive(Debug)]
+pub(crate) struct ProblemJson(Problem);
+
+impl From<Problem> for ProblemJson {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl IntoResponse for ProblemJson {
+    fn into_response(self) -> Response {
+        let (status, code, detail) = match &self.0 {
+            Problem::Unauthenticated => (
+                StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                "send a superuser's session or API key".to_owned(),
+            ),
+            Problem::Forbidden(why) => (StatusCode::FORBIDDEN, "forbidden", (*why).to_owned()),
+            Problem::Hosted => (
+                StatusCode::BAD_REQUEST,
+                "hosted",
+                "this instance is hosted on Metabase Cloud already".to_owned(),
+            ),
+            Problem::NotBegun(NotBegun { error, .. }) | Problem::Port(error) => {
+                tracing::error!(target: "cloud_migration", error = error.chain(), "a request failed");
+                let (status, code) = of_kind(error.kind);
+                (status, code, error.chain())
+            }
+        };
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "code": code,
+            "detail": detail,
+        });
+        let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
+        (status, media_type, body.to_string()).into_response()
+    }
+}
+
+fn of_kind(kind: ErrorKind) -> (StatusCode, &'static str) {
+    match kind {
+        ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+        ErrorKind::Conflict => (StatusCode::CONFLICT, "conflict"),
+        ErrorKind::Precondition => (StatusCode::CONFLICT, "precondition"),
+        ErrorKind::Unsupported => (StatusCode::BAD_REQUEST, "unsupported"),
+        ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        ErrorKind::Denied => (StatusCode::INTERNAL_SERVER_ERROR, "denied"),
+        ErrorKind::Corrupt => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
+        ErrorKind::Exhausted => (StatusCode::INTERNAL_SERVER_ERROR, "exhausted"),
+        ErrorKind::Cancelled => (StatusCode::CONFLICT, "cancelled"),
     }
 }
 

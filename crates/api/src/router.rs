@@ -7,7 +7,7 @@ use axum::routing::{get, post, put};
 use metaferry_domain::ports::Authenticator;
 use metaferry_orchestrator::Orchestrator;
 
-use crate::routes::{cloud_migration, health};
+use crate::routes::{cloud_migration, health, history};
 
 /// What every route may use.
 #[derive(Clone)]
@@ -45,6 +45,8 @@ pub fn router(api: Api) -> Router {
             post(cloud_migration::begin).get(cloud_migration::newest),
         )
         .route("/api/cloud-migration/cancel", put(cloud_migration::cancel))
+        .route("/api/cloud-migration/history", get(history::list))
+        .route("/api/cloud-migration/retry", post(history::retry))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .with_state(api)

@@ -2,3 +2,4 @@
 
 pub(crate) mod cloud_migration;
 pub(crate) mod health;
+pub(crate) mod history;

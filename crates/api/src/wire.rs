@@ -1,12 +1,16 @@
 //! Request and response bodies, in the spelling of Metabase's own API.
 
+use metaferry_domain::ErrorClass;
+use metaferry_domain::history::{AttemptStory, Reason, Story, in_words};
 use metaferry_domain::ports::MigrationRow;
 use metaferry_domain::row_batch::Instant;
+use metaferry_orchestrator::Account;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A row of `cloud_migration` as Metabase gives it, but for one thing: a presigned URL is shown without its query.
+/// A row of `cloud_migration` as Metabase gives it, but for one thing: a presigned URL is shown without its query. Of one
+/// that did not arrive it says why, in keys that Metabase does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MigrationBody {
     /// Key.
@@ -23,6 +27,168 @@ pub struct MigrationBody {
     pub created_at: String,
     /// ISO 8601 in UTC with microseconds.
     pub updated_at: String,
+    /// Why it did not arrive.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub why: Option<ReasonBody>,
+}
+
+impl MigrationBody {
+    /// The same with why it did not arrive.
+    #[must_use]
+    pub fn with_reason(mut self, reason: Option<&Reason>) -> Self {
+        self.why = reason.map(ReasonBody::from);
+        self
+    }
+}
+
+/// Why an attempt did not arrive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReasonBody {
+    /// In words.
+    pub reason: String,
+    /// `network`, `disk`, `permission` or `data`; null where nothing is wrong.
+    pub class: Option<ErrorClass>,
+    /// In a sentence.
+    pub what_to_do: String,
+}
+
+impl From<&Reason> for ReasonBody {
+    fn from(reason: &Reason) -> Self {
+        Self {
+            reason: reason.message.clone(),
+            class: reason.class,
+            what_to_do: reason.remedy.clone(),
+        }
+    }
+}
+
+impl ReasonBody {
+    /// Two lines for people.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let class = match self.class {
+            Some(ErrorClass::Network) => " (network)",
+            Some(ErrorClass::Disk) => " (disk)",
+            Some(ErrorClass::Permission) => " (permission)",
+            Some(ErrorClass::Data) => " (data)",
+            None => "",
+        };
+        format!("reason{class}: {}\nwhat to do: {}", self.reason, self.what_to_do)
+    }
+}
+
+/// A migration with all its attempts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountBody {
+    /// Our id; null of one that Metabase itself began.
+    pub migration: Option<String>,
+    /// Its row; null if none was written, or it is gone.
+    pub row: Option<MigrationBody>,
+    /// State.
+    pub state: &'static str,
+    /// When it began: ISO 8601 in UTC.
+    pub begun_at: String,
+    /// Is everything done or undone that had to be?
+    pub settled: bool,
+    /// The first one first; empty of one that Metabase itself began.
+    pub attempts: Vec<AttemptBody>,
+    /// What is still to be undone.
+    pub owed: Vec<OwedBody>,
+    /// What a person should know of the last attempt.
+    pub warnings: Vec<String>,
+    /// Why its journal cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AttemptBody {
+    /// From 1.
+    pub attempt: u32,
+    /// The id that the store gave for it.
+    pub external_id: Option<String>,
+    /// State.
+    pub state: &'static str,
+    /// ISO 8601 in UTC.
+    pub begun_at: String,
+    /// ISO 8601 in UTC; null while it goes on.
+    pub ended_at: Option<String>,
+    /// How often another process took it over.
+    pub taken_over: u32,
+    /// Why it did not arrive.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub why: Option<ReasonBody>,
+}
+
+impl From<&AttemptStory> for AttemptBody {
+    fn from(story: &AttemptStory) -> Self {
+        Self {
+            attempt: story.attempt.0,
+            external_id: story.external_id.clone(),
+            state: story.phase.as_str(),
+            begun_at: iso_ms(story.begun_at_ms),
+            ended_at: story.ended_at_ms.map(iso_ms),
+            taken_over: story.taken_over,
+            why: story.reason.as_ref().map(ReasonBody::from),
+        }
+    }
+}
+
+/// Something that is still to be undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OwedBody {
+    /// In words.
+    pub what: String,
+    /// Why the last try failed.
+    pub stuck: Option<String>,
+}
+
+impl From<&Account> for AccountBody {
+    fn from(account: &Account) -> Self {
+        let journal = account.journal.as_ref();
+        let story = journal.and_then(|journal| journal.story.as_ref().ok());
+        let row = account.row.as_ref().map(MigrationBody::from);
+        Self {
+            migration: journal.map(|journal| journal.id.to_string()),
+            state: match (&row, story) {
+                (Some(row), _) => row.state,
+                (None, Some(story)) => story.state.phase().as_str(),
+                (None, None) => "unknown",
+            },
+            begun_at: match (story, &row) {
+                (Some(story), _) => iso_ms(story.begun_at_ms()),
+                (None, Some(row)) => row.created_at.clone(),
+                (None, None) => String::new(),
+            },
+            row,
+            settled: journal.is_none_or(|journal| journal.settled),
+            attempts: story
+                .map(|story| story.attempts.iter().map(AttemptBody::from).collect())
+                .unwrap_or_default(),
+            owed: story.map(owed).unwrap_or_default(),
+            warnings: story
+                .map(|story| story.state.run().warnings.clone())
+                .unwrap_or_default(),
+            unreadable: journal.and_then(|journal| journal.story.as_ref().err().cloned()),
+        }
+    }
+}
+
+fn owed(story: &Story) -> Vec<OwedBody> {
+    let owed = story.owed().into_iter();
+    owed.map(|owed| OwedBody {
+        what: in_words(owed.effect),
+        stuck: owed.stuck,
+    })
+    .collect()
+}
+
+fn iso_ms(ms: u64) -> String {
+    iso(Instant {
+        micros: i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1000),
+        nanos: 0,
+    })
 }
 
 impl From<&MigrationRow> for MigrationBody {
@@ -39,6 +205,7 @@ impl From<&MigrationRow> for MigrationBody {
             progress: row.progress,
             created_at: iso(row.created_at),
             updated_at: iso(row.updated_at),
+            why: None,
         }
     }
 }

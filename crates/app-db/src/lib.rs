@@ -14,3 +14,4 @@ mod sql;
 pub mod sqlite;
 mod twins;
 mod undo;
+mod uninstall;

@@ -17,10 +17,12 @@ mod read_only;
 mod scheduler;
 mod schema;
 mod snapshot;
+mod switch;
 mod target;
 mod translate;
 mod types;
 mod undo_script;
+mod uninstall;
 
 pub use app_db::MySqlAppDb;
 pub use authenticator::MySqlAuthenticator;

@@ -19,7 +19,10 @@ mod own_tables;
 mod probe;
 mod read_only;
 mod scheduler;
+mod switch;
+mod triggers;
 mod undo_script;
+mod uninstall;
 
 pub use app_db::PostgresAppDb;
 pub use authenticator::PostgresAuthenticator;

@@ -4,6 +4,7 @@
 mod journal;
 mod lease;
 mod migrations;
+mod uninstall;
 
 use std::path::Path;
 use std::time::Duration;

@@ -138,7 +138,7 @@ nothing running, the lease given back.
 
 For the default plan (`flag`, scheduler quiesced, dump deleted after it arrived). The columns say what the effect leads
 to while it runs: the next state, then everything that is due. Without read-only (`none`) its four effects are left out,
-and so are the three of the scheduler where there is none.
+and so are the three of the scheduler where there is none; where both are, there is no switch to arm either.
 
 | state | effect | done | failed | cancelled, and it still runs | the process ended, and another takes over |
 | --- | --- | --- | --- | --- | --- |

@@ -18,6 +18,9 @@ pub enum Effect {
     InsertRow,
     /// Store and print the SQL that undoes everything by hand.
     StoreUndoScript,
+    /// Arm the dead man's switch: should every process of ours be gone once the lease has run out, the application's own
+    /// check-ins undo what follows.
+    ArmSwitch,
     /// Read-only on; remembers the value before.
     ReadOnlyOn,
     /// Wait until read-only holds on every node.
@@ -34,6 +37,8 @@ pub enum Effect {
     RestoreScheduler,
     /// Read-only as it was before, if the value is still ours.
     RestoreReadOnly,
+    /// Take the dead man's switch away: nothing is left that it would have to undo.
+    DisarmSwitch,
     /// Finish the dump file, read it again, compare rows and digests, check foreign keys, write the manifest.
     FinishDump,
     /// Carry the file to the store.
@@ -57,12 +62,13 @@ pub enum Effect {
 
 impl Effect {
     /// Every effect, with every phase that is ever written.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Preflight,
         Self::AcquireLease,
         Self::CreateAtStore,
         Self::InsertRow,
         Self::StoreUndoScript,
+        Self::ArmSwitch,
         Self::ReadOnlyOn,
         Self::AwaitReadOnly,
         Self::QuiesceScheduler,
@@ -71,6 +77,7 @@ impl Effect {
         Self::ProveReadOnlyHeld,
         Self::RestoreScheduler,
         Self::RestoreReadOnly,
+        Self::DisarmSwitch,
         Self::FinishDump,
         Self::UploadDump,
         Self::VerifyObject,
@@ -91,6 +98,7 @@ impl Effect {
     #[must_use]
     pub fn holds_up(self, undoing: Self) -> bool {
         match self {
+            Self::ArmSwitch => undoing == Self::DisarmSwitch,
             Self::ReadOnlyOn => undoing == Self::RestoreReadOnly,
             Self::QuiesceScheduler => undoing == Self::RestoreScheduler,
             Self::CopySnapshot | Self::FinishDump => undoing == Self::DeleteDump,
@@ -109,6 +117,7 @@ impl Effect {
             | Self::ProveReadOnlyHeld
             | Self::RestoreScheduler
             | Self::RestoreReadOnly
+            | Self::DisarmSwitch
             | Self::VerifyObject
             | Self::TellStore
             | Self::DeleteDump

@@ -149,6 +149,11 @@ pub enum Fact {
         /// Where.
         location: String,
     },
+    /// Whether the dead man's switch is armed.
+    ArmSwitch {
+        /// How it stands.
+        standing: SwitchStanding,
+    },
     /// Every source row was read.
     CopySnapshot {
         /// What was read.
@@ -187,6 +192,7 @@ impl Fact {
             Self::CreateAtStore { .. } => Effect::CreateAtStore,
             Self::InsertRow { .. } => Effect::InsertRow,
             Self::StoreUndoScript { .. } => Effect::StoreUndoScript,
+            Self::ArmSwitch { .. } => Effect::ArmSwitch,
             Self::CopySnapshot { .. } => Effect::CopySnapshot,
             Self::ProveReadOnlyHeld { .. } => Effect::ProveReadOnlyHeld,
             Self::FinishDump { .. } => Effect::FinishDump,
@@ -226,6 +232,19 @@ impl SnapshotFacts {
             notes: report.notes.clone(),
         }
     }
+}
+
+/// Whether there is a dead man's switch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwitchStanding {
+    /// It is armed.
+    Armed,
+    /// There can be none: what a dead process leaves stays until a metaferry starts, or `undo.sql` is run.
+    Impossible {
+        /// Why.
+        why: String,
+    },
 }
 
 /// What was found when read-only was to be proved.

@@ -100,6 +100,14 @@ pub enum ReplayError {
 pub fn replay<'a>(
     entries: impl IntoIterator<Item = &'a JournalEntry>,
 ) -> Result<MigrationState, ReplayError> {
+    replay_watched(entries, |_, _| {})
+}
+
+/// The same; `watch` is shown each entry with the state that it leads to.
+pub(crate) fn replay_watched<'a>(
+    entries: impl IntoIterator<Item = &'a JournalEntry>,
+    mut watch: impl FnMut(&JournalEntry, &MigrationState),
+) -> Result<MigrationState, ReplayError> {
     let mut replayed: Option<MigrationState> = None;
     let mut newest: Option<FencingToken> = None;
     for (expected, entry) in (1..).zip(entries) {
@@ -142,6 +150,7 @@ pub fn replay<'a>(
                 found: entry.attempt.0,
             });
         }
+        watch(entry, &state);
         replayed = Some(state);
     }
     replayed.ok_or(ReplayError::Empty)

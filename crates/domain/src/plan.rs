@@ -72,6 +72,7 @@ impl MigrationPlan {
             ],
             Phase::Setup => &[
                 Effect::StoreUndoScript,
+                Effect::ArmSwitch,
                 Effect::ReadOnlyOn,
                 Effect::AwaitReadOnly,
                 Effect::QuiesceScheduler,
@@ -83,6 +84,7 @@ impl MigrationPlan {
                 Effect::ProveReadOnlyHeld,
                 Effect::RestoreScheduler,
                 Effect::RestoreReadOnly,
+                Effect::DisarmSwitch,
                 Effect::FinishDump,
                 Effect::WriteState(Phase::Upload),
             ],
@@ -120,6 +122,9 @@ impl MigrationPlan {
             | Effect::RestoreReadOnly => self.strength != ReadOnlyStrength::None,
             Effect::QuiesceScheduler | Effect::AwaitRunningJobs | Effect::RestoreScheduler => {
                 self.scheduler == SchedulerPlan::Quiesce
+            }
+            Effect::ArmSwitch | Effect::DisarmSwitch => {
+                self.strength != ReadOnlyStrength::None || self.scheduler == SchedulerPlan::Quiesce
             }
             Effect::Preflight
             | Effect::AcquireLease

@@ -22,6 +22,7 @@
 mod app_db;
 mod authenticator;
 mod clock;
+mod dead_mans_switch;
 mod dumper;
 mod journal;
 mod lease_store;
@@ -37,6 +38,7 @@ mod uploader;
 pub use app_db::{GuardedUpdate, MigrationRow, MigrationRows, NewMigrationRow};
 pub use authenticator::{Authenticator, Caller, Credentials};
 pub use clock::{Clock, IdSource};
+pub use dead_mans_switch::DeadMansSwitch;
 pub use dumper::{
     DumpFile, DumpObserver, DumpReport, DumpRequest, Dumper, LeftOut, Plaintext, SnapshotReport, TableReport,
 };

@@ -55,6 +55,7 @@ impl Progress {
             | Effect::CreateAtStore
             | Effect::InsertRow
             | Effect::StoreUndoScript
+            | Effect::ArmSwitch
             | Effect::ReadOnlyOn
             | Effect::AwaitReadOnly
             | Effect::QuiesceScheduler
@@ -62,6 +63,7 @@ impl Progress {
             | Effect::ProveReadOnlyHeld
             | Effect::RestoreScheduler
             | Effect::RestoreReadOnly
+            | Effect::DisarmSwitch
             | Effect::VerifyObject
             | Effect::TellStore
             | Effect::DeleteDump

@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use crate::ErrorKind;
 use crate::effect::Effect;
-use crate::event::{Canceller, Event, Fact, Intent, ObjectCheck, RowEnd, SnapshotFacts, StillnessProof};
+use crate::event::{
+    Canceller, Event, Fact, Intent, ObjectCheck, RowEnd, SnapshotFacts, StillnessProof, SwitchStanding,
+};
 use crate::lease::FencingToken;
 use crate::migration::{Attempt, MigrationId, RowId};
 use crate::part_plan::PartNumber;
@@ -69,6 +71,9 @@ pub fn fact(effect: Effect, token: FencingToken) -> Fact {
         Effect::StoreUndoScript => Fact::StoreUndoScript {
             location: "undo.sql".into(),
         },
+        Effect::ArmSwitch => Fact::ArmSwitch {
+            standing: SwitchStanding::Armed,
+        },
         Effect::CopySnapshot => Fact::CopySnapshot {
             snapshot: SnapshotFacts::default(),
         },
@@ -99,6 +104,7 @@ pub fn fact(effect: Effect, token: FencingToken) -> Fact {
         | Effect::AwaitRunningJobs
         | Effect::RestoreScheduler
         | Effect::RestoreReadOnly
+        | Effect::DisarmSwitch
         | Effect::TellStore
         | Effect::DeleteDump
         | Effect::AbortUpload

@@ -12,7 +12,7 @@ mod tenure;
 pub use illegal::{IllegalEvent, Why};
 
 use crate::effect::Effect;
-use crate::event::{Event, Fact, Failure, FailureCause, Intent};
+use crate::event::{Event, Fact, Failure, FailureCause, Intent, SwitchStanding};
 use crate::progress::Progress;
 use crate::state::{MigrationState, RowStanding, Run, Shore, Tenure};
 use crate::undo::{Debt, UploadMemory};
@@ -106,6 +106,7 @@ fn started(mut state: MigrationState, intent: &Intent) -> Result<MigrationState,
         Intent::Plain(Effect::ReadOnlyOn | Effect::QuiesceScheduler | Effect::CopySnapshot) => {
             return Err(Why::Incomplete);
         }
+        Intent::Plain(Effect::ArmSwitch) => run.undo.switch = Some(Debt::new(())),
         Intent::Plain(Effect::InsertRow) => run.row.standing = RowStanding::Unsure,
         // Parts that an earlier process sent stay known: the upload goes on with them.
         Intent::Plain(Effect::UploadDump) => {
@@ -125,6 +126,7 @@ fn started(mut state: MigrationState, intent: &Intent) -> Result<MigrationState,
             | Effect::ProveReadOnlyHeld
             | Effect::RestoreScheduler
             | Effect::RestoreReadOnly
+            | Effect::DisarmSwitch
             | Effect::FinishDump
             | Effect::VerifyObject
             | Effect::TellStore
@@ -163,6 +165,7 @@ fn is_complete(fact: &Fact) -> Result<(), Why> {
             | Effect::CreateAtStore
             | Effect::InsertRow
             | Effect::StoreUndoScript
+            | Effect::ArmSwitch
             | Effect::CopySnapshot
             | Effect::ProveReadOnlyHeld
             | Effect::FinishDump
@@ -177,6 +180,7 @@ fn is_complete(fact: &Fact) -> Result<(), Why> {
             | Effect::AwaitRunningJobs
             | Effect::RestoreScheduler
             | Effect::RestoreReadOnly
+            | Effect::DisarmSwitch
             | Effect::TellStore
             | Effect::DeleteDump
             | Effect::AbortUpload
@@ -188,6 +192,7 @@ fn is_complete(fact: &Fact) -> Result<(), Why> {
         | Fact::CreateAtStore { .. }
         | Fact::InsertRow { .. }
         | Fact::StoreUndoScript { .. }
+        | Fact::ArmSwitch { .. }
         | Fact::CopySnapshot { .. }
         | Fact::ProveReadOnlyHeld { .. }
         | Fact::FinishDump { .. }
@@ -216,6 +221,14 @@ fn note(run: &mut Run, fact: &Fact) -> Result<(), Why> {
             }
         }
         Fact::UploadDump { .. } => run.undo.upload = None,
+        Fact::ArmSwitch {
+            standing: SwitchStanding::Impossible { why },
+        } => run.warnings.push(format!(
+            "no dead man's switch: {why}; should every metaferry be gone in the middle, start one or run undo.sql"
+        )),
+        Fact::ArmSwitch {
+            standing: SwitchStanding::Armed,
+        } => {}
         Fact::Plain(effect) => run.undo.paid(*effect),
         Fact::StoreUndoScript { .. }
         | Fact::CopySnapshot { .. }

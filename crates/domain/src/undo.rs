@@ -66,6 +66,8 @@ pub struct Undo {
     pub read_only: Option<Debt<ReadOnlyBefore>>,
     /// The scheduler, as it was before.
     pub scheduler: Option<Debt<PausedBefore>>,
+    /// The dead man's switch. It is the last to go of these three: until then it guards the other two.
+    pub switch: Option<Debt<()>>,
     /// The dump and every unfinished file of it.
     pub dump: Option<Debt<PathBuf>>,
     /// The upload; `None` inside until a multipart upload was begun.
@@ -89,7 +91,16 @@ impl Undo {
         if let Some(debt) = &self.read_only {
             owed.push((Effect::RestoreReadOnly, debt.stuck.as_ref()));
         }
+        if let Some(debt) = &self.switch {
+            owed.push((Effect::DisarmSwitch, debt.stuck.as_ref()));
+        }
         owed
+    }
+
+    /// Whether `undoing` must wait until something else is undone.
+    #[must_use]
+    pub fn waits(&self, undoing: Effect) -> bool {
+        undoing == Effect::DisarmSwitch && (self.scheduler.is_some() || self.read_only.is_some())
     }
 
     /// Nothing is owed.
@@ -98,10 +109,12 @@ impl Undo {
         self.owed().is_empty()
     }
 
-    /// Everything that could be undone is undone: what is left is stuck.
+    /// Everything that could be undone is undone: what is left is stuck, or waits for what is.
     #[must_use]
     pub fn is_rested(&self) -> bool {
-        self.owed().iter().all(|(_, stuck)| stuck.is_some())
+        self.owed()
+            .iter()
+            .all(|(undoing, stuck)| stuck.is_some() || self.waits(*undoing))
     }
 
     /// `undoing` was done: its debt is paid. Other effects change nothing.
@@ -114,6 +127,8 @@ impl Undo {
             self.scheduler = None;
         } else if undoing == Effect::RestoreReadOnly {
             self.read_only = None;
+        } else if undoing == Effect::DisarmSwitch {
+            self.switch = None;
         }
     }
 
@@ -131,6 +146,7 @@ impl Undo {
             Effect::DeleteDump,
             Effect::RestoreScheduler,
             Effect::RestoreReadOnly,
+            Effect::DisarmSwitch,
         ] {
             if let Some(slot) = self.slot(undoing) {
                 *slot = None;
@@ -147,6 +163,8 @@ impl Undo {
             self.scheduler.as_mut().map(|debt| &mut debt.stuck)
         } else if undoing == Effect::RestoreReadOnly {
             self.read_only.as_mut().map(|debt| &mut debt.stuck)
+        } else if undoing == Effect::DisarmSwitch {
+            self.switch.as_mut().map(|debt| &mut debt.stuck)
         } else {
             None
         }

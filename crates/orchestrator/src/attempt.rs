@@ -150,6 +150,7 @@ fn has_its_own_retries(effect: Effect) -> bool {
         | Effect::AcquireLease
         | Effect::InsertRow
         | Effect::StoreUndoScript
+        | Effect::ArmSwitch
         | Effect::ReadOnlyOn
         | Effect::AwaitReadOnly
         | Effect::QuiesceScheduler
@@ -157,6 +158,7 @@ fn has_its_own_retries(effect: Effect) -> bool {
         | Effect::ProveReadOnlyHeld
         | Effect::RestoreScheduler
         | Effect::RestoreReadOnly
+        | Effect::DisarmSwitch
         | Effect::VerifyObject
         | Effect::TellStore
         | Effect::DeleteDump
@@ -172,6 +174,7 @@ pub(crate) fn undoes(effect: Effect) -> bool {
     match effect {
         Effect::RestoreScheduler
         | Effect::RestoreReadOnly
+        | Effect::DisarmSwitch
         | Effect::DeleteDump
         | Effect::AbortUpload
         | Effect::WriteState(_)
@@ -181,6 +184,7 @@ pub(crate) fn undoes(effect: Effect) -> bool {
         | Effect::CreateAtStore
         | Effect::InsertRow
         | Effect::StoreUndoScript
+        | Effect::ArmSwitch
         | Effect::ReadOnlyOn
         | Effect::AwaitReadOnly
         | Effect::QuiesceScheduler
@@ -212,10 +216,12 @@ fn patience(effect: Effect) -> Option<Duration> {
         Effect::AcquireLease
         | Effect::InsertRow
         | Effect::StoreUndoScript
+        | Effect::ArmSwitch
         | Effect::ReadOnlyOn
         | Effect::QuiesceScheduler
         | Effect::RestoreScheduler
         | Effect::RestoreReadOnly
+        | Effect::DisarmSwitch
         | Effect::DeleteDump
         | Effect::AbortUpload
         | Effect::WriteState(_)
@@ -229,11 +235,13 @@ fn answer_max(effect: Effect) -> Option<Duration> {
     match effect {
         Effect::AcquireLease
         | Effect::InsertRow
+        | Effect::ArmSwitch
         | Effect::ReadOnlyOn
         | Effect::QuiesceScheduler
         | Effect::ProveReadOnlyHeld
         | Effect::RestoreScheduler
         | Effect::RestoreReadOnly
+        | Effect::DisarmSwitch
         | Effect::WriteState(_)
         | Effect::WriteProgress
         | Effect::ReleaseLease => Some(ENTRY_MAX),

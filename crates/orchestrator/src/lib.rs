@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod attempt;
+mod history;
 mod in_time;
 mod keeper;
 mod perform;
@@ -12,16 +13,18 @@ mod watch;
 use std::sync::Arc;
 
 use metaferry_domain::event::{Canceller, Event};
+use metaferry_domain::history::Reason;
 use metaferry_domain::journal::JournalEntry;
 use metaferry_domain::lease::Lease;
 use metaferry_domain::migration::{MigrationId, Phase};
 use metaferry_domain::ports::MigrationRow;
-use metaferry_domain::state::MigrationState;
+use metaferry_domain::state::{MigrationState, RowStanding};
 use metaferry_domain::{ErrorKind, PortError};
 use tokio::sync::{Mutex, watch as channel};
 
 pub use ports::{OtherShore, Ports, Settings, Warnings};
-pub use recover::Orphan;
+pub use history::{Account, Journaled, accounts, reason_of};
+pub use recover::{Orphan, Recovery, orphans};
 pub use run::{Ended, View};
 
 use run::Driver;
@@ -89,13 +92,33 @@ impl Orchestrator {
     /// [`NotBegun`] if it failed before; then nothing is left behind. Of kind [`ErrorKind::Conflict`] if another one
     /// runs, or one is still being undone.
     pub async fn start(&self) -> Result<MigrationRow, NotBegun> {
-        let mut running = self.launch().await?;
+        let running = self.launch().await?;
+        self.first_row(running).await
+    }
+
+    /// Begins another attempt of the newest migration, if that ended in `error` or `cancelled`: the same row, the same
+    /// plan, a new external id. Returns as soon as the row is open again.
+    ///
+    /// # Errors
+    /// [`NotBegun`] if it failed before; then the row is as it was. Of kind [`ErrorKind::Conflict`] if a migration runs, or
+    /// is still being undone; [`ErrorKind::Precondition`] if the newest one arrived; [`ErrorKind::NotFound`] if there
+    /// is none, or Metaferry did not begin it.
+    pub async fn retry(&self) -> Result<MigrationRow, NotBegun> {
+        let running = self.relaunch().await?;
+        self.first_row(running).await
+    }
+
+    async fn first_row(&self, mut running: Running) -> Result<MigrationRow, NotBegun> {
         loop {
             let now = running.view.borrow_and_update().clone();
             if let Some(row) = now.row {
                 return Ok(row);
             }
-            if let Some(id) = now.state.run().row.id
+            let run = now.state.run();
+            // Before another attempt has opened the row it shows how the last one ended.
+            let is_there = run.attempt.0 == 1 || run.row.standing == RowStanding::Open;
+            if let Some(id) = run.row.id
+                && is_there
                 && let Ok(Some(row)) = self.ports.rows.get(id).await
             {
                 return Ok(row);
@@ -129,6 +152,46 @@ impl Orchestrator {
         tracing::info!(target: "cloud_migration", %id, shore = ?self.ports.shore, "begin");
         let (driver, view, cancel) = self.driver(state, vec![entry]);
         let driver = driver.begun_after(newest.map(|row| row.id));
+        Ok(spawn(&mut running, driver, view, cancel))
+    }
+
+    async fn relaunch(&self) -> Result<Running, NotBegun> {
+        let refused = |kind, what: &str| NotBegun::from(PortError::new(kind, what));
+        let mut running = self.running.lock().await;
+        if running.as_ref().is_some_and(|running| !running.is_over()) {
+            let what = "a migration is running, or is still being undone";
+            return Err(refused(ErrorKind::Conflict, what));
+        }
+        let Some(newest) = self.ports.rows.newest(1).await?.pop() else {
+            return Err(refused(
+                ErrorKind::NotFound,
+                "no migration of this app DB was ever begun; begin one",
+            ));
+        };
+        match newest.phase {
+            Phase::Error | Phase::Cancelled => {}
+            Phase::Done => {
+                let what = "the newest migration arrived, and is not tried again; begin a new one";
+                return Err(refused(ErrorKind::Precondition, what));
+            }
+            Phase::Init | Phase::Setup | Phase::Dump | Phase::Upload => {
+                let what = "the newest migration of this app DB has not ended";
+                return Err(refused(ErrorKind::Conflict, what));
+            }
+        }
+        let Some((state, entries)) = recover::of_row(&*self.ports.journal, newest.id).await? else {
+            let what = "the newest migration of this app DB was not begun by Metaferry; begin a new one";
+            return Err(refused(ErrorKind::NotFound, what));
+        };
+        let id = state.run().id;
+        if !state.is_settled() {
+            let what = format!("migration {id} is still being undone; recover it first");
+            return Err(PortError::new(ErrorKind::Conflict, what).into());
+        }
+        tracing::info!(target: "cloud_migration", %id, shore = ?self.ports.shore, "try again");
+        let (mut driver, view, cancel) = self.driver(state, entries);
+        driver.begin_with(Event::RetryRequested).await?;
+        let driver = driver.begun_after(Some(newest.id));
         Ok(spawn(&mut running, driver, view, cancel))
     }
 
@@ -196,12 +259,36 @@ impl Orchestrator {
         self.ports.rows.newest(limit).await
     }
 
+    /// The newest migrations with what our journal knows of them, newest first.
+    ///
+    /// # Errors
+    /// If the app DB cannot be reached.
+    pub async fn accounts(&self, limit: u32) -> Result<Vec<Account>, PortError> {
+        accounts(&*self.ports.rows, &*self.ports.journal, limit).await
+    }
+
+    /// Why a row ended before it arrived.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub async fn reason_of(&self, row: &MigrationRow) -> Result<Option<Reason>, PortError> {
+        reason_of(&*self.ports.journal, row).await
+    }
+
+    /// Who may act now, if anybody.
+    ///
+    /// # Errors
+    /// If the app DB cannot be reached.
+    pub async fn lease(&self) -> Result<Option<Lease>, PortError> {
+        self.ports.lease.current().await
+    }
+
     /// Migrations that some process left unsettled. Somebody may be steering them right now: only the lease tells.
     ///
     /// # Errors
     /// If the journal cannot be read.
     pub async fn orphans(&self) -> Result<Vec<Orphan>, PortError> {
-        recover::orphans(&self.ports).await
+        orphans(&*self.ports.journal).await
     }
 
     /// Takes over every unsettled migration whose lease has run out, and steers each to its end.
@@ -209,39 +296,63 @@ impl Orchestrator {
     /// # Errors
     /// If the app DB cannot be reached. A lease that somebody holds is no error: that one is not recovered.
     pub async fn recover(&self) -> Result<Vec<Ended>, PortError> {
-        let mut ended = Vec::new();
-        for orphan in self.orphans().await? {
-            if let Some(running) = self.take_over(orphan.id).await? {
-                ended.push(running.end().await);
-            }
+        let ended = |recovery| match recovery {
+            Recovery::Steered { ended, .. } => Some(ended),
+            Recovery::Marked { .. } | Recovery::Held { .. } => None,
+        };
+        Ok(self.recover_each().await?.into_iter().filter_map(ended).collect())
+    }
+
+    /// The same, and says of each what was done.
+    ///
+    /// # Errors
+    /// If the app DB cannot be reached.
+    pub async fn recover_each(&self) -> Result<Vec<Recovery>, PortError> {
+        let mut recovered = Vec::new();
+        for Orphan { id, .. } in self.orphans().await? {
+            recovered.push(match self.take_over(id).await? {
+                TakenOver::Held => Recovery::Held { id },
+                TakenOver::WasSettled => Recovery::Marked { id },
+                TakenOver::Steers(running) => {
+                    let ended = running.end().await;
+                    let entries = recover::entries(&*self.ports.journal, id).await?;
+                    let (done, failed) = recover::since_taken_over(&entries);
+                    Recovery::Steered {
+                        id,
+                        ended,
+                        done,
+                        failed,
+                    }
+                }
+            });
         }
-        Ok(ended)
+        Ok(recovered)
     }
 
     /// Goes on with what another process left, unless somebody is at it.
-    async fn take_over(&self, id: MigrationId) -> Result<Option<Running>, PortError> {
+    async fn take_over(&self, id: MigrationId) -> Result<TakenOver, PortError> {
         let mut running = self.running.lock().await;
         if running.as_ref().is_some_and(|running| !running.is_over()) {
-            return Ok(None);
+            return Ok(TakenOver::Held);
         }
         let term_ms = u64::try_from(self.settings.lease_term.as_millis()).unwrap_or(u64::MAX);
         let lease = match self.ports.lease.acquire(&self.settings.node, term_ms).await {
             Ok(lease) => lease,
-            Err(error) if error.kind == ErrorKind::Conflict => return Ok(None),
+            Err(error) if error.kind == ErrorKind::Conflict => return Ok(TakenOver::Held),
             Err(error) => return Err(error),
         };
         let taken = self.recovered(id, &lease).await;
         let Ok(Some((driver, view, cancel))) = taken else {
             self.ports.lease.release(&lease).await?;
-            return taken.map(|_| None);
+            return taken.map(|_| TakenOver::WasSettled);
         };
-        Ok(Some(spawn(&mut running, driver, view, cancel)))
+        Ok(TakenOver::Steers(spawn(&mut running, driver, view, cancel)))
     }
 
     /// A driver that has recorded that it goes on; `None` if there is nothing to do.
     async fn recovered(&self, id: MigrationId, lease: &Lease) -> Result<Option<Recovered>, PortError> {
         // Read again under the lease: whoever held it may have gone on meanwhile.
-        let (state, entries) = recover::load(&self.ports, id).await?;
+        let (state, entries) = recover::load(&*self.ports.journal, id).await?;
         if state.is_settled() {
             self.ports.journal.settle(lease.token, id).await?;
             return Ok(None);
@@ -255,6 +366,16 @@ impl Orchestrator {
         driver.begin_with(event).await?;
         Ok(Some((driver, view, cancel)))
     }
+}
+
+/// How taking over went.
+enum TakenOver {
+    /// This process steers it now.
+    Steers(Running),
+    /// Only the mark that it is settled was missing.
+    WasSettled,
+    /// The lease is somebody's.
+    Held,
 }
 
 type Recovered = (

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metaferry_domain::effect::Effect;
-use metaferry_domain::event::{Fact, ObjectCheck, SnapshotFacts, StillnessProof};
+use metaferry_domain::event::{Fact, ObjectCheck, SnapshotFacts, StillnessProof, SwitchStanding};
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::{Attempt, Phase, RowId};
 use metaferry_domain::plan::MigrationPlan;
@@ -59,6 +59,14 @@ impl Performance {
                 tracing::info!(target: "cloud_migration", %location, "stored the SQL that undoes everything by hand");
                 return Ok(Fact::StoreUndoScript { location });
             }
+            Effect::ArmSwitch => {
+                let standing = self.ports.switch.arm(self.token()?).await?;
+                if let SwitchStanding::Impossible { why } = &standing {
+                    tracing::warn!(target: "cloud_migration", why, "there is no dead man's switch");
+                }
+                return Ok(Fact::ArmSwitch { standing });
+            }
+            Effect::DisarmSwitch => self.ports.switch.disarm(self.token()?).await?,
             Effect::ReadOnlyOn => {
                 let before = known(self.read_only_before.as_ref(), "what read-only was before")?;
                 self.ports
@@ -147,7 +155,7 @@ impl Performance {
             .await?;
         // Whoever began before us may have ended without undoing: that comes first, and is for recovery.
         let own = self.state.run().id;
-        let left_behind = recover::orphans(&self.ports).await.map(|orphans| {
+        let left_behind = recover::orphans(&*self.ports.journal).await.map(|orphans| {
             orphans
                 .into_iter()
                 .find(|orphan| orphan.id != own && !orphan.state.is_settled())
@@ -364,14 +372,19 @@ impl Performance {
     }
 
     async fn tell_store(&self) -> Result<(), PortError> {
-        match &self.ports.shore {
-            OtherShore::Store { client, .. } => {
+        // Where it went is what counts: whoever recovers may be told of another shore.
+        match (known(self.destination.as_ref(), "the destination")?, &self.ports.shore) {
+            (Destination::Store { .. }, OtherShore::Store { client, .. }) => {
                 client
                     .uploaded(&known(self.external_id.clone(), "the id at the store")?)
                     .await
             }
+            (Destination::Store { .. }, OtherShore::Bucket { .. }) => Err(PortError::new(
+                ErrorKind::Unsupported,
+                "this migration went to a store, and this process knows of a bucket only; recover it with --to store",
+            )),
             // A bucket is told nothing: the object is there.
-            OtherShore::Bucket { .. } => Ok(()),
+            (Destination::Bucket { .. }, _) => Ok(()),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use metaferry_domain::migration::MigrationId;
 use metaferry_domain::plan::MigrationPlan;
 use metaferry_domain::ports::{
-    Clock, Dumper, IdSource, JournalStore, LeaseStore, MigrationRows, Notifier, Plaintext, Preflight,
+    Clock, DeadMansSwitch, Dumper, IdSource, JournalStore, LeaseStore, MigrationRows, Notifier, Plaintext, Preflight,
     ReadOnlyGuard, Scheduler, StoreClient, UndoScript, Uploader,
 };
 
@@ -22,6 +22,8 @@ pub struct Ports {
     pub lease: Arc<dyn LeaseStore>,
     /// Read-only.
     pub read_only: Arc<dyn ReadOnlyGuard>,
+    /// What undoes these two when nobody of ours is left.
+    pub switch: Arc<dyn DeadMansSwitch>,
     /// The scheduler.
     pub scheduler: Arc<dyn Scheduler>,
     /// Reasons against starting.

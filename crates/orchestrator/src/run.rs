@@ -281,11 +281,13 @@ impl Driver {
             | Effect::CreateAtStore
             | Effect::InsertRow
             | Effect::StoreUndoScript
+            | Effect::ArmSwitch
             | Effect::AwaitReadOnly
             | Effect::AwaitRunningJobs
             | Effect::ProveReadOnlyHeld
             | Effect::RestoreScheduler
             | Effect::RestoreReadOnly
+            | Effect::DisarmSwitch
             | Effect::FinishDump
             | Effect::UploadDump
             | Effect::VerifyObject

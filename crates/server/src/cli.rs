@@ -46,6 +46,15 @@ pub(crate) enum Command {
     Status(SourceArgs),
     /// Cancel whatever migration runs on this app DB, wherever it runs.
     Cancel(SourceArgs),
+    /// Another attempt of the newest migration, if that failed or was cancelled: the same row, a new id at the store.
+    Retry(RetryArgs),
+    /// Every migration of this app DB: how each attempt ended, why, and what to do next.
+    History(HistoryArgs),
+    /// Undo (or, where the dump was complete, go on with) what a metaferry that is gone has left. Running it again changes
+    /// nothing.
+    Recover(RecoverArgs),
+    /// Remove Metaferry's own tables from an app DB. Refused while something is left that only they can undo.
+    Uninstall(UninstallArgs),
     /// One consistent snapshot of an app DB into an H2 file, read again and compared.
     Dump(DumpArgs),
     /// An H2 file (a dump, or an app DB that nobody has open) into a database: an empty one, or one that Metabase has
@@ -78,6 +87,44 @@ pub(crate) struct SourceArgs {
     /// The app DB; left out, Metabase's own environment names it.
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Where to: `store` or s3://BUCKET/PREFIX. Left out, where the last attempt went.
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) tables: TableArgs,
+    /// Go on where preflight only warns.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// How many, the newest first.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UninstallArgs {
+    /// The app DB: postgres://…, mysql://…, or h2:PATH.
+    pub(crate) url: String,
 }
 
 /// As `migrate` will be told.
@@ -131,6 +178,9 @@ pub(crate) struct ServeArgs {
     /// How writes are held off while the snapshot is read.
     #[arg(long, value_enum, default_value_t = ReadOnly::Flag)]
     pub(crate) read_only: ReadOnly,
+    /// Begin migrations where preflight only warns. Without it the API refuses them with the reason.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

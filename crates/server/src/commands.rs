@@ -5,13 +5,17 @@ mod check;
 mod copy;
 mod demo;
 mod dump;
+mod history;
 mod inspect;
 mod load;
 mod migrate;
+mod recover;
 mod restore;
+mod retry;
 mod serve;
 mod status;
 mod store;
+mod uninstall;
 mod verify;
 
 use crate::cli::{Cli, Command};
@@ -29,6 +33,10 @@ pub(crate) async fn run(cli: Cli, config: &Config) -> Result<Ending, CommandErro
         Command::Serve(args) => serve::run(args, config, output).await,
         Command::Status(args) => status::run(args, config, output).await,
         Command::Cancel(args) => cancel::run(args, config, output).await,
+        Command::Retry(args) => retry::run(args, config, output).await,
+        Command::History(args) => history::run(args, config, output).await,
+        Command::Recover(args) => recover::run(args, config, output).await,
+        Command::Uninstall(args) => uninstall::run(args, config, output).await,
         Command::Dump(args) => dump::run(args, config, output).await,
         Command::Load(args) => load::run(args, config, output).await,
         Command::Copy(args) => copy::run(args, config, output).await,

@@ -10,7 +10,7 @@ use metaferry_app_db::h2;
 use metaferry_app_db::probe::Probe;
 use metaferry_domain::copy_policy::{CopyPolicy, Origin, TablePolicy};
 use metaferry_domain::migration::ReadOnlyStrength;
-use metaferry_domain::ports::{Finding, Preflight, Severity, Source};
+use metaferry_domain::ports::{DeadMansSwitch, Finding, Preflight, Severity, Source};
 use metaferry_domain::schema::{Catalogue, Table};
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::read_only::ReadOnlyMode;
@@ -18,6 +18,7 @@ use metaferry_transfer::dump::PolicyMaker;
 use metaferry_uploader::StoreApiClient;
 
 use crate::policy::MetabasePolicy;
+use crate::wiring::Guarded;
 
 /// Looks at the source, the configuration and the folder for dumps.
 pub(crate) struct MigrationPreflight {
@@ -31,6 +32,8 @@ pub(crate) struct MigrationPreflight {
     pub(crate) dump_file: Option<PathBuf>,
     /// Looks at rights and values of an app DB that is a server's.
     pub(crate) probe: Option<Arc<dyn Probe>>,
+    pub(crate) switch: Arc<dyn DeadMansSwitch>,
+    pub(crate) guarded: Guarded,
     /// The store that is migrated to, unless it is a bucket.
     pub(crate) store: Option<StoreApiClient>,
 }
@@ -55,6 +58,7 @@ impl Preflight for MigrationPreflight {
                 ),
             ));
         }
+        findings.extend(self.of_undoing().await?);
         match self.source.snapshot().await {
             Ok(snapshot) => {
                 match self.policy.decide(&*snapshot).await {
@@ -106,6 +110,32 @@ impl Preflight for MigrationPreflight {
 }
 
 impl MigrationPreflight {
+    /// What happens should every metaferry be gone in the middle.
+    async fn of_undoing(&self) -> Result<Option<Finding>, PortError> {
+        match self.guarded {
+            Guarded::Yes => {}
+            Guarded::No => {
+                return Ok(Some(finding(
+                    Severity::Note,
+                    "not_guarded",
+                    "an H2 app DB cannot be switched to read-only nor its scheduler paused from outside: the dump is one \
+                     snapshot all the same, and nothing will have to be put back"
+                        .to_owned(),
+                )));
+            }
+        }
+        Ok(self.switch.obstacle().await?.map(|why| {
+            finding(
+                Severity::Warning,
+                "no_dead_mans_switch",
+                format!(
+                    "there will be no dead man's switch: {why}. Should every metaferry be gone in the middle, schedules stay \
+                     paused and read-only on until one starts again, or undo.sql is run; say --yes to accept that"
+                ),
+            )
+        }))
+    }
+
     /// What the dump would stumble over, and what would not fit.
     async fn of_rows(
         &self,

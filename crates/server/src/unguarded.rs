@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use metaferry_domain::event::SwitchStanding;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{
-    Authenticator, Caller, Credentials, PausedBefore, ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof,
+    Authenticator, Caller, Credentials, DeadMansSwitch, PausedBefore, ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof,
     Scheduler, UndoScript,
 };
 use metaferry_domain::{ErrorKind, PortError};
@@ -48,6 +49,22 @@ impl ReadOnlyGuard for Unguarded {
     }
 
     async fn restore(&self, _: FencingToken, _: &ReadOnlyBefore) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl DeadMansSwitch for Unguarded {
+    /// Nothing is changed, so nothing must be put back.
+    async fn obstacle(&self) -> Result<Option<String>, PortError> {
+        Ok(None)
+    }
+
+    async fn arm(&self, _: FencingToken) -> Result<SwitchStanding, PortError> {
+        Ok(SwitchStanding::Armed)
+    }
+
+    async fn disarm(&self, _: FencingToken) -> Result<(), PortError> {
         Ok(())
     }
 }

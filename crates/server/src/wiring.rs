@@ -21,7 +21,7 @@ use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::part_plan::PartRules;
 use metaferry_domain::plan::{DumpRetention, MigrationPlan, SchedulerPlan, Strictness};
 use metaferry_domain::ports::{
-    Authenticator, Clock, JournalStore, LeaseStore, LoadTarget, MigrationRows, ReadOnlyGuard, Scheduler,
+    Authenticator, Clock, DeadMansSwitch, JournalStore, LeaseStore, LoadTarget, MigrationRows, ReadOnlyGuard, Scheduler,
     Source, UndoScript, Uploader,
 };
 use metaferry_domain::retry::RetryPolicy;
@@ -137,12 +137,20 @@ struct AppDbPorts {
     journal: Arc<dyn JournalStore>,
     lease: Arc<dyn LeaseStore>,
     read_only: Arc<dyn ReadOnlyGuard>,
+    switch: Arc<dyn DeadMansSwitch>,
     scheduler: Arc<dyn Scheduler>,
     undo_script: Arc<dyn UndoScript>,
     authenticator: Arc<dyn Authenticator>,
     probe: Option<Arc<dyn Probe>>,
-    /// Whether there is a scheduler and a setting that can be reached.
-    guarded: bool,
+    guarded: Guarded,
+}
+
+/// Whether there is a setting and a scheduler that can be switched from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guarded {
+    Yes,
+    /// An H2 file that Metabase has open.
+    No,
 }
 
 /// Wires a migration of `address`.
@@ -207,6 +215,8 @@ pub(crate) async fn shores(
         strength: choices.strength,
         dump_file: config.metabase.migration_dump_file.clone(),
         probe: app_db.probe,
+        switch: Arc::clone(&app_db.switch),
+        guarded: app_db.guarded,
         store: matches!(shore, OtherShore::Store { .. }).then(|| store_api.clone()),
     });
     let stores = Stores {
@@ -226,6 +236,7 @@ pub(crate) async fn shores(
         journal: app_db.journal,
         lease: app_db.lease,
         read_only: app_db.read_only,
+        switch: app_db.switch,
         scheduler: app_db.scheduler,
         preflight: preflight.clone(),
         undo_script: app_db.undo_script,
@@ -242,10 +253,9 @@ pub(crate) async fn shores(
         clock,
         ids: Arc::new(RandomIds),
     };
-    let (strength, scheduler) = if app_db.guarded {
-        (choices.strength, SchedulerPlan::Quiesce)
-    } else {
-        (ReadOnlyStrength::None, SchedulerPlan::LeaveAlone)
+    let (strength, scheduler) = match app_db.guarded {
+        Guarded::Yes => (choices.strength, SchedulerPlan::Quiesce),
+        Guarded::No => (ReadOnlyStrength::None, SchedulerPlan::LeaveAlone),
     };
     let settings = Settings {
         plan: MigrationPlan {
@@ -286,12 +296,34 @@ fn proxies_towards(store: &str) -> Proxies {
     }
 }
 
-/// The rows of `cloud_migration` of an app DB, for commands that only look or cancel.
-pub(crate) async fn rows(
-    config: &Config,
-    address: &AppDbAddress,
-) -> Result<Arc<dyn MigrationRows>, CommandError> {
-    Ok(app_db(config, address, Purpose::Look).await?.rows)
+/// What is written of migrations, for commands that look, or cancel.
+pub(crate) struct Ledger {
+    pub(crate) rows: Arc<dyn MigrationRows>,
+    /// Fails with [`ErrorKind::NotFound`] where there are no tables of ours.
+    pub(crate) journal: Arc<dyn JournalStore>,
+}
+
+/// Opens the app DB without creating anything in it.
+pub(crate) async fn ledger(config: &Config, address: &AppDbAddress) -> Result<Ledger, CommandError> {
+    let app_db = app_db(config, address, Purpose::Look).await?;
+    Ok(Ledger {
+        rows: app_db.rows,
+        journal: app_db.journal,
+    })
+}
+
+/// Removes what is ours from an app DB, and answers its names.
+pub(crate) async fn uninstall(config: &Config, address: &AppDbAddress) -> Result<Vec<String>, CommandError> {
+    let removed = match address {
+        AppDbAddress::Postgres(server) => {
+            PostgresAppDb::uninstall(PostgresServer::new(server).pool(CONNECTIONS_MAX).await?).await
+        }
+        AppDbAddress::MySql(server) => {
+            MySqlAppDb::uninstall(MySqlServer::new(server).pool(CONNECTIONS_MAX).await?).await
+        }
+        AppDbAddress::H2 { path } => SqliteState::uninstall(&state_file(config, &file_of(path))).await,
+    };
+    Ok(removed?)
 }
 
 /// What an app DB is opened for.
@@ -331,8 +363,9 @@ async fn app_db(
                 rows: Arc::new(app_db.clone()),
                 journal: Arc::new(app_db.clone()),
                 lease: Arc::new(app_db.clone()),
+                switch: Arc::new(app_db.clone()),
                 read_only: Arc::new(app_db),
-                guarded: true,
+                guarded: Guarded::Yes,
             })
         }
         AppDbAddress::H2 { path } => {
@@ -352,11 +385,12 @@ async fn app_db(
                 journal: Arc::new(state.clone()),
                 lease: Arc::new(state),
                 read_only: Arc::new(Unguarded),
+                switch: Arc::new(Unguarded),
                 scheduler: Arc::new(Unguarded),
                 undo_script: Arc::new(Unguarded),
                 authenticator: Arc::new(Unguarded),
                 probe: None,
-                guarded: false,
+                guarded: Guarded::No,
             })
         }
         AppDbAddress::MySql(server) => {
@@ -379,8 +413,9 @@ async fn app_db(
                 rows: Arc::new(app_db.clone()),
                 journal: Arc::new(app_db.clone()),
                 lease: Arc::new(app_db.clone()),
+                switch: Arc::new(app_db.clone()),
                 read_only: Arc::new(app_db),
-                guarded: true,
+                guarded: Guarded::Yes,
             })
         }
     }

@@ -15,7 +15,7 @@ mod world;
 pub use aftermath::state_of;
 pub use call::{Call, Fault, Strike, When};
 pub use durable::{
-    Change, DumpOnDisk, Durable, Happening, ObjectAtStore, PARTS, UploadAtStore, UploadStanding,
+    Change, DumpOnDisk, Durable, Happening, ObjectAtStore, PARTS, Switch, UploadAtStore, UploadStanding,
 };
 pub use process::Process;
 pub use world::World;

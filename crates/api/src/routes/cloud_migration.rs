@@ -29,7 +29,10 @@ pub(crate) async fn begin(
 pub(crate) async fn newest(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Problem> {
     require_superuser(&*api.authenticator, &headers, Access::Read).await?;
     Ok(match api.orchestrator.history(1).await?.first() {
-        Some(row) => Json(MigrationBody::from(row)).into_response(),
+        Some(row) => {
+            let reason = api.orchestrator.reason_of(row).await?;
+            Json(MigrationBody::from(row).with_reason(reason.as_ref())).into_response()
+        }
         None => StatusCode::NO_CONTENT.into_response(),
     })
 }

@@ -27,7 +27,7 @@ const IN_SCHEMA: OwnTables = OwnTables { prefix: "metaferry." };
 const BESIDE: OwnTables = OwnTables { prefix: "metaferry_" };
 
 /// One script a version; `{p}` stands for the prefix. A published script never changes.
-const SCRIPTS: [&str; 1] = ["
+const SCRIPTS: [&str; 2] = ["
     CREATE TABLE {p}lease (
         id integer PRIMARY KEY CHECK (id = 1),
         token bigint NOT NULL,
@@ -53,7 +53,21 @@ const SCRIPTS: [&str; 1] = ["
         id integer PRIMARY KEY CHECK (id = 1),
         sql text NOT NULL
     );
+", "
+    CREATE TABLE {p}switch (
+        id integer PRIMARY KEY CHECK (id = 1),
+        read_only_engaged boolean NOT NULL DEFAULT false,
+        read_only_before text,
+        read_only_ours text,
+        scheduler_before text
+    );
+    INSERT INTO {p}switch (id) VALUES (1);
+    ALTER TABLE {p}lease ADD COLUMN guard_token bigint, ADD COLUMN guard_since timestamptz,
+        ADD COLUMN guard_until timestamptz;
 "];
+
+/// Every table that a script makes, and the one that counts the scripts: gone with it, none of them is found.
+const TABLES: [&str; 6] = ["journal", "migration", "undo_script", "switch", "lease", "schema_version"];
 
 impl OwnTables {
     pub(super) fn lease(&self) -> String {
@@ -70,6 +84,36 @@ impl OwnTables {
 
     pub(super) fn undo_script(&self) -> String {
         self.name("undo_script")
+    }
+
+    pub(super) fn switch(&self) -> String {
+        self.name("switch")
+    }
+
+    pub(super) fn switch_function(&self) -> String {
+        self.name("trip_switch")
+    }
+
+    pub(super) fn guard_function(&self) -> String {
+        self.name("guard")
+    }
+
+    /// The schema that is ours alone, if that is where they are.
+    pub(super) fn schema(&self) -> Option<&'static str> {
+        self.prefix.strip_suffix('.')
+    }
+
+    /// Those that are there, the ones that others refer to last.
+    pub(super) async fn present(&self, connection: &mut PgConnection) -> Result<Vec<String>, PortError> {
+        let names: Vec<String> = TABLES.iter().map(|table| self.name(table)).collect();
+        sqlx::query_scalar(
+            "SELECT name FROM unnest($1::text[]) WITH ORDINALITY AS own (name, place)
+             WHERE to_regclass(name) IS NOT NULL ORDER BY place",
+        )
+        .bind(names)
+        .fetch_all(connection)
+        .await
+        .map_err(look)
     }
 
     fn name(&self, table: &str) -> String {

@@ -16,12 +16,42 @@ use metaferry_metabase::settings::{
 use sqlx::PgConnection;
 
 use super::app_db::{PostgresAppDb, commit};
+use super::switch::Changed;
 use crate::error::failed;
 
 /// What switching does to the row of [`READ_ONLY_MODE`].
 enum Switch<'a> {
-    To(&'a str),
-    Remove,
+    /// Ours, whatever is there.
+    On(&'a ReadOnlyBefore),
+    /// What was there before, if it is still ours.
+    Back(&'a ReadOnlyBefore),
+}
+
+impl<'a> Switch<'a> {
+    /// The value to be; `None` for no row.
+    fn wanted(&self) -> Option<&'a str> {
+        match self {
+            Self::On(before) => Some(&before.ours),
+            Self::Back(before) => before.value.as_deref(),
+        }
+    }
+
+    /// Is a row of this value to be changed?
+    fn changes(&self, now: Option<&str>) -> bool {
+        let may = match self {
+            Self::On(_) => true,
+            Self::Back(before) => now == Some(&before.ours),
+        };
+        may && now != self.wanted()
+    }
+
+    /// What the dead man's switch has to know afterwards.
+    fn changed(&self) -> Changed<'a> {
+        match self {
+            Self::On(before) => Changed::ReadOnly(before),
+            Self::Back(_) => Changed::ReadOnlyRestored,
+        }
+    }
 }
 
 /// A check-in older than this, in milliseconds, is that of a node that is gone, however wrong its clock was.
@@ -47,7 +77,7 @@ impl ReadOnlyGuard for PostgresAppDb {
     ) -> Result<(), PortError> {
         match strength {
             ReadOnlyStrength::None => Ok(()),
-            ReadOnlyStrength::Flag => self.switch(token, &Switch::To(&before.ours), None).await,
+            ReadOnlyStrength::Flag => self.switch(token, &Switch::On(before)).await,
             ReadOnlyStrength::Enforced => Err(PortError::new(
                 ErrorKind::Unsupported,
                 "read-only of strength `enforced` is not built yet; use --read-only flag or none",
@@ -95,11 +125,7 @@ impl ReadOnlyGuard for PostgresAppDb {
     }
 
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
-        let switch = match &before.value {
-            Some(value) => Switch::To(value),
-            None => Switch::Remove,
-        };
-        self.switch(token, &switch, Some(&before.ours)).await
+        self.switch(token, &Switch::Back(before)).await
     }
 }
 
@@ -133,15 +159,10 @@ impl PostgresAppDb {
             .map_err(|error| failed("read the setting read-only-mode", error))
     }
 
-    /// Changes the setting, if it holds `only_from` (or whatever it holds), and lets every node know, in one transaction.
-    async fn switch(
-        &self,
-        token: FencingToken,
-        switch: &Switch<'_>,
-        only_from: Option<&str>,
-    ) -> Result<(), PortError> {
+    /// Changes the setting and lets every node know, in one transaction.
+    async fn switch(&self, token: FencingToken, switch: &Switch<'_>) -> Result<(), PortError> {
         for _ in 0..BUMP_TRIES {
-            match self.try_switch(token, switch, only_from).await? {
+            match self.try_switch(token, switch).await? {
                 None => return Ok(()),
                 Some(wait) => tokio::time::sleep(wait).await,
             }
@@ -156,7 +177,6 @@ impl PostgresAppDb {
         &self,
         token: FencingToken,
         switch: &Switch<'_>,
-        only_from: Option<&str>,
     ) -> Result<Option<Duration>, PortError> {
         let write = |error| failed("write the setting read-only-mode", error);
         let mut transaction = self.fenced(token).await?;
@@ -166,16 +186,12 @@ impl PostgresAppDb {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(write)?;
-        if only_from.is_some() && now.as_deref() != only_from {
+        switch.changed().record(&self.own, &mut transaction).await?;
+        if !switch.changes(now.as_deref()) {
+            commit(transaction, "write the setting read-only-mode").await?;
             return Ok(None);
         }
-        let wanted = match switch {
-            Switch::To(value) => Some(*value),
-            Switch::Remove => None,
-        };
-        if now.as_deref() == wanted {
-            return Ok(None);
-        }
+        let wanted = switch.wanted();
         let old: Option<String> = sqlx::query_scalar("SELECT value FROM setting WHERE key = $1 FOR UPDATE")
             .bind(LAST_UPDATED)
             .fetch_optional(&mut *transaction)

@@ -17,6 +17,7 @@ use metaferry_metabase::quartz::{
 use sqlx::{PgConnection, Row};
 
 use super::app_db::{LOCK_TIMEOUT, PostgresAppDb, commit};
+use super::switch::Changed;
 use crate::error::{failed, sql_state};
 
 /// Looks at the nodes that are kept; the first and the latest decide.
@@ -70,7 +71,7 @@ impl Scheduler for PostgresQuartz {
         Ok(PausedBefore { json })
     }
 
-    async fn quiesce(&self, token: FencingToken, _: &PausedBefore) -> Result<(), PortError> {
+    async fn quiesce(&self, token: FencingToken, before: &PausedBefore) -> Result<(), PortError> {
         if !self.exists().await? {
             return Ok(());
         }
@@ -89,6 +90,9 @@ impl Scheduler for PostgresQuartz {
                 .await
                 .map_err(|error| failed("pause a group of Quartz's triggers", error))?;
         }
+        Changed::Scheduler(&before.json)
+            .record(&self.app_db.own, &mut transaction)
+            .await?;
         commit(transaction, "pause Quartz's triggers").await
     }
 
@@ -144,6 +148,9 @@ impl Scheduler for PostgresQuartz {
                 .await
                 .map_err(|error| failed("resume a group of Quartz's triggers", error))?;
         }
+        Changed::SchedulerRestored
+            .record(&self.app_db.own, &mut transaction)
+            .await?;
         commit(transaction, "resume Quartz's triggers").await
     }
 }

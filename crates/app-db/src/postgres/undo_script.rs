@@ -12,6 +12,7 @@ use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
 
 use super::app_db::{PostgresAppDb, commit};
 use super::connect::quoted;
+use super::own_tables::OwnTables;
 use super::scheduler::PostgresQuartz;
 use crate::error::failed;
 use crate::undo::{self, Conditions};
@@ -52,6 +53,7 @@ impl UndoScript for PostgresUndoScript {
             read_only: read_only.value.as_deref(),
             ours: &read_only.ours,
             paused: &paused,
+            own: &self.app_db.own,
         });
         let mut transaction = self.app_db.fenced(token).await?;
         sqlx::query(sqlx::AssertSqlSafe(format!(
@@ -74,6 +76,7 @@ struct Before<'a> {
     read_only: Option<&'a str>,
     ours: &'a str,
     paused: &'a PausedBefore,
+    own: &'a OwnTables,
 }
 
 /// The script: one statement, so that it is done as a whole or not at all, whatever runs it.
@@ -85,7 +88,9 @@ fn script(before: &Before<'_>) -> String {
     body.push_str(&read_only(before.read_only, before.ours));
     body.push_str("    IF to_regclass('qrtz_triggers') IS NOT NULL THEN\n");
     body.push_str(&scheduler(before.paused));
-    body.push_str("    END IF;\nEND\n");
+    body.push_str("    END IF;\n");
+    body.push_str(&own_rows(before.own));
+    body.push_str("END\n");
     let mut tag = String::from("$metaferry$");
     while body.contains(&tag) {
         tag.insert(1, 'x');
@@ -112,8 +117,7 @@ fn read_only(value: Option<&str>, ours: &str) -> String {
         "    {put_back};
     IF FOUND THEN
         SELECT value INTO latest FROM setting WHERE key = {last_updated} FOR UPDATE;
-        next := to_char(substring(latest FROM '^[0-9-]+ [0-9:]+')::timestamp + interval '1 second', 'YYYY-MM-DD HH24:MI:SS.US')
-            || substring(latest FROM '[+-][0-9:]+$');
+        next := {next};
         IF next IS NOT NULL THEN
             PERFORM pg_sleep(least(10, greatest(0, extract(epoch FROM next::timestamptz - clock_timestamp()))));
             UPDATE setting SET value = next WHERE key = {last_updated};
@@ -121,8 +125,34 @@ fn read_only(value: Option<&str>, ours: &str) -> String {
             RAISE WARNING 'nodes of Metabase notice the change of % only when another setting changes', {name};
         END IF;
     END IF;\n",
+        next = bumped("latest"),
         last_updated = literal(LAST_UPDATED),
         name = literal(READ_ONLY_MODE),
+    )
+}
+
+/// The next whole second after the text `latest`, as `bump` of the crate `metaferry-metabase` writes it; NULL of a text
+/// that is no time.
+pub(super) fn bumped(latest: &str) -> String {
+    format!(
+        "to_char(substring({latest} FROM '^[0-9-]+ [0-9:]+')::timestamp + interval '1 second', 'YYYY-MM-DD HH24:MI:SS.US')
+            || substring({latest} FROM '[+-][0-9:]+$')"
+    )
+}
+
+/// What was put back by hand is not put back again, and tables that are guarded can be written again.
+fn own_rows(own: &OwnTables) -> String {
+    let (switch, lease) = (own.switch(), own.lease());
+    format!(
+        "    BEGIN
+        IF to_regclass({switch_name}) IS NOT NULL THEN
+            EXECUTE 'UPDATE {switch} SET read_only_engaged = false, scheduler_before = NULL';
+            EXECUTE 'UPDATE {lease} SET guard_token = NULL, guard_until = NULL';
+        END IF;
+    EXCEPTION WHEN insufficient_privilege THEN
+        RAISE WARNING 'this user may not write {switch} and {lease}: tables that are guarded are free once the lease has run out';
+    END;\n",
+        switch_name = literal(&switch),
     )
 }
 
@@ -146,7 +176,7 @@ fn scheduler(paused: &PausedBefore) -> String {
 }
 
 /// A string literal that means the same whatever `standard_conforming_strings` says.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     if text.contains('\\') {
         format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
     } else {
@@ -156,7 +186,7 @@ fn literal(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Before, literal, script};
+    use super::{Before, OwnTables, literal, script};
     use metaferry_metabase::quartz::plan::PausedBefore;
 
     #[test]
@@ -172,6 +202,7 @@ mod tests {
             read_only: Some("$metaferry$; DROP TABLE setting;"),
             ours: "true",
             paused: &PausedBefore::default(),
+            own: &OwnTables::default(),
         });
         assert!(
             sql.contains("DO $xmetaferry$\n") && sql.ends_with("END\n$xmetaferry$;\n"),

@@ -26,10 +26,10 @@ async fn eight_at_once_make_them_once() {
         database
             .rows("SELECT version FROM metaferry.schema_version")
             .await,
-        ["(1)"]
+        ["(1)", "(2)"]
     );
     assert_eq!(database.rows("SELECT token FROM metaferry.lease").await, ["(0)"]);
-    assert_eq!(database.rows(WHERE).await.len(), 5);
+    assert_eq!(database.rows(WHERE).await.len(), 6);
     database.drop().await;
 }
 
@@ -108,7 +108,7 @@ async fn without_the_right_to_make_a_schema_they_stand_beside() {
     // Whoever may do more finds them there all the same.
     let app_db = database.open().await;
     assert!(app_db.current().await.is_ok());
-    assert_eq!(database.rows(WHERE).await.len(), 5);
+    assert_eq!(database.rows(WHERE).await.len(), 6);
     role.drop(database).await;
 }
 

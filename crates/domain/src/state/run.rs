@@ -122,7 +122,7 @@ impl Run {
         self.undo
             .owed()
             .into_iter()
-            .filter(|(_, stuck)| stuck.is_none())
+            .filter(|(undoing, stuck)| stuck.is_none() && !self.undo.waits(*undoing))
             .map(|(effect, _)| effect)
     }
 

@@ -47,7 +47,11 @@ pub(super) fn done(mut state: MigrationState, fact: &Fact) -> Result<MigrationSt
             }
         }
         // These change what every state knows, which is noted already.
-        Fact::AcquireLease { .. } | Fact::CreateAtStore { .. } | Fact::InsertRow { .. } | Fact::Plain(_) => {}
+        Fact::AcquireLease { .. }
+        | Fact::CreateAtStore { .. }
+        | Fact::InsertRow { .. }
+        | Fact::ArmSwitch { .. }
+        | Fact::Plain(_) => {}
     }
     if let Effect::WriteState(phase) = fact.effect() {
         enter(state, phase)

@@ -100,5 +100,5 @@ fn announcements_and_facts_without_what_belongs_to_them_are_refused() {
         state = next(&state, &Event::EffectDone(fact)).unwrap().state;
     }
     assert!(matches!(state, MigrationState::Done { .. }));
-    assert_eq!(refused, 3 + 9);
+    assert_eq!(refused, 3 + 10);
 }

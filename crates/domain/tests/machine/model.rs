@@ -328,6 +328,7 @@ fn is_forward(effect: Effect) -> bool {
             | Effect::DeleteDump
             | Effect::RestoreScheduler
             | Effect::RestoreReadOnly
+            | Effect::DisarmSwitch
             | Effect::ReleaseLease
             | Effect::WriteState(Phase::Error | Phase::Cancelled)
     )
@@ -362,6 +363,14 @@ fn may_start(node: &Node, effect: Effect) -> Result<(), Wrong> {
     if effect == Effect::UploadDump && (world.read_only == Switch::Ours || world.triggers == Switch::Ours) {
         return Err("the upload would begin while users cannot write".into());
     }
+    let changes = matches!(effect, Effect::ReadOnlyOn | Effect::QuiesceScheduler);
+    if changes && world.switch != Switch::Ours {
+        return Err("something would be changed without a switch that puts it back".into());
+    }
+    let changed = world.read_only == Switch::Ours || world.triggers == Switch::Ours;
+    if effect == Effect::DisarmSwitch && changed {
+        return Err("the switch would go before what it guards".into());
+    }
     let owed = !state.run().undo.is_rested();
     if effect == Effect::WriteState(Phase::Error) && owed {
         return Err("error would be written before everything is undone".into());
@@ -394,6 +403,7 @@ fn when_settled(node: &Node) -> Result<(), Wrong> {
     let as_before = [
         (world.read_only == Switch::AsBefore, "read-only"),
         (world.triggers == Switch::AsBefore, "the scheduler"),
+        (world.switch == Switch::AsBefore, "the switch"),
         (world.file == expected_file, "the dump"),
         (world.upload != Upload::Open, "the upload"),
         // A lease whose answer was lost, or whose release failed, is renewed by nobody and ends by itself.

@@ -60,7 +60,7 @@ fn forgetting_the_scheduler_at_a_cancel_is_found() {
         }
         Ok(transition)
     }
-    assert_eq!(found(mutant), "settled, and the scheduler is not as it must be");
+    assert_eq!(found(mutant), "the switch would go before what it guards");
 }
 
 #[test]
@@ -72,7 +72,44 @@ fn forgetting_read_only_after_a_crash_is_found() {
         }
         Ok(transition)
     }
-    assert_eq!(found(mutant), "settled, and read-only is not as it must be");
+    assert_eq!(found(mutant), "the switch would go before what it guards");
+}
+
+#[test]
+fn taking_the_switch_away_first_is_found() {
+    fn mutant(state: &MigrationState, event: &Event) -> Answer {
+        let mut transition = next(state, event)?;
+        if let MigrationState::Dump { at, .. } = &mut transition.state
+            && *at == Effect::RestoreReadOnly
+        {
+            *at = Effect::DisarmSwitch;
+        }
+        Ok(transition)
+    }
+    assert_eq!(found(mutant), "the switch would go before what it guards");
+}
+
+#[test]
+fn forgetting_the_switch_is_found() {
+    fn mutant(state: &MigrationState, event: &Event) -> Answer {
+        let mut transition = next(state, event)?;
+        if matches!(event, Event::Recovered { .. }) {
+            run_mut(&mut transition.state).undo.switch = None;
+        }
+        Ok(transition)
+    }
+    assert_eq!(found(mutant), "settled, and the switch is not as it must be");
+}
+
+#[test]
+fn changing_anything_without_a_switch_is_found() {
+    fn mutant(state: &MigrationState, event: &Event) -> Answer {
+        skip(next(state, event), Effect::ArmSwitch, Effect::ReadOnlyOn)
+    }
+    assert_eq!(
+        found(mutant),
+        "something would be changed without a switch that puts it back"
+    );
 }
 
 #[test]
@@ -90,7 +127,7 @@ fn taking_a_failure_for_nothing_done_is_found() {
         }
         Ok(transition)
     }
-    assert_eq!(found(mutant), "settled, and read-only is not as it must be");
+    assert_eq!(found(mutant), "the switch would go before what it guards");
 }
 
 #[test]

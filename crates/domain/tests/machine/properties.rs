@@ -105,6 +105,7 @@ fn histories() -> impl Strategy<Value = Vec<(Event, MigrationState)>> {
 
 fn undoing(effect: Effect) -> Option<Effect> {
     match effect {
+        Effect::ArmSwitch => Some(Effect::DisarmSwitch),
         Effect::ReadOnlyOn => Some(Effect::RestoreReadOnly),
         Effect::QuiesceScheduler => Some(Effect::RestoreScheduler),
         Effect::CopySnapshot => Some(Effect::DeleteDump),
@@ -160,7 +161,7 @@ proptest! {
                 Event::EffectStarted(intent) => {
                     owed.extend(undoing(intent.effect()));
                     let effect = intent.effect();
-                    let undoes = [Effect::AbortUpload, Effect::DeleteDump, Effect::RestoreScheduler, Effect::RestoreReadOnly];
+                    let undoes = [Effect::AbortUpload, Effect::DeleteDump, Effect::RestoreScheduler, Effect::RestoreReadOnly, Effect::DisarmSwitch];
                     prop_assert!(!undoes.contains(&effect) || owed.contains(&effect), "{} of nothing", effect);
                 }
                 Event::EffectDone(fact) => {

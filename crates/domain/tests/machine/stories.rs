@@ -161,6 +161,7 @@ fn a_compensation_that_fails_blocks_no_other_and_stays_owed() {
     );
     assert_eq!(state.due(), [Effect::RestoreReadOnly]);
     let state = performed_all(state);
+    assert!(state.run().undo.switch.is_some(), "it guards what is stuck");
     // The row says error, and still the migration is not settled: the lease is kept.
     assert_eq!(state.name(), "Error");
     assert!(state.is_terminal() && !state.is_settled() && state.run().is_stuck());
@@ -341,13 +342,13 @@ fn progress_rises_with_the_work_and_asks_to_be_written_when_the_number_changes()
 #[test]
 fn an_effect_that_could_not_be_announced_fails_without_owing_anything() {
     let state = done(
-        &running(MigrationPlan::default(), Effect::StoreUndoScript),
-        Effect::StoreUndoScript,
+        &running(MigrationPlan::default(), Effect::ArmSwitch),
+        Effect::ArmSwitch,
     );
     assert_eq!(state.due(), [Effect::ReadOnlyOn]);
     let state = failed(&state, Effect::ReadOnlyOn);
     assert_eq!(
         (state.name(), state.due()),
-        ("RollingBack", vec![Effect::WriteState(Phase::Error)])
+        ("RollingBack", vec![Effect::DisarmSwitch])
     );
 }

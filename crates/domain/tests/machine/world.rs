@@ -10,6 +10,8 @@ use metaferry_domain::migration::Phase;
 pub(crate) struct World {
     pub(crate) read_only: Switch,
     pub(crate) triggers: Switch,
+    /// The dead man's.
+    pub(crate) switch: Switch,
     pub(crate) file: File,
     pub(crate) upload: Upload,
     pub(crate) verified: bool,
@@ -86,6 +88,8 @@ impl World {
                 self.lease = Some(FencingToken(self.tokens_given));
             }
             Effect::InsertRow => self.row = Row::Is(Phase::Init),
+            Effect::ArmSwitch => self.switch = Switch::Ours,
+            Effect::DisarmSwitch => self.switch = Switch::AsBefore,
             Effect::ReadOnlyOn => self.read_only = Switch::Ours,
             Effect::RestoreReadOnly => self.read_only = Switch::AsBefore,
             Effect::QuiesceScheduler => self.triggers = Switch::Ours,

@@ -53,6 +53,7 @@ impl Node {
             journal: process.clone(),
             lease: process.clone(),
             read_only: process.clone(),
+            switch: process.clone(),
             scheduler: process.clone(),
             preflight: process.clone(),
             undo_script: process.clone(),

@@ -8,7 +8,7 @@ use crate::wiring;
 
 pub(super) async fn run(args: SourceArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let address = config.app_db(args.from.as_deref())?;
-    let cancelled = wiring::rows(config, &address).await?.cancel_all().await?;
+    let cancelled = wiring::ledger(config, &address).await?.rows.cancel_all().await?;
     let text = match cancelled {
         0 => "nothing was running".to_owned(),
         _ => "cancelled; the worker undoes everything now".to_owned(),

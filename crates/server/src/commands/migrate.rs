@@ -43,13 +43,23 @@ pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> R
         tables: args.tables,
     };
     let shores = wiring::shores(config, &address, choices).await?;
-    let orchestrator = shores.orchestrator;
+    steer(shores.orchestrator, Beginning::New, config, output).await
+}
+
+/// Steers a migration to its end, telling how far it is; an interrupt cancels it.
+pub(super) async fn steer(
+    orchestrator: Orchestrator,
+    beginning: Beginning,
+    config: &Config,
+    output: Output,
+) -> Result<Ending, CommandError> {
     let interrupted = Cancellation::new();
     let watching = tokio::spawn(interrupt(orchestrator.clone(), interrupted.clone(), output));
     let progress = Arc::new(Progress::new("migrate"));
     let telling = tokio::spawn(tell_progress(orchestrator.clone(), Arc::clone(&progress)));
     let crossing = Crossing {
         orchestrator,
+        beginning,
         interrupted,
         lease_term: config.lease_term,
         output,
@@ -81,8 +91,17 @@ async fn tell_progress(orchestrator: Orchestrator, progress: Arc<Progress>) {
 /// How often what could not go on or be undone here is tried again, once a lease term has passed.
 const ROUNDS_MAX: u32 = 3;
 
+/// How it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beginning {
+    New,
+    /// Another attempt of the newest one.
+    Retry,
+}
+
 struct Crossing {
     orchestrator: Orchestrator,
+    beginning: Beginning,
     interrupted: Cancellation,
     lease_term: Duration,
     output: Output,
@@ -125,7 +144,11 @@ impl Crossing {
             ))
         };
         self.interrupted.check().map_err(|_| cancelled())?;
-        match self.orchestrator.start().await {
+        let begun = match self.beginning {
+            Beginning::New => self.orchestrator.start().await,
+            Beginning::Retry => self.orchestrator.retry().await,
+        };
+        match begun {
             Ok(row) => self.output.say(&format!(
                 "migration {} has begun (row {} of cloud_migration)",
                 row.external_id, row.id.0

@@ -26,7 +26,11 @@ pub(super) async fn run(args: ServeArgs, config: &Config, output: Output) -> Res
         strength: args.read_only.into(),
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
-        warnings: Warnings::Refuse,
+        warnings: if args.yes {
+            Warnings::Accept
+        } else {
+            Warnings::Refuse
+        },
         tables: TableArgs {
             include: Vec::new(),
             exclude: Vec::new(),

@@ -1,6 +1,7 @@
-//! `status`: the newest migration's row.
+//! `status`: the newest migration's row, and why it ended where it did not arrive.
 
-use metaferry_domain::ports::MigrationRow;
+use metaferry_api::MigrationBody;
+use metaferry_orchestrator::reason_of;
 
 use crate::cli::SourceArgs;
 use crate::config::Config;
@@ -10,22 +11,26 @@ use crate::wiring;
 
 pub(super) async fn run(args: SourceArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let address = config.app_db(args.from.as_deref())?;
-    let rows = wiring::rows(config, &address).await?;
-    match rows.newest(1).await?.first() {
-        Some(row) => output.result(&text(row), &json(row)),
+    let ledger = wiring::ledger(config, &address).await?;
+    match ledger.rows.newest(1).await?.first() {
+        Some(row) => {
+            let reason = reason_of(&*ledger.journal, row).await?;
+            let body = MigrationBody::from(row).with_reason(reason.as_ref());
+            output.result(&text(&body), &serde_json::json!(body));
+        }
         None => output.result("no migration was ever begun", &serde_json::json!({"state": null})),
     }
     Ok(Ending::Done)
 }
 
-fn text(row: &MigrationRow) -> String {
-    format!(
+fn text(body: &MigrationBody) -> String {
+    let mut text = format!(
         "{}: {} %, migration {} (row {})",
-        row.phase, row.progress, row.external_id, row.id.0
-    )
-}
-
-fn json(row: &MigrationRow) -> serde_json::Value {
-    let body = metaferry_api::MigrationBody::from(row);
-    serde_json::json!(body)
+        body.state, body.progress, body.external_id, body.id
+    );
+    if let Some(why) = &body.why {
+        text.push('\n');
+        text.push_str(&why.in_words());
+    }
+    text
 }

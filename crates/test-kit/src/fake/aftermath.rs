@@ -36,6 +36,9 @@ fn as_before(durable: &Durable, broken: &mut Vec<String>) {
     if durable.paused != before.paused {
         broken.push(format!("paused: {:?}", durable.paused));
     }
+    if durable.switch != before.switch {
+        broken.push("the dead man's switch is still armed".to_owned());
+    }
     for (file, standing) in &durable.files {
         broken.push(format!("{} is left over, {standing:?}", file.display()));
     }

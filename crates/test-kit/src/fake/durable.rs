@@ -27,6 +27,8 @@ pub struct Durable {
     pub journals: Vec<Journal>,
     /// The setting `read-only-mode`.
     pub read_only: Option<String>,
+    /// The dead man's switch.
+    pub switch: Switch,
     /// Paused jobs, of [`Durable::jobs`].
     pub paused: BTreeSet<String>,
     /// Jobs there are.
@@ -49,6 +51,15 @@ pub struct Durable {
     pub former_leases: BTreeMap<FencingToken, u64>,
     /// Promises that were seen broken.
     pub violations: Vec<String>,
+}
+
+/// Whether the dead man's switch is armed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// It is.
+    Armed,
+    /// There is none.
+    None,
 }
 
 /// The journal of one migration.
@@ -163,6 +174,7 @@ impl Default for Durable {
             newest_key: 0,
             journals: Vec::new(),
             read_only: Some("false".into()),
+            switch: Switch::None,
             // One was paused by a person, and must stay so.
             paused: jobs(&["paused by a person"]),
             jobs: jobs(&["paused by a person", "sync", "pulse"]),
@@ -192,6 +204,23 @@ impl Durable {
             ErrorKind::Precondition,
             format!("the lease with token {token} is lost"),
         ))
+    }
+
+    /// Nothing of Metabase's is changed without a switch that would put it back.
+    pub(super) fn must_be_guarded(&mut self) {
+        if self.switch == Switch::None {
+            self.violations
+                .push("Metabase is changed, and there is no switch".to_owned());
+        }
+    }
+
+    /// The switch goes last.
+    pub(super) fn must_be_put_back(&mut self) {
+        let before = Self::default();
+        if self.read_only.as_deref() == Some("true") || self.paused != before.paused {
+            self.violations
+                .push("the switch is taken away, and Metabase is not as it was".to_owned());
+        }
     }
 
     /// Ends the lease, whoever holds it, who must have stopped at `over_at_ms`.

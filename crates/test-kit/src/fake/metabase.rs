@@ -6,15 +6,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use metaferry_domain::PortError;
 use metaferry_domain::effect::Effect;
+use metaferry_domain::event::SwitchStanding;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{
-    Finding, Notice, Notifier, PausedBefore, Preflight, ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof,
+    DeadMansSwitch, Finding, Notice, Notifier, PausedBefore, Preflight, ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof,
     Scheduler, UndoScript,
 };
 
 use super::call::Call;
-use super::durable::Change;
+use super::durable::{Change, Switch};
 use super::process::Process;
 
 const OURS: &str = "true";
@@ -43,6 +44,7 @@ impl ReadOnlyGuard for Process {
         self.call(Call::Engage, |durable, moment| {
             durable.prove(token, moment.now_ms)?;
             self.must_be_announced(Effect::ReadOnlyOn, durable, moment);
+            durable.must_be_guarded();
             durable.read_only = Some(OURS.into());
             moment.records(durable, Change::ReadOnly(durable.read_only.clone()));
             Ok(())
@@ -96,6 +98,7 @@ impl Scheduler for Process {
         self.call(Call::Quiesce, |durable, moment| {
             durable.prove(token, moment.now_ms)?;
             self.must_be_announced(Effect::QuiesceScheduler, durable, moment);
+            durable.must_be_guarded();
             durable.paused = durable.jobs.clone();
             moment.records(durable, Change::Paused(durable.paused.len()));
             Ok(())
@@ -115,6 +118,34 @@ impl Scheduler for Process {
             let names = before.json.split(BETWEEN).filter(|name| !name.is_empty());
             durable.paused = names.map(str::to_owned).collect::<BTreeSet<_>>();
             moment.records(durable, Change::Paused(durable.paused.len()));
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl DeadMansSwitch for Process {
+    async fn obstacle(&self) -> Result<Option<String>, PortError> {
+        Ok(None)
+    }
+
+    async fn arm(&self, token: FencingToken) -> Result<SwitchStanding, PortError> {
+        self.call(Call::ArmSwitch, |durable, moment| {
+            durable.prove(token, moment.now_ms)?;
+            self.must_be_announced(Effect::ArmSwitch, durable, moment);
+            durable.switch = Switch::Armed;
+            Ok(SwitchStanding::Armed)
+        })
+        .await
+    }
+
+    async fn disarm(&self, token: FencingToken) -> Result<(), PortError> {
+        self.call(Call::DisarmSwitch, |durable, moment| {
+            durable.prove(token, moment.now_ms)?;
+            self.must_be_announced(Effect::DisarmSwitch, durable, moment);
+            durable.must_be_put_back();
+            durable.switch = Switch::None;
             Ok(())
         })
         .await

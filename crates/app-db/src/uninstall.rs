@@ -1,0 +1,33 @@
+//! Removing what is ours: only while nobody migrates, and nothing is left that only our journal can undo.
+
+use metaferry_domain::lease::Lease;
+use metaferry_domain::ports::{JournalStore, LeaseStore};
+use metaferry_domain::{ErrorKind, PortError};
+
+/// How long nobody else may begin: removing takes less.
+const TERM_MS: u64 = 60_000;
+/// The name that the lease shows meanwhile.
+const HOLDER: &str = "metaferry uninstall";
+
+/// Takes the lease, so that no migration begins, and looks whether one is unsettled; then the lease is given back.
+pub(crate) async fn claim(leases: &dyn LeaseStore, journal: &dyn JournalStore) -> Result<Lease, PortError> {
+    let lease = leases.acquire(HOLDER, TERM_MS).await?;
+    let error = match journal.migrations(u32::MAX).await {
+        Ok(migrations) => match migrations.iter().find(|migration| !migration.settled) {
+            None => return Ok(lease),
+            Some(unsettled) => PortError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "migration {} is not settled, and only Metaferry's own tables know what must be undone; run \
+                     `metaferry recover` first",
+                    unsettled.id
+                ),
+            ),
+        },
+        Err(error) => error,
+    };
+    if let Err(error) = leases.release(&lease).await {
+        tracing::warn!(error = error.chain(), "the lease could not be given back; it runs out");
+    }
+    Err(error)
+}

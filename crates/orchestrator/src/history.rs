@@ -1,0 +1,113 @@
+//! The rows of `cloud_migration` beside what our journal knows of them.
+
+use metaferry_domain::history::{Reason, Story, reason};
+use metaferry_domain::migration::{MigrationId, Phase};
+use metaferry_domain::ports::{JournalStore, MigrationRow, MigrationRows, MigrationSummary};
+use metaferry_domain::{ErrorKind, PortError};
+
+use crate::recover::{entries, of_row};
+
+/// One migration, as far as anything is known of it.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its row; `None` if none was written, or it was deleted.
+    pub row: Option<MigrationRow>,
+    /// What our journal says; `None` if Metabase itself began it, or before our journal.
+    pub journal: Option<Journaled>,
+}
+
+/// What our journal says of a migration.
+#[derive(Debug, Clone)]
+pub struct Journaled {
+    /// Whose.
+    pub id: MigrationId,
+    /// Has everything been done or undone that had to be?
+    pub settled: bool,
+    /// The journal in short; why not, where it cannot be read.
+    pub story: Result<Story, String>,
+}
+
+impl Account {
+    /// When it began, in milliseconds since 1970.
+    fn begun_at_ms(&self) -> u64 {
+        let told = self
+            .journal
+            .as_ref()
+            .and_then(|journal| journal.story.as_ref().ok());
+        match (told, &self.row) {
+            (Some(story), _) => story.begun_at_ms(),
+            (None, Some(row)) => u64::try_from(row.created_at.micros / 1000).unwrap_or(0),
+            (None, None) => 0,
+        }
+    }
+}
+
+/// Migrations of an app DB, newest first, at most `limit` rows and as many journals. Where our tables are not there yet,
+/// only rows.
+///
+/// # Errors
+/// If the app DB cannot be reached. A journal that cannot be read is no error: its migration says so.
+pub async fn accounts(
+    rows: &dyn MigrationRows,
+    journal: &dyn JournalStore,
+    limit: u32,
+) -> Result<Vec<Account>, PortError> {
+    let mut unmatched = rows.newest(limit).await?;
+    let mut accounts = Vec::new();
+    for summary in summaries(journal, limit).await? {
+        let story = match entries(journal, summary.id).await {
+            Ok(entries) => Story::of(&entries).map_err(|error| error.to_string()),
+            Err(error) if error.kind == ErrorKind::Corrupt => Err(error.chain()),
+            Err(error) => return Err(error),
+        };
+        let row = story.as_ref().ok().and_then(|story| {
+            let run = story.state.run();
+            let is_its = |row: &MigrationRow| match (run.row.id, &run.shore) {
+                (Some(id), _) => row.id == id,
+                (None, Some(shore)) => row.external_id == shore.external_id,
+                (None, None) => false,
+            };
+            let at = unmatched.iter().position(is_its)?;
+            Some(unmatched.remove(at))
+        });
+        accounts.push(Account {
+            row,
+            journal: Some(Journaled {
+                id: summary.id,
+                settled: summary.settled,
+                story,
+            }),
+        });
+    }
+    accounts.extend(unmatched.into_iter().map(|row| Account {
+        row: Some(row),
+        journal: None,
+    }));
+    accounts.sort_by_key(|account| std::cmp::Reverse(account.begun_at_ms()));
+    accounts.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(accounts)
+}
+
+/// Why a row ended before it arrived, as far as our journal knows it; `None` of a row that goes on or arrived.
+///
+/// # Errors
+/// If the journal cannot be read.
+pub async fn reason_of(journal: &dyn JournalStore, row: &MigrationRow) -> Result<Option<Reason>, PortError> {
+    match row.phase {
+        Phase::Error | Phase::Cancelled => {}
+        Phase::Init | Phase::Setup | Phase::Dump | Phase::Upload | Phase::Done => return Ok(None),
+    }
+    match of_row(journal, row.id).await {
+        Ok(found) => Ok(found.and_then(|(state, _)| reason(&state))),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// None where our tables are not there.
+async fn summaries(journal: &dyn JournalStore, limit: u32) -> Result<Vec<MigrationSummary>, PortError> {
+    match journal.migrations(limit).await {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
+        other => other,
+    }
+}

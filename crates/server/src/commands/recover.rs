@@ -1,0 +1,169 @@
+//! `recover`: by hand what `serve` and `migrate` do at their start, and says what it did, or would do.
+
+use std::time::{Duration, Instant};
+
+use metaferry_domain::effect::Effect;
+use metaferry_domain::history::in_words;
+use metaferry_domain::migration::ReadOnlyStrength;
+use metaferry_domain::plan::{DumpRetention, Strictness};
+use metaferry_domain::recovery::{Course, course};
+use metaferry_orchestrator::{Ended, Orchestrator, Orphan, Recovery, Warnings, orphans};
+use serde_json::{Value, json};
+
+use super::retry::went_to;
+use crate::cli::{RecoverArgs, TableArgs};
+use crate::config::Config;
+use crate::exit::{CommandError, Ending};
+use crate::output::Output;
+use crate::wiring;
+
+/// How often it is tried to take the lease of a process that may be gone.
+const TRY_EVERY: Duration = Duration::from_millis(500);
+/// Longer than one term: whoever still holds it then has renewed it, and lives.
+const MARGIN: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(args: RecoverArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
+    let address = config.app_db(args.source.from.as_deref())?;
+    let ledger = wiring::ledger(config, &address).await?;
+    let left = orphans(&*ledger.journal).await?;
+    let Some(newest) = left.first() else {
+        let key = if args.dry_run { "would" } else { "recovered" };
+        output.result(
+            "nothing is left to be recovered",
+            &json!({key: [], "dry_run": args.dry_run}),
+        );
+        return Ok(Ending::Done);
+    };
+    if args.dry_run {
+        tell_courses(&left, output);
+        return Ok(Ending::Done);
+    }
+    let choices = wiring::Choices {
+        purpose: wiring::Purpose::Migrate,
+        to: went_to(&newest.state),
+        // Of no migration that is recovered: its own plan is in its journal.
+        strength: ReadOnlyStrength::Flag,
+        retention: DumpRetention::Delete,
+        strictness: Strictness::Lenient,
+        warnings: Warnings::Accept,
+        tables: TableArgs {
+            include: Vec::new(),
+            exclude: Vec::new(),
+        },
+    };
+    let orchestrator = wiring::shores(config, &address, choices).await?.orchestrator;
+    let recovered = patiently(&orchestrator, output).await?;
+    Ok(tell(&recovered, output))
+}
+
+/// What would be done, without doing it.
+fn tell_courses(left: &[Orphan], output: Output) {
+    let mut lines = Vec::new();
+    let mut would = Vec::new();
+    for orphan in left {
+        let (id, phase) = (orphan.id, orphan.state.phase());
+        let (course, words) = match course(&orphan.state) {
+            Course::MarkSettled => ("mark_settled", vec!["mark it as settled".to_owned()]),
+            Course::GoOn { effects } => ("go_on", words(&effects)),
+            Course::Undo { effects } => ("undo", words(&effects)),
+        };
+        lines.push(format!("migration {id} ({phase}): would {}", words.join("; ")));
+        would.push(
+            json!({"migration": id.to_string(), "state": phase.as_str(), "course": course, "effects": words}),
+        );
+    }
+    output.result(
+        &lines.join("\n"),
+        &json!({"would": would, "dry_run": true}),
+    );
+}
+
+/// Tries until whoever held the lease is known to be gone, or to live.
+async fn patiently(orchestrator: &Orchestrator, output: Output) -> Result<Vec<Recovery>, CommandError> {
+    let began = Instant::now();
+    let mut term = None;
+    loop {
+        let recovered = orchestrator.recover_each().await?;
+        let is_held = |recovery: &Recovery| match recovery {
+            Recovery::Held { .. } => true,
+            Recovery::Marked { .. } | Recovery::Steered { .. } => false,
+        };
+        if !recovered.iter().any(is_held) {
+            return Ok(recovered);
+        }
+        tokio::time::sleep(TRY_EVERY).await;
+        let Some(lease) = orchestrator.lease().await? else {
+            continue;
+        };
+        let wait = *term.get_or_insert_with(|| {
+            let term = Duration::from_millis(lease.term_ms);
+            output.say(&format!(
+                "{} holds the lease; if it is gone, that ends within {} s",
+                lease.holder,
+                term.as_secs()
+            ));
+            term + MARGIN
+        });
+        if began.elapsed() > wait {
+            return Err(CommandError::new(
+                Ending::Refused,
+                format!(
+                    "nothing was recovered: {} lives, for it renews its lease; it ends the migration itself, or \
+                     `metaferry cancel` makes it",
+                    lease.holder
+                ),
+            ));
+        }
+    }
+}
+
+fn tell(recovered: &[Recovery], output: Output) -> Ending {
+    let mut lines = Vec::new();
+    let mut told = Vec::new();
+    let mut unsettled = 0;
+    for recovery in recovered {
+        match recovery {
+            Recovery::Marked { id } | Recovery::Held { id } => {
+                lines.push(format!("migration {id}: was done; marked as settled"));
+                told.push(json!({"migration": id.to_string(), "settled": true, "did": []}));
+            }
+            Recovery::Steered {
+                id,
+                ended,
+                done,
+                failed,
+            } => {
+                let (state, settled) = match ended {
+                    Ended::Settled(state) => (state.phase().as_str(), true),
+                    Ended::Stuck(state) => (state.phase().as_str(), false),
+                    Ended::LeaseLost => ("unknown", false),
+                };
+                unsettled += usize::from(!settled);
+                lines.push(format!("migration {id}: now {state}; did: {}", words(done).join("; ")));
+                let failures: Vec<Value> = failed
+                    .iter()
+                    .map(|(effect, why)| json!({"effect": in_words(*effect), "why": why}))
+                    .collect();
+                for (effect, why) in failed {
+                    lines.push(format!("  failed: {}: {why}", in_words(*effect)));
+                }
+                told.push(json!({
+                    "migration": id.to_string(), "state": state, "settled": settled, "did": words(done), "failed": failures
+                }));
+            }
+        }
+    }
+    output.result(
+        &lines.join("\n"),
+        &json!({"recovered": told, "dry_run": false}),
+    );
+    if unsettled == 0 {
+        return Ending::Done;
+    }
+    output.say("something could not be undone: put right what is named, and run `metaferry recover` again");
+    Ending::Failed
+}
+
+fn words(effects: &[Effect]) -> Vec<String> {
+    effects.iter().copied().map(in_words).collect()
+}
