@@ -9,6 +9,7 @@ mod dump;
 mod encryption;
 mod h2_files;
 mod hot_dump;
+mod left_behind;
 mod load;
 mod mariadb;
 mod migrate;

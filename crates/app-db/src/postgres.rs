@@ -3,6 +3,7 @@
 mod connect;
 mod copy_binary;
 mod fresh;
+mod guard;
 mod read;
 mod schema;
 mod snapshot;

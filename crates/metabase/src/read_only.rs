@@ -2,6 +2,8 @@
 //! versions really refuse is less (their exemption test has a defect), so consistency never rests on it.
 //! Setting the flag is the settings module's work, enforcing it an adapter's.
 
+use crate::copy_policy::{Plaintext, PolicyOptions, left_out};
+
 /// The setting's two positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReadOnlyMode {
@@ -60,6 +62,21 @@ pub fn exemption(table: &str) -> Exemption {
     }
 }
 
+/// Liquibase's own: a node that starts meanwhile writes them, and would not start without.
+const SCHEMA_HISTORY: [&str; 2] = ["databasechangelog", "databasechangeloglock"];
+
+/// Is a table, given in any case, to be kept still while a snapshot is read? Those of Metabase's are that go along in a
+/// dump, but for the ones that stay writable as a whole, and for the schema's history.
+#[must_use]
+pub fn is_guarded(table: &str) -> bool {
+    let key = table.to_lowercase();
+    let travels = left_out::reason(&key, &PolicyOptions::for_dump(None, Plaintext::Keep)).is_none();
+    left_out::is_known(&key)
+        && travels
+        && exemption(&key) != Exemption::WholeTable
+        && !SCHEMA_HISTORY.contains(&key.as_str())
+}
+
 /// Judges an update of `changed` columns of a copied table. For inserts and deletes give all columns.
 pub fn judge<'a>(table: &str, changed: impl IntoIterator<Item = &'a str>) -> Verdict {
     let allowed = match exemption(table) {
@@ -78,7 +95,26 @@ pub fn judge<'a>(table: &str, changed: impl IntoIterator<Item = &'a str>) -> Ver
 
 #[cfg(test)]
 mod tests {
-    use super::{Verdict, judge};
+    use super::{Verdict, is_guarded, judge};
+
+    #[test]
+    fn what_is_copied_and_not_exempt_is_guarded() {
+        for table in ["report_card", "REPORT_DASHBOARD", "metabase_field", "collection"] {
+            assert!(is_guarded(table), "{table}");
+        }
+        for table in [
+            "core_user",
+            "setting",
+            "view_log",
+            "cloud_migration",
+            "query_execution",
+            "qrtz_triggers",
+            "databasechangeloglock",
+            "somebodys_own",
+        ] {
+            assert!(!is_guarded(table), "{table}");
+        }
+    }
 
     #[test]
     fn only_what_looking_around_needs_stays_writable() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use metaferry_domain::effect::Effect;
 use metaferry_domain::event::{Fact, ObjectCheck, SnapshotFacts, StillnessProof, SwitchStanding};
 use metaferry_domain::lease::FencingToken;
-use metaferry_domain::migration::{Attempt, Phase, RowId};
+use metaferry_domain::migration::{Attempt, Phase, ReadOnlyStrength, RowId};
 use metaferry_domain::plan::MigrationPlan;
 use metaferry_domain::ports::{
     Destination, DumpFile, DumpRequest, GuardedUpdate, MigrationRow, NewMigrationRow, PausedBefore,
@@ -249,9 +249,9 @@ impl Performance {
     }
 
     async fn await_read_only(&self) -> Result<(), PortError> {
-        let wait = match self.settings.propagation {
-            Some(wait) => wait,
-            None => self.ports.read_only.propagation(self.plan.strength).await?,
+        let wait = match (self.settings.propagation, self.plan.strength) {
+            (Some(wait), ReadOnlyStrength::Flag) => wait,
+            (Some(_) | None, strength) => self.ports.read_only.propagation(strength).await?,
         };
         let mut left = wait;
         while !left.is_zero() {
@@ -263,7 +263,34 @@ impl Performance {
             self.ports.clock.sleep(step).await;
             left -= step;
         }
-        Ok(())
+        self.await_writers().await
+    }
+
+    /// What was being written when read-only went on is waited for: it would end after the snapshot.
+    async fn await_writers(&self) -> Result<(), PortError> {
+        let deadline = self
+            .ports
+            .clock
+            .now_ms()
+            .saturating_add(millis(self.settings.jobs_wait_max));
+        loop {
+            self.cancel.check()?;
+            let writing = self.ports.read_only.still_writing(self.plan.strength).await?;
+            if writing == 0 {
+                return Ok(());
+            }
+            if self.ports.clock.now_ms() >= deadline {
+                return Err(PortError::new(
+                    ErrorKind::Exhausted,
+                    format!(
+                        "{writing} transactions that began to write before read-only still run after {} s; end them, or wait \
+                         for them",
+                        self.settings.jobs_wait_max.as_secs()
+                    ),
+                ));
+            }
+            self.ports.clock.sleep(LOOK_EVERY).await;
+        }
     }
 
     async fn await_running_jobs(&self) -> Result<(), PortError> {

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use metaferry_domain::migration::ReadOnlyStrength;
@@ -152,6 +153,9 @@ pub(crate) struct MigrateArgs {
     /// How writes are held off while the snapshot is read.
     #[arg(long, value_enum, default_value_t = ReadOnly::Flag)]
     pub(crate) read_only: ReadOnly,
+    /// With --read-only enforced: when tables can be written again, whatever has become of Metaferry (90s, 30m, 2h).
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
+    pub(crate) read_only_max: Duration,
     /// Keep the dump after it has arrived.
     #[arg(long)]
     pub(crate) keep: bool,
@@ -178,6 +182,9 @@ pub(crate) struct ServeArgs {
     /// How writes are held off while the snapshot is read.
     #[arg(long, value_enum, default_value_t = ReadOnly::Flag)]
     pub(crate) read_only: ReadOnly,
+    /// With --read-only enforced: when tables can be written again, whatever has become of Metaferry (90s, 30m, 2h).
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
+    pub(crate) read_only_max: Duration,
     /// Begin migrations where preflight only warns. Without it the API refuses them with the reason.
     #[arg(long)]
     pub(crate) yes: bool,
@@ -363,7 +370,7 @@ pub(crate) struct StoreArgs {
 pub(crate) enum ReadOnly {
     /// Metabase's own setting.
     Flag,
-    /// The setting, and triggers on the tables. Not built yet: preflight refuses it.
+    /// The setting, and triggers on the tables that must not change: in force at once, also for plain SQL.
     Enforced,
     /// Nothing: the snapshot alone.
     None,
@@ -379,6 +386,22 @@ impl From<ReadOnly> for ReadOnlyStrength {
     }
 }
 
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a whole number with its unit: 90s, 30m or 2h; at most 24h".to_owned();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        _ => None,
+    };
+    match seconds {
+        Some(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        Some(_) | None => Err(wrong()),
+    }
+}
+
 fn scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(scale) if scale > 0.0 && scale <= 1000.0 => Ok(scale),
@@ -390,7 +413,16 @@ fn scale(text: &str) -> Result<f64, String> {
 mod tests {
     use clap::CommandFactory;
 
-    use super::Cli;
+    use super::{Cli, duration};
+
+    #[test]
+    fn times_have_their_unit() {
+        let seconds = |text| duration(text).map(|time| time.as_secs());
+        assert_eq!((seconds("90s"), seconds("30m"), seconds("2h")), (Ok(90), Ok(1800), Ok(7200)));
+        for wrong in ["", "30", "m", "0s", "25h", "1.5h", "5µ", "-1s"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_definition_holds_together() {

@@ -10,7 +10,7 @@ use metaferry_app_db::h2;
 use metaferry_app_db::probe::Probe;
 use metaferry_domain::copy_policy::{CopyPolicy, Origin, TablePolicy};
 use metaferry_domain::migration::ReadOnlyStrength;
-use metaferry_domain::ports::{DeadMansSwitch, Finding, Preflight, Severity, Source};
+use metaferry_domain::ports::{DeadMansSwitch, Finding, Preflight, ReadOnlyGuard, Severity, Source};
 use metaferry_domain::schema::{Catalogue, Table};
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::read_only::ReadOnlyMode;
@@ -32,6 +32,7 @@ pub(crate) struct MigrationPreflight {
     pub(crate) dump_file: Option<PathBuf>,
     /// Looks at rights and values of an app DB that is a server's.
     pub(crate) probe: Option<Arc<dyn Probe>>,
+    pub(crate) read_only: Arc<dyn ReadOnlyGuard>,
     pub(crate) switch: Arc<dyn DeadMansSwitch>,
     pub(crate) guarded: Guarded,
     /// The store that is migrated to, unless it is a bucket.
@@ -59,6 +60,13 @@ impl Preflight for MigrationPreflight {
             ));
         }
         findings.extend(self.of_undoing().await?);
+        if let Some(why) = self.read_only.why_not(self.strength).await? {
+            findings.push(finding(
+                Severity::Blocker,
+                "read_only_strength",
+                format!("read-only of this strength cannot be: {why}; or say --read-only flag or none"),
+            ));
+        }
         match self.source.snapshot().await {
             Ok(snapshot) => {
                 match self.policy.decide(&*snapshot).await {
@@ -224,13 +232,6 @@ impl MigrationPreflight {
                 "read_only_overridden",
                 "MB_READ_ONLY_MODE is set: nodes with it do not look at the setting that we switch"
                     .to_owned(),
-            ));
-        }
-        if self.strength == ReadOnlyStrength::Enforced {
-            findings.push(finding(
-                Severity::Blocker,
-                "enforced",
-                "read-only of strength `enforced` is not built yet; say --read-only flag or none".to_owned(),
             ));
         }
         if let Some(file) = self.dump_file.as_ref().filter(|file| !file.is_file()) {

@@ -18,6 +18,16 @@ pub(crate) struct Unguarded;
 
 #[async_trait]
 impl ReadOnlyGuard for Unguarded {
+    async fn why_not(&self, strength: ReadOnlyStrength) -> Result<Option<String>, PortError> {
+        Ok(match strength {
+            // Not switched, which a note says.
+            ReadOnlyStrength::None | ReadOnlyStrength::Flag => None,
+            ReadOnlyStrength::Enforced => {
+                Some("an H2 app DB cannot be made read-only from outside".to_owned())
+            }
+        })
+    }
+
     async fn before(&self) -> Result<ReadOnlyBefore, PortError> {
         Ok(ReadOnlyBefore {
             value: None,

@@ -4,6 +4,7 @@
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metaferry_app_db::h2::{H2Source, file_of};
 use metaferry_app_db::load::LoadOptions;
@@ -117,6 +118,8 @@ pub(crate) struct Choices {
     pub(crate) purpose: Purpose,
     pub(crate) to: String,
     pub(crate) strength: ReadOnlyStrength,
+    /// When `enforced` ends, whatever has become of us.
+    pub(crate) read_only_max: Duration,
     pub(crate) retention: DumpRetention,
     pub(crate) strictness: Strictness,
     pub(crate) warnings: Warnings,
@@ -160,7 +163,7 @@ pub(crate) async fn shores(
     choices: Choices,
 ) -> Result<Shores, CommandError> {
     make_folder(&config.data_dir)?;
-    let app_db = app_db(config, address, choices.purpose).await?;
+    let app_db = app_db(config, address, choices.purpose, choices.read_only_max).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let proxies = proxies_towards(&config.metabase.store_api_url);
     let http = HttpClient::new(HttpConfig {
@@ -215,6 +218,7 @@ pub(crate) async fn shores(
         strength: choices.strength,
         dump_file: config.metabase.migration_dump_file.clone(),
         probe: app_db.probe,
+        read_only: Arc::clone(&app_db.read_only),
         switch: Arc::clone(&app_db.switch),
         guarded: app_db.guarded,
         store: matches!(shore, OtherShore::Store { .. }).then(|| store_api.clone()),
@@ -266,7 +270,7 @@ pub(crate) async fn shores(
         },
         node: config.node.clone(),
         lease_term: config.lease_term,
-        watch_every: std::time::Duration::from_millis(500),
+        watch_every: Duration::from_millis(500),
         jobs_wait_max: config.jobs_wait_max,
         propagation: config.propagation,
         dump_folder: config.data_dir.clone(),
@@ -296,6 +300,9 @@ fn proxies_towards(store: &str) -> Proxies {
     }
 }
 
+/// As `--read-only-max` is where it is not said.
+pub(crate) const READ_ONLY_MAX: Duration = Duration::from_secs(30 * 60);
+
 /// What is written of migrations, for commands that look, or cancel.
 pub(crate) struct Ledger {
     pub(crate) rows: Arc<dyn MigrationRows>,
@@ -305,7 +312,7 @@ pub(crate) struct Ledger {
 
 /// Opens the app DB without creating anything in it.
 pub(crate) async fn ledger(config: &Config, address: &AppDbAddress) -> Result<Ledger, CommandError> {
-    let app_db = app_db(config, address, Purpose::Look).await?;
+    let app_db = app_db(config, address, Purpose::Look, READ_ONLY_MAX).await?;
     Ok(Ledger {
         rows: app_db.rows,
         journal: app_db.journal,
@@ -339,6 +346,7 @@ async fn app_db(
     config: &Config,
     address: &AppDbAddress,
     purpose: Purpose,
+    read_only_max: Duration,
 ) -> Result<AppDbPorts, CommandError> {
     let source = source(address, config.h2_files(Salvage::No))?;
     match address {
@@ -347,7 +355,8 @@ async fn app_db(
             let app_db = match purpose {
                 Purpose::Look => PostgresAppDb::open_to_look(pool.clone()).await?,
                 Purpose::Migrate => PostgresAppDb::open(pool.clone()).await?,
-            };
+            }
+            .with_guard_max(read_only_max);
             let probe = PostgresProbe::new(PostgresServer::new(server), pool.clone());
             let authenticator = PostgresAuthenticator::new(
                 pool,

@@ -1,5 +1,7 @@
 //! The app DB as an object that several ports share: a pool, and the names of our own tables in it.
 
+use std::time::Duration;
+
 use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
@@ -18,7 +20,12 @@ const SILENCE_TIMEOUT: &str = "10s";
 pub struct PostgresAppDb {
     pub(super) pool: PgPool,
     pub(super) own: OwnTables,
+    /// When tables that are guarded can be written again, whatever has become of us.
+    pub(super) guard_max: Duration,
 }
+
+/// As `--read-only-max` has it by default.
+const GUARD_MAX: Duration = Duration::from_secs(30 * 60);
 
 impl PostgresAppDb {
     /// Opens the app DB and creates or upgrades our own tables: in a schema `metaferry` where it may be created, else
@@ -28,7 +35,17 @@ impl PostgresAppDb {
     /// If the server cannot be reached, or neither may be created.
     pub async fn open(pool: PgPool) -> Result<Self, PortError> {
         let own = OwnTables::prepare(&pool).await?;
-        Ok(Self { pool, own })
+        Ok(Self {
+            pool,
+            own,
+            guard_max: GUARD_MAX,
+        })
+    }
+
+    /// The same, with another absolute end of read-only of strength `enforced` than half an hour after it went on.
+    #[must_use]
+    pub fn with_guard_max(self, guard_max: Duration) -> Self {
+        Self { guard_max, ..self }
     }
 
     /// Looks at an app DB without creating anything; `None` if our tables are not there.
@@ -36,7 +53,11 @@ impl PostgresAppDb {
     /// # Errors
     /// If the server cannot be reached.
     pub async fn look(pool: PgPool) -> Result<Option<Self>, PortError> {
-        Ok(OwnTables::find(&pool).await?.map(|own| Self { pool, own }))
+        Ok(OwnTables::find(&pool).await?.map(|own| Self {
+            pool,
+            own,
+            guard_max: GUARD_MAX,
+        }))
     }
 
     /// Opens the app DB for looking at its rows and cancelling them, which needs no table of ours and creates none.
@@ -46,7 +67,11 @@ impl PostgresAppDb {
     /// If the server cannot be reached.
     pub async fn open_to_look(pool: PgPool) -> Result<Self, PortError> {
         let own = OwnTables::find(&pool).await?.unwrap_or_default();
-        Ok(Self { pool, own })
+        Ok(Self {
+            pool,
+            own,
+            guard_max: GUARD_MAX,
+        })
     }
 
     /// Begins a transaction that has proved `token`: the lease is ours now, and nobody can take it before the

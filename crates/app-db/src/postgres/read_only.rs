@@ -16,13 +16,14 @@ use metaferry_metabase::settings::{
 use sqlx::PgConnection;
 
 use super::app_db::{PostgresAppDb, commit};
+use super::guard::{Guarded, guard_obstacle};
 use super::switch::Changed;
 use crate::error::failed;
 
 /// What switching does to the row of [`READ_ONLY_MODE`].
 enum Switch<'a> {
     /// Ours, whatever is there.
-    On(&'a ReadOnlyBefore),
+    On(&'a ReadOnlyBefore, Guarded),
     /// What was there before, if it is still ours.
     Back(&'a ReadOnlyBefore),
 }
@@ -31,7 +32,7 @@ impl<'a> Switch<'a> {
     /// The value to be; `None` for no row.
     fn wanted(&self) -> Option<&'a str> {
         match self {
-            Self::On(before) => Some(&before.ours),
+            Self::On(before, _) => Some(&before.ours),
             Self::Back(before) => before.value.as_deref(),
         }
     }
@@ -39,7 +40,7 @@ impl<'a> Switch<'a> {
     /// Is a row of this value to be changed?
     fn changes(&self, now: Option<&str>) -> bool {
         let may = match self {
-            Self::On(_) => true,
+            Self::On(..) => true,
             Self::Back(before) => now == Some(&before.ours),
         };
         may && now != self.wanted()
@@ -48,8 +49,16 @@ impl<'a> Switch<'a> {
     /// What the dead man's switch has to know afterwards.
     fn changed(&self) -> Changed<'a> {
         match self {
-            Self::On(before) => Changed::ReadOnly(before),
+            Self::On(before, _) => Changed::ReadOnly(before),
             Self::Back(_) => Changed::ReadOnlyRestored,
+        }
+    }
+
+    /// Whether tables are guarded afterwards.
+    fn guarded(&self) -> Guarded {
+        match self {
+            Self::On(_, guarded) => *guarded,
+            Self::Back(_) => Guarded::No,
         }
     }
 }
@@ -77,18 +86,20 @@ impl ReadOnlyGuard for PostgresAppDb {
     ) -> Result<(), PortError> {
         match strength {
             ReadOnlyStrength::None => Ok(()),
-            ReadOnlyStrength::Flag => self.switch(token, &Switch::On(before)).await,
-            ReadOnlyStrength::Enforced => Err(PortError::new(
-                ErrorKind::Unsupported,
-                "read-only of strength `enforced` is not built yet; use --read-only flag or none",
-            )),
+            ReadOnlyStrength::Flag => self.switch(token, &Switch::On(before, Guarded::No)).await,
+            ReadOnlyStrength::Enforced => {
+                self.make_guard(token).await?;
+                self.switch(token, &Switch::On(before, Guarded::Yes)).await?;
+                self.guard_holds_since_now(token).await
+            }
         }
     }
 
     async fn propagation(&self, strength: ReadOnlyStrength) -> Result<Duration, PortError> {
         match strength {
-            ReadOnlyStrength::None => return Ok(Duration::ZERO),
-            ReadOnlyStrength::Flag | ReadOnlyStrength::Enforced => {}
+            // Triggers hold at once, on every node.
+            ReadOnlyStrength::None | ReadOnlyStrength::Enforced => return Ok(Duration::ZERO),
+            ReadOnlyStrength::Flag => {}
         }
         // Where nobody else is connected and no node checks in, nobody has anything cached. Of other users' sessions
         // we may not see the kind: then it is taken for a client.
@@ -113,8 +124,10 @@ impl ReadOnlyGuard for PostgresAppDb {
         strength: ReadOnlyStrength,
         before: &ReadOnlyBefore,
     ) -> Result<ReadOnlyProof, PortError> {
-        if strength == ReadOnlyStrength::None {
-            return Ok(ReadOnlyProof::Held);
+        match strength {
+            ReadOnlyStrength::None => return Ok(ReadOnlyProof::Held),
+            ReadOnlyStrength::Flag => {}
+            ReadOnlyStrength::Enforced => self.prove_guard().await?,
         }
         let value = self.read_only_value().await?;
         Ok(if value.as_ref() == Some(&before.ours) {
@@ -125,7 +138,23 @@ impl ReadOnlyGuard for PostgresAppDb {
     }
 
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
-        self.switch(token, &Switch::Back(before)).await
+        self.switch(token, &Switch::Back(before)).await?;
+        // Whatever is left of it does nothing any more.
+        self.remove_guard().await
+    }
+
+    async fn why_not(&self, strength: ReadOnlyStrength) -> Result<Option<String>, PortError> {
+        match strength {
+            ReadOnlyStrength::None | ReadOnlyStrength::Flag => Ok(None),
+            ReadOnlyStrength::Enforced => guard_obstacle(&self.pool, &self.own).await,
+        }
+    }
+
+    async fn still_writing(&self, strength: ReadOnlyStrength) -> Result<u64, PortError> {
+        match strength {
+            ReadOnlyStrength::None | ReadOnlyStrength::Flag => Ok(0),
+            ReadOnlyStrength::Enforced => self.writers_before_guard().await,
+        }
     }
 }
 
@@ -187,6 +216,7 @@ impl PostgresAppDb {
             .await
             .map_err(write)?;
         switch.changed().record(&self.own, &mut transaction).await?;
+        self.arm_guard(&mut transaction, switch.guarded()).await?;
         if !switch.changes(now.as_deref()) {
             commit(transaction, "write the setting read-only-mode").await?;
             return Ok(None);

@@ -23,7 +23,11 @@ impl PostgresAppDb {
                 break;
             };
             let lease = claim(&app_db, &app_db).await?;
-            if let Err(error) = app_db.remove_switch().await {
+            let functions = async {
+                app_db.remove_switch().await?;
+                app_db.remove_guard().await
+            };
+            if let Err(error) = functions.await {
                 app_db.release(&lease).await?;
                 return Err(error);
             }

@@ -33,6 +33,12 @@ pub enum ReadOnlyProof {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ReadOnlyGuard: Send + Sync {
+    /// Why that strength cannot be here, if so: said before anything is begun.
+    async fn why_not(&self, strength: ReadOnlyStrength) -> Result<Option<String>, PortError> {
+        let _ = strength;
+        Ok(None)
+    }
+
     /// What is there now; written to the journal before [`ReadOnlyGuard::engage`].
     async fn before(&self) -> Result<ReadOnlyBefore, PortError>;
 
@@ -46,6 +52,13 @@ pub trait ReadOnlyGuard: Send + Sync {
 
     /// How long to wait, from engaging, until it holds on every node.
     async fn propagation(&self, strength: ReadOnlyStrength) -> Result<Duration, PortError>;
+
+    /// Transactions that began to write before it was in force, and still run: what they write comes after the snapshot. 0
+    /// where nobody could tell.
+    async fn still_writing(&self, strength: ReadOnlyStrength) -> Result<u64, PortError> {
+        let _ = strength;
+        Ok(0)
+    }
 
     /// Is it still as we engaged it?
     async fn prove(

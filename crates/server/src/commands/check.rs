@@ -16,6 +16,7 @@ pub(super) async fn run(args: CheckArgs, config: &Config, output: Output) -> Res
         purpose: wiring::Purpose::Look,
         to: args.to,
         strength: args.read_only.into(),
+        read_only_max: wiring::READ_ONLY_MAX,
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: Warnings::Refuse,

@@ -136,6 +136,7 @@ async fn migrate(
         purpose: wiring::Purpose::Migrate,
         to: "store".to_owned(),
         strength: metaferry_domain::migration::ReadOnlyStrength::Flag,
+        read_only_max: wiring::READ_ONLY_MAX,
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: Warnings::Refuse,

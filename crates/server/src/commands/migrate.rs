@@ -25,6 +25,7 @@ pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> R
         purpose: wiring::Purpose::Migrate,
         to: args.to,
         strength: args.read_only.into(),
+        read_only_max: args.read_only_max,
         retention: if args.keep {
             DumpRetention::Keep
         } else {

@@ -43,6 +43,7 @@ pub(super) async fn run(args: RecoverArgs, config: &Config, output: Output) -> R
         to: went_to(&newest.state),
         // Of no migration that is recovered: its own plan is in its journal.
         strength: ReadOnlyStrength::Flag,
+        read_only_max: wiring::READ_ONLY_MAX,
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: Warnings::Accept,

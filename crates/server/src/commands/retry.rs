@@ -28,6 +28,7 @@ pub(super) async fn run(args: RetryArgs, config: &Config, output: Output) -> Res
         to: args.to.unwrap_or_else(|| went_to(state)),
         // What was planned once holds for every attempt.
         strength: state.run().plan.strength,
+        read_only_max: wiring::READ_ONLY_MAX,
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: if args.yes {

@@ -24,6 +24,7 @@ pub(super) async fn run(args: ServeArgs, config: &Config, output: Output) -> Res
         purpose: wiring::Purpose::Migrate,
         to: args.to,
         strength: args.read_only.into(),
+        read_only_max: args.read_only_max,
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: if args.yes {

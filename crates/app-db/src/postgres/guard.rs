@@ -1,0 +1,404 @@
+//! Read-only of strength `enforced`: triggers on the tables that must not change. Whether they refuse is one row, the
+//! lease's: armed and disarmed by one update, and no longer armed once the lease is lost, its time is over, or the row is
+//! gone. What cannot be taken away afterwards does nothing.
+
+use std::time::Duration;
+
+use metaferry_domain::lease::FencingToken;
+use metaferry_domain::{ErrorKind, PortError};
+use metaferry_metabase::read_only::{Exemption, exemption, is_guarded};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
+
+use super::app_db::{PostgresAppDb, commit};
+use super::connect::quoted;
+use super::own_tables::OwnTables;
+use super::triggers::{self, Patience};
+use super::undo_script::literal;
+use crate::error::failed;
+
+/// What the names of our triggers begin with.
+const TRIGGERS: &str = "metaferry_guard";
+/// How long it is tried to make all triggers, before the whole is tried again.
+const MAKE_MAX: Duration = Duration::from_secs(25);
+/// How long it is tried to take one table's away, before they are left behind.
+const REMOVE_MAX: Duration = Duration::from_secs(4);
+/// The same for all together.
+const REMOVE_ALL_MAX: Duration = Duration::from_secs(15);
+
+/// Whether tables are guarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guarded {
+    Yes,
+    No,
+}
+
+/// A table that must not change.
+struct GuardedTable {
+    /// With its schema, quoted.
+    name: String,
+    /// May we take a trigger away from it again?
+    owned: bool,
+    /// How two versions of a row are told apart, in columns that must not change; empty if there is none.
+    differs: String,
+}
+
+impl PostgresAppDb {
+    /// Makes the function and the triggers, which do nothing yet. Idempotent.
+    pub(super) async fn make_guard(&self, token: FencingToken) -> Result<(), PortError> {
+        if let Some(why) = guard_obstacle(&self.pool, &self.own).await? {
+            return Err(PortError::new(
+                ErrorKind::Denied,
+                format!("read-only of strength `enforced` cannot be: {why}"),
+            ));
+        }
+        let what = "make the function that guards tables";
+        let schema = triggers::schema(&self.pool).await?;
+        let mut transaction = self.fenced(token).await?;
+        let end: String = sqlx::query_scalar(
+            "SELECT to_char((clock_timestamp() + $1 * interval '1 millisecond') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'",
+        )
+        .bind(self.guard_ms())
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(|error| failed(what, error))?;
+        triggers::run(&mut transaction, function(&self.own, &schema, &end), what).await?;
+        commit(transaction, what).await?;
+        let patience = Patience::new(MAKE_MAX);
+        for table in guarded_tables(&self.pool).await? {
+            self.make_triggers(token, &table, &patience).await?;
+        }
+        Ok(())
+    }
+
+    /// One table after the other: locks are held for milliseconds.
+    async fn make_triggers(
+        &self,
+        token: FencingToken,
+        table: &GuardedTable,
+        patience: &Patience,
+    ) -> Result<(), PortError> {
+        let name = &table.name;
+        let what = format!("guard the table {name}");
+        loop {
+            let mut transaction = self.fenced(token).await?;
+            patience.limit(&mut transaction).await?;
+            let made = async {
+                for (suffix, sql) in definitions(table, &self.own) {
+                    if !triggers::exists(&mut transaction, name, &format!("{TRIGGERS}{suffix}"))
+                        .await
+                        .map_err(Tried::Failed)?
+                    {
+                        triggers::try_run(&mut transaction, sql)
+                            .await
+                            .map_err(Tried::Refused)?;
+                    }
+                }
+                Ok(())
+            }
+            .await;
+            match made {
+                Ok(()) => return commit(transaction, &what).await,
+                Err(Tried::Failed(error)) => return Err(error),
+                Err(Tried::Refused(error)) => {
+                    drop(transaction);
+                    patience.again(error, &what).await?;
+                }
+            }
+        }
+    }
+
+    /// Arms or disarms: one update, in force when the transaction is committed.
+    pub(super) async fn arm_guard(
+        &self,
+        connection: &mut PgConnection,
+        guarded: Guarded,
+    ) -> Result<(), PortError> {
+        let set = match guarded {
+            Guarded::Yes => format!(
+                "guard_token = token, guard_until = clock_timestamp() + {} * interval '1 millisecond'",
+                self.guard_ms()
+            ),
+            Guarded::No => "guard_token = NULL, guard_since = NULL, guard_until = NULL".to_owned(),
+        };
+        let sql = format!("UPDATE {} SET {set} WHERE id = 1", self.own.lease());
+        triggers::run(connection, sql, "arm or disarm the guard of the tables").await
+    }
+
+    /// Notes a time at which everybody who begins sees it armed.
+    pub(super) async fn guard_holds_since_now(&self, token: FencingToken) -> Result<(), PortError> {
+        let mut transaction = self.fenced(token).await?;
+        sqlx::query(AssertSqlSafe(format!(
+            "UPDATE {} SET guard_since = clock_timestamp() WHERE id = 1",
+            self.own.lease()
+        )))
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| failed("note since when tables are guarded", error))?;
+        commit(transaction, "note since when tables are guarded").await
+    }
+
+    /// Transactions that began before it was armed and have written to a guarded table, or are about to.
+    pub(super) async fn writers_before_guard(&self) -> Result<u64, PortError> {
+        // Of other users' sessions we may not see since when they run: then they count as long as they hold the lock.
+        let sql = format!(
+            "SELECT count(DISTINCT coalesce(held.pid::text, held.virtualtransaction))
+             FROM pg_catalog.pg_locks held
+             JOIN pg_catalog.pg_trigger guard ON guard.tgrelid = held.relation AND guard.tgname = '{TRIGGERS}_rows'
+             LEFT JOIN pg_catalog.pg_stat_activity session ON session.pid = held.pid
+             WHERE held.locktype = 'relation' AND held.mode = 'RowExclusiveLock'
+                 AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+                 AND (session.xact_start IS NULL OR session.xact_start <= (SELECT guard_since FROM {} WHERE id = 1))",
+            self.own.lease()
+        );
+        let writers: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| failed("look who writes to guarded tables", error))?;
+        Ok(writers.unsigned_abs())
+    }
+
+    /// Is it armed, and is every table guarded? Both were so all the time, if they are so at the end: nobody but us arms it.
+    pub(super) async fn prove_guard(&self) -> Result<(), PortError> {
+        let read = |error| failed("look whether the guard of the tables is armed", error);
+        let armed: Option<bool> = sqlx::query_scalar(AssertSqlSafe(format!(
+            "SELECT guard_token = token AND guard_until > clock_timestamp() AND guard_since IS NOT NULL FROM {} WHERE id = 1",
+            self.own.lease()
+        )))
+        .fetch_one(&self.pool)
+        .await
+        .map_err(read)?;
+        if armed != Some(true) {
+            return Err(PortError::new(
+                ErrorKind::Precondition,
+                format!(
+                    "the tables were writable again before all was read: {} minutes are over, or somebody disarmed the \
+                     guard; give it more time by --read-only-max, or use --read-only flag",
+                    self.guard_max.as_secs() / 60
+                ),
+            ));
+        }
+        let mut missing = Vec::new();
+        let mut connection = self.pool.acquire().await.map_err(read)?;
+        for table in guarded_tables(&self.pool).await? {
+            for (suffix, _) in definitions(&table, &self.own) {
+                let enabled: Option<String> = sqlx::query_scalar(
+                    "SELECT tgenabled::text FROM pg_catalog.pg_trigger WHERE tgrelid = to_regclass($1) AND tgname = $2",
+                )
+                .bind(&table.name)
+                .bind(format!("{TRIGGERS}{suffix}"))
+                .fetch_optional(&mut *connection)
+                .await
+                .map_err(read)?;
+                if enabled.as_deref() != Some("O") {
+                    missing.push(table.name.clone());
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        missing.dedup();
+        Err(PortError::new(
+            ErrorKind::Precondition,
+            format!("somebody took the guard away from {}", missing.join(", ")),
+        ))
+    }
+
+    /// Takes triggers and function away, where they are. What is locked by others stays, and does nothing.
+    pub(super) async fn remove_guard(&self) -> Result<(), PortError> {
+        let read = |error| failed("look for triggers that guard tables", error);
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "SELECT tgrelid::regclass::text, tgname::text FROM pg_catalog.pg_trigger
+             WHERE NOT tgisinternal AND tgname IN ('{TRIGGERS}_rows', '{TRIGGERS}_update', '{TRIGGERS}_truncate') ORDER BY 1, 2"
+        )))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(read)?;
+        let began = std::time::Instant::now();
+        let mut left = Vec::new();
+        for row in rows {
+            let (table, trigger): (String, String) =
+                (row.try_get(0).map_err(read)?, row.try_get(1).map_err(read)?);
+            let limit = REMOVE_MAX.min(REMOVE_ALL_MAX.saturating_sub(began.elapsed()));
+            if let Err(error) = triggers::remove(&self.pool, &table, &trigger, limit).await {
+                tracing::warn!(target: "cloud_migration", error = error.chain(), "a trigger stays behind for now, and does nothing");
+                left.push(table);
+            }
+        }
+        if !left.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.pool.acquire().await.map_err(read)?;
+        let sql = format!("DROP FUNCTION IF EXISTS {}()", self.own.guard_function());
+        triggers::run(&mut connection, sql, "remove the function that guards tables").await
+    }
+
+    fn guard_ms(&self) -> i64 {
+        i64::try_from(self.guard_max.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// How a try ended that was not done.
+enum Tried {
+    /// By the server, and another try may help.
+    Refused(sqlx::Error),
+    Failed(PortError),
+}
+
+/// Why tables cannot be guarded, if so.
+pub(super) async fn guard_obstacle(pool: &PgPool, own: &OwnTables) -> Result<Option<String>, PortError> {
+    let tables = guarded_tables(pool).await?;
+    let foreign: Vec<&str> = tables
+        .iter()
+        .filter(|table| !table.owned)
+        .map(|table| table.name.as_str())
+        .collect();
+    if let Some(first) = foreign.first() {
+        return Ok(Some(format!(
+            "this user does not own {} of the {} tables that would be guarded, such as {first}, so that it may not take a \
+             trigger away again; connect as their owner, or GRANT the owner's role to this user",
+            foreign.len(),
+            tables.len()
+        )));
+    }
+    triggers::function_obstacle(pool, own).await
+}
+
+/// The tables that must not change, with the columns that count.
+async fn guarded_tables(pool: &PgPool) -> Result<Vec<GuardedTable>, PortError> {
+    let read = |error| failed("read which tables are to be guarded", error);
+    let rows = sqlx::query(
+        "SELECT n.nspname::text, c.relname::text, pg_has_role(c.relowner, 'USAGE'),
+             coalesce(array_agg(a.attname::text ORDER BY a.attnum)
+                 FILTER (WHERE a.attgenerated = '' AND a.attnum IS NOT NULL), '{}'),
+             coalesce(array_agg(t.typname::text ORDER BY a.attnum)
+                 FILTER (WHERE a.attgenerated = '' AND a.attnum IS NOT NULL), '{}')
+         FROM pg_catalog.pg_class c
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+         LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+         WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+         GROUP BY n.nspname, c.oid, c.relname, c.relowner ORDER BY c.relname",
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(read)?;
+    let mut tables = Vec::new();
+    for row in rows {
+        let table: String = row.try_get(1).map_err(read)?;
+        if !is_guarded(&table) {
+            continue;
+        }
+        let schema: String = row.try_get(0).map_err(read)?;
+        let columns: Vec<String> = row.try_get(3).map_err(read)?;
+        let types: Vec<String> = row.try_get(4).map_err(read)?;
+        let exempt: &[&str] = match exemption(&table) {
+            Exemption::Columns(columns) => columns,
+            Exemption::None | Exemption::WholeTable => &[],
+        };
+        let differs: Vec<String> = columns
+            .iter()
+            .zip(&types)
+            .filter(|(column, _)| !exempt.contains(&column.to_lowercase().as_str()))
+            .map(|(column, data_type)| differs(column, data_type))
+            .collect();
+        tables.push(GuardedTable {
+            name: format!("{}.{}", quoted(&schema), quoted(&table)),
+            owned: row.try_get(2).map_err(read)?,
+            differs: differs.join(" OR "),
+        });
+    }
+    Ok(tables)
+}
+
+/// Types whose own comparison tells every difference that a dump would show. Others are compared as text: they may have
+/// no comparison, or one that takes different texts for the same.
+const COMPARED: [&str; 17] = [
+    "bool",
+    "int2",
+    "int4",
+    "int8",
+    "float4",
+    "float8",
+    "numeric",
+    "text",
+    "varchar",
+    "bpchar",
+    "bytea",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "oid",
+];
+
+fn differs(column: &str, data_type: &str) -> String {
+    let name = quoted(column);
+    if COMPARED.contains(&data_type) {
+        format!("OLD.{name} IS DISTINCT FROM NEW.{name}")
+    } else {
+        format!("OLD.{name}::text IS DISTINCT FROM NEW.{name}::text")
+    }
+}
+
+/// The triggers of one table: the end of each name, and the statement that makes it. An update that changes nothing, or
+/// only what is exempt, fires none.
+fn definitions(table: &GuardedTable, own: &OwnTables) -> Vec<(&'static str, String)> {
+    let (name, function) = (&table.name, own.guard_function());
+    let mut definitions = vec![
+        (
+            "_rows",
+            format!(
+                "CREATE TRIGGER {TRIGGERS}_rows BEFORE INSERT OR DELETE ON {name} FOR EACH ROW EXECUTE FUNCTION {function}()"
+            ),
+        ),
+        (
+            "_truncate",
+            format!(
+                "CREATE TRIGGER {TRIGGERS}_truncate BEFORE TRUNCATE ON {name} FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
+            ),
+        ),
+    ];
+    if !table.differs.is_empty() {
+        definitions.push((
+            "_update",
+            format!(
+                "CREATE TRIGGER {TRIGGERS}_update BEFORE UPDATE ON {name} FOR EACH ROW WHEN ({}) EXECUTE FUNCTION {function}()",
+                table.differs
+            ),
+        ));
+    }
+    definitions
+}
+
+/// The function. `end` is when it stops to refuse anything, whatever any table says.
+fn function(own: &OwnTables, schema: &str, end: &str) -> String {
+    let lease = own.lease();
+    let body = format!(
+        "DECLARE
+    armed boolean;
+BEGIN
+    IF clock_timestamp() < {end}::timestamptz THEN
+        BEGIN
+            SELECT guard_token = token AND expires_at > clock_timestamp() AND guard_until > clock_timestamp() INTO armed
+                FROM {lease} WHERE id = 1;
+        EXCEPTION WHEN OTHERS THEN
+            armed := false;
+        END;
+    END IF;
+    IF armed THEN
+        RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
+            MESSAGE = format('table %s is read-only while its snapshot is taken; try again in a few minutes', TG_TABLE_NAME);
+    END IF;
+    IF TG_LEVEL = 'STATEMENT' THEN
+        RETURN NULL;
+    ELSIF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    END IF;
+    RETURN NEW;
+END",
+        end = literal(end),
+    );
+    triggers::definer(&own.guard_function(), schema, &body)
+}

@@ -1,0 +1,289 @@
+//! Read-only of strength `enforced`, judged by what plain SQL of another session can and cannot do.
+
+use std::time::{Duration, Instant};
+
+use metaferry_app_db::postgres::PostgresAppDb;
+use metaferry_domain::ErrorKind;
+use metaferry_domain::lease::FencingToken;
+use metaferry_domain::migration::ReadOnlyStrength::Enforced;
+use metaferry_domain::ports::{LeaseStore as _, ReadOnlyBefore, ReadOnlyGuard as _, ReadOnlyProof};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use crate::database::{TestDatabase, raw, token};
+
+/// Tables that are guarded, exempt by columns, and exempt as a whole; one refers to a user.
+const TABLES: &str = "
+    INSERT INTO core_user (id, email, date_joined) VALUES (1001, 'a@x', now()), (1002, 'b@x', now());
+    CREATE TABLE collection (id integer PRIMARY KEY, name text, slug varchar(10),
+        personal_owner_id integer REFERENCES core_user (id) ON DELETE CASCADE,
+        upper_name text GENERATED ALWAYS AS (upper(name)) STORED, odd json);
+    CREATE TABLE report_card (id integer PRIMARY KEY, name text, last_used_at timestamptz, updated_at timestamptz);
+    CREATE TABLE somebodys_own (id integer PRIMARY KEY);
+    INSERT INTO collection VALUES (1, 'one', 'a', NULL, DEFAULT, '{\"a\": 1}'), (2, 'two', 'b', 1001, DEFAULT, NULL);
+    INSERT INTO report_card VALUES (1, 'card', now(), now());";
+
+/// Writes that must be refused.
+const REFUSED: [&str; 8] = [
+    "INSERT INTO collection (id) VALUES (3)",
+    "UPDATE collection SET name = 'other' WHERE id = 1",
+    "UPDATE collection SET odd = '{\"a\": 2}' WHERE id = 1",
+    "UPDATE collection SET name = NULL",
+    "DELETE FROM collection WHERE id = 1",
+    "TRUNCATE collection",
+    "UPDATE report_card SET name = 'other', last_used_at = now()",
+    // The user is exempt, the collection that goes with it is not.
+    "DELETE FROM core_user WHERE id = 1001",
+];
+
+/// Writes that must pass.
+const PASSING: [&str; 8] = [
+    "UPDATE collection SET name = 'none' WHERE id = 77",
+    "UPDATE collection SET name = name, odd = odd, slug = slug",
+    "DELETE FROM collection WHERE id = 77",
+    "UPDATE report_card SET last_used_at = now(), updated_at = now()",
+    "UPDATE core_user SET is_active = NOT is_active WHERE id = 1002",
+    "INSERT INTO setting VALUES ('site-locale', 'de') ON CONFLICT (key) DO UPDATE SET value = 'de'",
+    "INSERT INTO somebodys_own SELECT coalesce(max(id), 0) + 1 FROM somebodys_own",
+    "SELECT * FROM collection FOR UPDATE",
+];
+
+const OURS: &str = "SELECT tgrelid::regclass::text || tgname FROM pg_trigger WHERE tgname LIKE 'metaferry%'
+    UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace IN (SELECT oid FROM pg_namespace WHERE nspname = 'metaferry')";
+
+async fn app_db() -> Option<TestDatabase> {
+    let database = TestDatabase::tiny().await?;
+    database.execute(TABLES).await;
+    Some(database)
+}
+
+async fn engage(app_db: &PostgresAppDb) -> (FencingToken, ReadOnlyBefore) {
+    let token = token(app_db).await;
+    let before = app_db.before().await.unwrap();
+    app_db.engage(token, Enforced, &before).await.unwrap();
+    (token, before)
+}
+
+/// The SQLSTATE of a refusal; nothing is kept of what passes.
+async fn tried(connection: &mut PgConnection, sql: &str) -> Option<String> {
+    raw(connection, "BEGIN").await;
+    let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut *connection)
+        .await;
+    raw(connection, "ROLLBACK").await;
+    done.err()
+        .map(|error| error.as_database_error().unwrap().code().unwrap().into_owned())
+}
+
+async fn all_pass(database: &TestDatabase, when: &str) {
+    let mut connection = database.connect().await;
+    for sql in REFUSED.iter().chain(&PASSING) {
+        assert_eq!(tried(&mut connection, sql).await, None, "{when}: {sql}");
+    }
+}
+
+async fn is_guarded(database: &TestDatabase) -> bool {
+    let mut connection = database.connect().await;
+    tried(&mut connection, REFUSED[0]).await.is_some()
+}
+
+#[tokio::test]
+async fn what_must_not_change_does_not_and_the_rest_does() {
+    let Some(database) = app_db().await else { return };
+    let before = database.contents().await;
+    all_pass(&database, "before").await;
+    let app_db = database.open().await;
+    let (token, flag) = engage(&app_db).await;
+    let mut connection = database.connect().await;
+    for sql in REFUSED {
+        // 25006: read-only SQL transaction, as a standby would say.
+        assert_eq!(
+            tried(&mut connection, sql).await.as_deref(),
+            Some("25006"),
+            "{sql}"
+        );
+    }
+    for sql in PASSING {
+        assert_eq!(tried(&mut connection, sql).await, None, "{sql}");
+    }
+    assert_eq!(
+        app_db.prove(Enforced, &flag).await.unwrap(),
+        ReadOnlyProof::Held
+    );
+    assert_eq!(app_db.propagation(Enforced).await.unwrap(), Duration::ZERO);
+    app_db.engage(token, Enforced, &flag).await.unwrap();
+    for _ in 0..2 {
+        app_db.restore(token, &flag).await.unwrap();
+        all_pass(&database, "afterwards").await;
+        assert_eq!(database.rows(OURS).await, [""; 0], "no trace");
+    }
+    assert_eq!(database.contents().await, before);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn it_fails_open() {
+    let ways = [
+        ("the lease has run out", "UPDATE metaferry.lease SET expires_at = clock_timestamp()"),
+        ("somebody else has the lease", "UPDATE metaferry.lease SET token = token + 1"),
+        ("its time is over", "UPDATE metaferry.lease SET guard_until = clock_timestamp()"),
+        ("it is disarmed by hand", "UPDATE metaferry.lease SET guard_token = NULL"),
+        ("its row is gone", "DELETE FROM metaferry.lease"),
+        ("its table is gone", "DROP TABLE metaferry.lease"),
+    ];
+    for (what, sql) in ways {
+        let Some(database) = app_db().await else { return };
+        let app_db = database.open().await;
+        let (_, flag) = engage(&app_db).await;
+        assert!(is_guarded(&database).await);
+        database.execute(sql).await;
+        all_pass(&database, what).await;
+        if !what.ends_with("gone") && what != "the lease has run out" {
+            let error = app_db.prove(Enforced, &flag).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Precondition, "{what}");
+        }
+        database.drop().await;
+    }
+}
+
+#[tokio::test]
+async fn its_end_is_in_the_function_itself() {
+    let Some(database) = app_db().await else { return };
+    let app_db = database.open().await.with_guard_max(Duration::from_millis(1500));
+    engage(&app_db).await;
+    let engaged = Instant::now();
+    assert!(is_guarded(&database).await);
+    // Whatever the row says.
+    database
+        .execute("UPDATE metaferry.lease SET guard_until = 'infinity', expires_at = 'infinity'")
+        .await;
+    while is_guarded(&database).await {
+        assert!(engaged.elapsed() < Duration::from_secs(10), "it does not end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_long_behind_it_while_it_waits_for_a_long_transaction() {
+    let Some(database) = app_db().await else { return };
+    let app_db = database.open().await;
+    let mut long = database.connect().await;
+    raw(&mut long, "BEGIN; UPDATE collection SET name = 'long' WHERE id = 2").await;
+    let token = token(&app_db).await;
+    let before = app_db.before().await.unwrap();
+    let engaging = tokio::spawn({
+        let (app_db, before) = (app_db.clone(), before.clone());
+        async move { app_db.engage(token, Enforced, &before).await }
+    });
+    let mut other = database.connect().await;
+    let began = Instant::now();
+    let mut longest = Duration::ZERO;
+    while began.elapsed() < Duration::from_secs(4) {
+        let asked = Instant::now();
+        raw(&mut other, "UPDATE collection SET name = 'short' WHERE id = 1").await;
+        longest = longest.max(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(longest < Duration::from_millis(1500), "{longest:?}");
+    assert!(!engaging.is_finished(), "it waits for what began before");
+    raw(&mut long, "COMMIT").await;
+    engaging.await.unwrap().unwrap();
+    assert!(is_guarded(&database).await);
+    assert_eq!(app_db.still_writing(Enforced).await.unwrap(), 0);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn who_wrote_before_it_was_armed_is_seen_until_the_end() {
+    let Some(database) = app_db().await else { return };
+    let app_db = database.open().await;
+    let (token, before) = engage(&app_db).await;
+    database
+        .execute("UPDATE metaferry.lease SET guard_token = NULL, guard_since = NULL")
+        .await;
+    let mut writer = database.connect().await;
+    raw(&mut writer, "BEGIN; UPDATE collection SET name = 'before' WHERE id = 1").await;
+    app_db.engage(token, Enforced, &before).await.unwrap();
+    assert_eq!(app_db.still_writing(Enforced).await.unwrap(), 1);
+    let mut late = database.connect().await;
+    raw(&mut late, "BEGIN; UPDATE collection SET name = name WHERE id = 2").await;
+    assert_eq!(
+        app_db.still_writing(Enforced).await.unwrap(),
+        1,
+        "who comes later is not waited for"
+    );
+    raw(&mut writer, "COMMIT").await;
+    assert_eq!(app_db.still_writing(Enforced).await.unwrap(), 0);
+    raw(&mut late, "ROLLBACK").await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn behind_a_long_reader_it_is_disarmed_at_once_and_removed_later() {
+    let Some(database) = app_db().await else { return };
+    let app_db = database.open().await;
+    let (token, before) = engage(&app_db).await;
+    let mut reader = database.connect().await;
+    raw(&mut reader, "BEGIN; SELECT * FROM collection").await;
+    let began = Instant::now();
+    app_db.restore(token, &before).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let mut other = database.connect().await;
+    for sql in REFUSED.iter().filter(|sql| !sql.starts_with("TRUNCATE")) {
+        assert_eq!(tried(&mut other, sql).await, None, "{sql}");
+    }
+    let left = database.rows(OURS).await;
+    assert!(left.iter().all(|name| name.contains("collection") || name.contains("guard")), "{left:?}");
+    assert!(!left.is_empty());
+    raw(&mut reader, "ROLLBACK").await;
+    app_db.restore(token, &before).await.unwrap();
+    assert_eq!(database.rows(OURS).await, [""; 0]);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn the_owner_of_the_tables_can_and_a_lesser_role_is_told_before_anything_is_changed() {
+    let Some(database) = app_db().await else { return };
+    let role = format!("{}_user", database.address.database);
+    database
+        .execute(&format!(
+            "CREATE ROLE {role} LOGIN; GRANT CREATE ON DATABASE {} TO {role}; GRANT USAGE ON SCHEMA public TO {role};
+             GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}",
+            database.address.database
+        ))
+        .await;
+    let app_db = PostgresAppDb::open(database.of_user(&role).pool(3).await.unwrap())
+        .await
+        .unwrap();
+    let why = app_db.why_not(Enforced).await.unwrap().unwrap();
+    assert!(
+        why.contains("does not own 3 of the 3 tables") && why.contains("api_key"),
+        "{why}"
+    );
+    let lease = app_db.acquire("node", 60_000).await.unwrap();
+    let before = app_db.before().await.unwrap();
+    let refused = app_db.engage(lease.token, Enforced, &before).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Denied);
+    assert_eq!(database.rows(OURS).await, [""; 0]);
+    assert_eq!(app_db.before().await.unwrap(), before);
+    database
+        .execute(&format!(
+            "ALTER TABLE collection OWNER TO {role}; ALTER TABLE report_card OWNER TO {role};
+             ALTER TABLE api_key OWNER TO {role}"
+        ))
+        .await;
+    assert_eq!(app_db.why_not(Enforced).await.unwrap(), None);
+    app_db.engage(lease.token, Enforced, &before).await.unwrap();
+    // Also for a superuser.
+    assert!(is_guarded(&database).await);
+    app_db.restore(lease.token, &before).await.unwrap();
+    assert!(!is_guarded(&database).await);
+    assert_eq!(database.rows(OURS).await, [""; 0]);
+    drop(app_db);
+    database
+        .execute(&format!(
+            "REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role} CASCADE; DROP ROLE {role}"
+        ))
+        .await;
+    database.drop().await;
+}
