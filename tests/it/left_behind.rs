@@ -17,6 +17,8 @@ const CHECK_INS_TAKE: Duration = Duration::from_secs(15);
 fn world(schema: Schema) -> Option<World> {
     World::start(Options {
         schema,
+        // Time to lock a table, once preflight has passed.
+        propagation_seconds: 4,
         unserved: true,
         ..Options::default()
     })
@@ -57,17 +59,24 @@ impl Drop for Running {
 
 /// A migration that was killed while it waited for the snapshot; everything of Metabase's is changed.
 fn killed_in_the_dump(world: &World) -> TableLock<'_> {
-    let lock = world.lock_table("core_user");
+    let (running, lock) = held_up_in_the_dump(world);
+    drop(running);
+    lock
+}
+
+/// A migration that waits for a table that somebody has locked.
+fn held_up_in_the_dump(world: &World) -> (Running, TableLock<'_>) {
     let running = Running(
         command(world, &["migrate", "--yes", "--from", &world.url])
             .spawn()
             .unwrap(),
     );
+    world.wait_for("read-only is on", || world.read_only() == "true");
+    let lock = world.lock_table("core_user");
     world.wait_for("the dump begins", || {
         world.sql("SELECT state FROM cloud_migration") == "dump"
     });
-    drop(running);
-    lock
+    (running, lock)
 }
 
 /// Triggers and functions of ours that are in the app DB.
@@ -80,7 +89,9 @@ fn ours(world: &World) -> String {
 
 #[test]
 fn what_was_killed_is_recovered_by_hand_told_tried_again_and_uninstalled_postgres() {
-    let Some(world) = world(Schema::Metabase) else { return };
+    let Some(world) = world(Schema::Metabase) else {
+        return;
+    };
     let from = ["--from", &world.url];
     let with = |words: &[&'static str]| [words, &from].concat();
     let before = world.state_of_metabase();
@@ -128,12 +139,18 @@ fn what_was_killed_is_recovered_by_hand_told_tried_again_and_uninstalled_postgre
     assert_eq!(status["state"], "error");
     assert_eq!(status["reason"], "the process that migrated ended in dump");
     assert_eq!(status["class"], Value::Null);
-    assert!(status["what_to_do"].as_str().unwrap().contains("retry"), "{status}");
+    assert!(
+        status["what_to_do"].as_str().unwrap().contains("retry"),
+        "{status}"
+    );
 
     let output = run(&world, &with(&["retry", "--yes"]));
     let (retried, code) = ended(&output);
     assert_eq!(code, 0, "{}", told(&output));
-    assert_eq!((&retried["state"], &retried["attempt"]), (&"done".into(), &2.into()));
+    assert_eq!(
+        (&retried["state"], &retried["attempt"]),
+        (&"done".into(), &2.into())
+    );
     assert_eq!(world.rows(), 1, "the same row");
     assert_eq!(world.sql("SELECT state FROM cloud_migration"), "done");
     let history = succeeds(&world, &with(&["history"]));
@@ -170,7 +187,9 @@ fn what_was_killed_is_recovered_by_hand_told_tried_again_and_uninstalled_postgre
 
 #[test]
 fn a_recovery_that_is_killed_is_recovered_postgres() {
-    let Some(world) = world(Schema::Metabase) else { return };
+    let Some(world) = world(Schema::Metabase) else {
+        return;
+    };
     let before = world.state_of_metabase();
     let _lock = killed_in_the_dump(&world);
     // Quartz's lock holds the recovery up in its middle.
@@ -184,7 +203,11 @@ fn a_recovery_that_is_killed_is_recovered_postgres() {
             .spawn()
             .unwrap(),
     );
-    let recovering = Running(command(&world, &["recover", "--from", &world.url]).spawn().unwrap());
+    let recovering = Running(
+        command(&world, &["recover", "--from", &world.url])
+            .spawn()
+            .unwrap(),
+    );
     world.wait_for("it waits for Quartz's lock", || {
         world.sql(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'metaferry' AND wait_event_type = 'Lock'
@@ -203,16 +226,10 @@ fn a_recovery_that_is_killed_is_recovered_postgres() {
 
 #[test]
 fn who_lives_is_not_recovered_postgres() {
-    let Some(world) = world(Schema::Sample) else { return };
-    let lock = world.lock_table("core_user");
-    let running = Running(
-        command(&world, &["migrate", "--yes", "--from", &world.url])
-            .spawn()
-            .unwrap(),
-    );
-    world.wait_for("the dump begins", || {
-        world.sql("SELECT state FROM cloud_migration") == "dump"
-    });
+    let Some(world) = world(Schema::Sample) else {
+        return;
+    };
+    let (running, lock) = held_up_in_the_dump(&world);
     let refused = run(&world, &["recover", "--from", &world.url]);
     assert_eq!(refused.status.code(), Some(3), "{}", told(&refused));
     assert!(told(&refused).contains("lives"), "{}", told(&refused));
@@ -223,7 +240,9 @@ fn who_lives_is_not_recovered_postgres() {
 
 #[test]
 fn metabases_own_check_ins_undo_what_nobody_comes_back_for_postgres() {
-    let Some(world) = world(Schema::Metabase) else { return };
+    let Some(world) = world(Schema::Metabase) else {
+        return;
+    };
     let before = world.state_of_metabase();
     let last_updated = "SELECT value FROM setting WHERE key = 'settings-last-updated'";
     let _check_ins = Process(

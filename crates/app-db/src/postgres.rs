@@ -20,6 +20,7 @@ mod own_tables;
 mod probe;
 mod read_only;
 mod scheduler;
+mod stillness;
 mod switch;
 mod triggers;
 mod undo_script;

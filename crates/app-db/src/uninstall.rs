@@ -27,7 +27,10 @@ pub(crate) async fn claim(leases: &dyn LeaseStore, journal: &dyn JournalStore) -
         Err(error) => error,
     };
     if let Err(error) = leases.release(&lease).await {
-        tracing::warn!(error = error.chain(), "the lease could not be given back; it runs out");
+        tracing::warn!(
+            error = error.chain(),
+            "the lease could not be given back; it runs out"
+        );
     }
     Err(error)
 }

@@ -22,8 +22,8 @@ use metaferry_domain::state::{MigrationState, RowStanding};
 use metaferry_domain::{ErrorKind, PortError};
 use tokio::sync::{Mutex, watch as channel};
 
-pub use ports::{OtherShore, Ports, Settings, Warnings};
 pub use history::{Account, Journaled, accounts, reason_of};
+pub use ports::{OtherShore, Ports, Settings, Warnings};
 pub use recover::{Orphan, Recovery, orphans};
 pub use run::{Ended, View};
 

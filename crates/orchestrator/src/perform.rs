@@ -333,6 +333,9 @@ impl Performance {
                 snapshot: SnapshotFacts::default(),
             });
         }
+        if self.plan.strength != ReadOnlyStrength::None {
+            self.ports.read_only.watch(self.plan.strength).await?;
+        }
         let observer = self.signals.dump_observer();
         let report = self
             .ports
@@ -349,6 +352,7 @@ impl Performance {
         let found = match self.ports.read_only.prove(self.plan.strength, before).await? {
             ReadOnlyProof::Held => StillnessProof::Held,
             ReadOnlyProof::SwitchedOff { value } => StillnessProof::SwitchedOff { value },
+            ReadOnlyProof::WrittenTo { tables } => StillnessProof::WrittenTo { tables },
         };
         Ok(Fact::ProveReadOnlyHeld { found })
     }
@@ -400,7 +404,10 @@ impl Performance {
 
     async fn tell_store(&self) -> Result<(), PortError> {
         // Where it went is what counts: whoever recovers may be told of another shore.
-        match (known(self.destination.as_ref(), "the destination")?, &self.ports.shore) {
+        match (
+            known(self.destination.as_ref(), "the destination")?,
+            &self.ports.shore,
+        ) {
             (Destination::Store { .. }, OtherShore::Store { client, .. }) => {
                 client
                     .uploaded(&known(self.external_id.clone(), "the id at the store")?)

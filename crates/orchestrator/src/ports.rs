@@ -7,8 +7,8 @@ use std::time::Duration;
 use metaferry_domain::migration::MigrationId;
 use metaferry_domain::plan::MigrationPlan;
 use metaferry_domain::ports::{
-    Clock, DeadMansSwitch, Dumper, IdSource, JournalStore, LeaseStore, MigrationRows, Notifier, Plaintext, Preflight,
-    ReadOnlyGuard, Scheduler, StoreClient, UndoScript, Uploader,
+    Clock, DeadMansSwitch, Dumper, IdSource, JournalStore, LeaseStore, MigrationRows, Notifier, Plaintext,
+    Preflight, ReadOnlyGuard, Scheduler, StoreClient, UndoScript, Uploader,
 };
 
 /// The ports of one migration. Cheap to clone.

@@ -388,7 +388,9 @@ impl From<ReadOnly> for ReadOnlyStrength {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "a whole number with its unit: 90s, 30m or 2h; at most 24h".to_owned();
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let seconds = match unit {
         "s" => Some(number),
@@ -418,7 +420,10 @@ mod tests {
     #[test]
     fn times_have_their_unit() {
         let seconds = |text| duration(text).map(|time| time.as_secs());
-        assert_eq!((seconds("90s"), seconds("30m"), seconds("2h")), (Ok(90), Ok(1800), Ok(7200)));
+        assert_eq!(
+            (seconds("90s"), seconds("30m"), seconds("2h")),
+            (Ok(90), Ok(1800), Ok(7200))
+        );
         for wrong in ["", "30", "m", "0s", "25h", "1.5h", "5µ", "-1s"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }

@@ -7,8 +7,8 @@ use metaferry_domain::event::SwitchStanding;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{
-    Authenticator, Caller, Credentials, DeadMansSwitch, PausedBefore, ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof,
-    Scheduler, UndoScript,
+    Authenticator, Caller, Credentials, DeadMansSwitch, PausedBefore, ReadOnlyBefore, ReadOnlyGuard,
+    ReadOnlyProof, Scheduler, UndoScript,
 };
 use metaferry_domain::{ErrorKind, PortError};
 

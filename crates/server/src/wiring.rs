@@ -22,8 +22,8 @@ use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::part_plan::PartRules;
 use metaferry_domain::plan::{DumpRetention, MigrationPlan, SchedulerPlan, Strictness};
 use metaferry_domain::ports::{
-    Authenticator, Clock, DeadMansSwitch, JournalStore, LeaseStore, LoadTarget, MigrationRows, ReadOnlyGuard, Scheduler,
-    Source, UndoScript, Uploader,
+    Authenticator, Clock, DeadMansSwitch, JournalStore, LeaseStore, LoadTarget, MigrationRows, ReadOnlyGuard,
+    Scheduler, Source, UndoScript, Uploader,
 };
 use metaferry_domain::retry::RetryPolicy;
 use metaferry_domain::{ErrorKind, PortError};

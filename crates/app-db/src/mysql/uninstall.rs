@@ -39,7 +39,12 @@ impl MySqlAppDb {
     }
 
     async fn remove(&self) -> Result<Vec<String>, PortError> {
-        let fails = |error| failed("remove Metaferry's own tables: the user needs DROP on them", error);
+        let fails = |error| {
+            failed(
+                "remove Metaferry's own tables: the user needs DROP on them",
+                error,
+            )
+        };
         let mut connection = self.connection().await?;
         let mut removed = Vec::new();
         for table in TABLES {

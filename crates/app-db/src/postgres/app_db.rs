@@ -1,5 +1,6 @@
 //! The app DB as an object that several ports share: a pool, and the names of our own tables in it.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metaferry_domain::PortError;
@@ -7,6 +8,7 @@ use metaferry_domain::lease::FencingToken;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::own_tables::OwnTables;
+use super::stillness::Stillness;
 use crate::error::failed;
 use crate::own_rows::{database_token, no_longer_held};
 
@@ -22,6 +24,8 @@ pub struct PostgresAppDb {
     pub(super) own: OwnTables,
     /// When tables that are guarded can be written again, whatever has become of us.
     pub(super) guard_max: Duration,
+    /// From when on stillness is measured, once it is. Clones share it.
+    stillness: Arc<Mutex<Option<Stillness>>>,
 }
 
 /// As `--read-only-max` has it by default.
@@ -39,6 +43,7 @@ impl PostgresAppDb {
             pool,
             own,
             guard_max: GUARD_MAX,
+            stillness: Arc::default(),
         })
     }
 
@@ -57,6 +62,7 @@ impl PostgresAppDb {
             pool,
             own,
             guard_max: GUARD_MAX,
+            stillness: Arc::default(),
         }))
     }
 
@@ -71,7 +77,13 @@ impl PostgresAppDb {
             pool,
             own,
             guard_max: GUARD_MAX,
+            stillness: Arc::default(),
         })
+    }
+
+    pub(super) fn stillness(&self) -> MutexGuard<'_, Option<Stillness>> {
+        // What it holds is whole at every moment.
+        self.stillness.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a transaction that has proved `token`: the lease is ours now, and nobody can take it before the

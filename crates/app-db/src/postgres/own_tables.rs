@@ -27,7 +27,8 @@ const IN_SCHEMA: OwnTables = OwnTables { prefix: "metaferry." };
 const BESIDE: OwnTables = OwnTables { prefix: "metaferry_" };
 
 /// One script a version; `{p}` stands for the prefix. A published script never changes.
-const SCRIPTS: [&str; 2] = ["
+const SCRIPTS: [&str; 2] = [
+    "
     CREATE TABLE {p}lease (
         id integer PRIMARY KEY CHECK (id = 1),
         token bigint NOT NULL,
@@ -53,7 +54,8 @@ const SCRIPTS: [&str; 2] = ["
         id integer PRIMARY KEY CHECK (id = 1),
         sql text NOT NULL
     );
-", "
+",
+    "
     CREATE TABLE {p}switch (
         id integer PRIMARY KEY CHECK (id = 1),
         read_only_engaged boolean NOT NULL DEFAULT false,
@@ -64,10 +66,18 @@ const SCRIPTS: [&str; 2] = ["
     INSERT INTO {p}switch (id) VALUES (1);
     ALTER TABLE {p}lease ADD COLUMN guard_token bigint, ADD COLUMN guard_since timestamptz,
         ADD COLUMN guard_until timestamptz;
-"];
+",
+];
 
 /// Every table that a script makes, and the one that counts the scripts: gone with it, none of them is found.
-const TABLES: [&str; 6] = ["journal", "migration", "undo_script", "switch", "lease", "schema_version"];
+const TABLES: [&str; 6] = [
+    "journal",
+    "migration",
+    "undo_script",
+    "switch",
+    "lease",
+    "schema_version",
+];
 
 impl OwnTables {
     pub(super) fn lease(&self) -> String {

@@ -17,6 +17,7 @@ use sqlx::PgConnection;
 
 use super::app_db::{PostgresAppDb, commit};
 use super::guard::{Guarded, guard_obstacle};
+use super::stillness::Stillness;
 use super::switch::Changed;
 use crate::error::failed;
 
@@ -124,16 +125,27 @@ impl ReadOnlyGuard for PostgresAppDb {
         strength: ReadOnlyStrength,
         before: &ReadOnlyBefore,
     ) -> Result<ReadOnlyProof, PortError> {
-        match strength {
+        let guarded = match strength {
             ReadOnlyStrength::None => return Ok(ReadOnlyProof::Held),
-            ReadOnlyStrength::Flag => {}
-            ReadOnlyStrength::Enforced => self.prove_guard().await?,
-        }
+            ReadOnlyStrength::Flag => Guarded::No,
+            ReadOnlyStrength::Enforced => {
+                self.prove_guard().await?;
+                Guarded::Yes
+            }
+        };
         let value = self.read_only_value().await?;
-        Ok(if value.as_ref() == Some(&before.ours) {
+        if value.as_ref() != Some(&before.ours) {
+            return Ok(ReadOnlyProof::SwitchedOff { value });
+        }
+        let watched = self.stillness().clone();
+        let tables = match watched {
+            Some(stillness) => stillness.broken(&self.pool, guarded).await?,
+            None => Vec::new(),
+        };
+        Ok(if tables.is_empty() {
             ReadOnlyProof::Held
         } else {
-            ReadOnlyProof::SwitchedOff { value }
+            ReadOnlyProof::WrittenTo { tables }
         })
     }
 
@@ -141,6 +153,14 @@ impl ReadOnlyGuard for PostgresAppDb {
         self.switch(token, &Switch::Back(before)).await?;
         // Whatever is left of it does nothing any more.
         self.remove_guard().await
+    }
+
+    async fn watch(&self, strength: ReadOnlyStrength) -> Result<(), PortError> {
+        if strength != ReadOnlyStrength::None {
+            let begins = Stillness::begins(&self.pool).await?;
+            *self.stillness() = Some(begins);
+        }
+        Ok(())
     }
 
     async fn why_not(&self, strength: ReadOnlyStrength) -> Result<Option<String>, PortError> {

@@ -89,7 +89,12 @@ impl DeadMansSwitch for PostgresAppDb {
         loop {
             let mut transaction = self.fenced(token).await?;
             patience.limit(&mut transaction).await?;
-            triggers::run(&mut transaction, function(&self.own, &schema), "make the dead man's switch").await?;
+            triggers::run(
+                &mut transaction,
+                function(&self.own, &schema),
+                "make the dead man's switch",
+            )
+            .await?;
             // One that could not be taken away does its work again.
             let there = triggers::exists(&mut transaction, CHECK_INS, TRIGGER).await?;
             let made = if there {
@@ -146,7 +151,12 @@ impl PostgresAppDb {
             .await
             .map_err(|error| failed("get a connection to the app DB", error))?;
         let sql = format!("DROP FUNCTION IF EXISTS {function}()");
-        triggers::run(&mut connection, sql, "remove the function of the dead man's switch").await
+        triggers::run(
+            &mut connection,
+            sql,
+            "remove the function of the dead man's switch",
+        )
+        .await
     }
 }
 
@@ -297,7 +307,10 @@ mod tests {
             "{sql}"
         );
         assert!(sql.contains("SECURITY DEFINER"), "{sql}");
-        assert!(sql.contains(r#"SET search_path = "Odd ""one""", pg_temp"#), "{sql}");
+        assert!(
+            sql.contains(r#"SET search_path = "Odd ""one""", pg_temp"#),
+            "{sql}"
+        );
         assert!(!sql.contains("pg_sleep"), "{sql}");
     }
 }

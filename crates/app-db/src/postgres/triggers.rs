@@ -145,9 +145,14 @@ pub(super) async fn remove(
 }
 
 pub(super) async fn try_run(connection: &mut PgConnection, sql: String) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 pub(super) async fn run(connection: &mut PgConnection, sql: String, what: &str) -> Result<(), PortError> {
-    try_run(connection, sql).await.map_err(|error| failed(what, error))
+    try_run(connection, sql)
+        .await
+        .map_err(|error| failed(what, error))
 }

@@ -46,7 +46,11 @@ impl PostgresAppDb {
         let begin = |error| failed("begin a transaction in the app DB", error);
         let mut removed = Vec::new();
         let mut transaction = self.pool.begin().await.map_err(begin)?;
-        run(&mut transaction, format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")).await?;
+        run(
+            &mut transaction,
+            format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"),
+        )
+        .await?;
         for name in self.own.present(&mut transaction).await? {
             run(&mut transaction, format!("DROP TABLE {name}")).await?;
             removed.push(name);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use metaferry_app_db::postgres::PostgresAppDb;
 use metaferry_domain::ErrorKind;
 use metaferry_domain::lease::FencingToken;
-use metaferry_domain::migration::ReadOnlyStrength::Enforced;
+use metaferry_domain::migration::ReadOnlyStrength::{self, Enforced, Flag};
 use metaferry_domain::ports::{LeaseStore as _, ReadOnlyBefore, ReadOnlyGuard as _, ReadOnlyProof};
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -105,10 +105,7 @@ async fn what_must_not_change_does_not_and_the_rest_does() {
     for sql in PASSING {
         assert_eq!(tried(&mut connection, sql).await, None, "{sql}");
     }
-    assert_eq!(
-        app_db.prove(Enforced, &flag).await.unwrap(),
-        ReadOnlyProof::Held
-    );
+    assert_eq!(app_db.prove(Enforced, &flag).await.unwrap(), ReadOnlyProof::Held);
     assert_eq!(app_db.propagation(Enforced).await.unwrap(), Duration::ZERO);
     app_db.engage(token, Enforced, &flag).await.unwrap();
     for _ in 0..2 {
@@ -123,10 +120,22 @@ async fn what_must_not_change_does_not_and_the_rest_does() {
 #[tokio::test]
 async fn it_fails_open() {
     let ways = [
-        ("the lease has run out", "UPDATE metaferry.lease SET expires_at = clock_timestamp()"),
-        ("somebody else has the lease", "UPDATE metaferry.lease SET token = token + 1"),
-        ("its time is over", "UPDATE metaferry.lease SET guard_until = clock_timestamp()"),
-        ("it is disarmed by hand", "UPDATE metaferry.lease SET guard_token = NULL"),
+        (
+            "the lease has run out",
+            "UPDATE metaferry.lease SET expires_at = clock_timestamp()",
+        ),
+        (
+            "somebody else has the lease",
+            "UPDATE metaferry.lease SET token = token + 1",
+        ),
+        (
+            "its time is over",
+            "UPDATE metaferry.lease SET guard_until = clock_timestamp()",
+        ),
+        (
+            "it is disarmed by hand",
+            "UPDATE metaferry.lease SET guard_token = NULL",
+        ),
         ("its row is gone", "DELETE FROM metaferry.lease"),
         ("its table is gone", "DROP TABLE metaferry.lease"),
     ];
@@ -168,7 +177,11 @@ async fn nobody_waits_long_behind_it_while_it_waits_for_a_long_transaction() {
     let Some(database) = app_db().await else { return };
     let app_db = database.open().await;
     let mut long = database.connect().await;
-    raw(&mut long, "BEGIN; UPDATE collection SET name = 'long' WHERE id = 2").await;
+    raw(
+        &mut long,
+        "BEGIN; UPDATE collection SET name = 'long' WHERE id = 2",
+    )
+    .await;
     let token = token(&app_db).await;
     let before = app_db.before().await.unwrap();
     let engaging = tokio::spawn({
@@ -202,7 +215,11 @@ async fn who_wrote_before_it_was_armed_is_seen_until_the_end() {
         .execute("UPDATE metaferry.lease SET guard_token = NULL, guard_since = NULL")
         .await;
     let mut writer = database.connect().await;
-    raw(&mut writer, "BEGIN; UPDATE collection SET name = 'before' WHERE id = 1").await;
+    raw(
+        &mut writer,
+        "BEGIN; UPDATE collection SET name = 'before' WHERE id = 1",
+    )
+    .await;
     app_db.engage(token, Enforced, &before).await.unwrap();
     assert_eq!(app_db.still_writing(Enforced).await.unwrap(), 1);
     let mut late = database.connect().await;
@@ -233,7 +250,11 @@ async fn behind_a_long_reader_it_is_disarmed_at_once_and_removed_later() {
         assert_eq!(tried(&mut other, sql).await, None, "{sql}");
     }
     let left = database.rows(OURS).await;
-    assert!(left.iter().all(|name| name.contains("collection") || name.contains("guard")), "{left:?}");
+    assert!(
+        left.iter()
+            .all(|name| name.contains("collection") || name.contains("guard")),
+        "{left:?}"
+    );
     assert!(!left.is_empty());
     raw(&mut reader, "ROLLBACK").await;
     app_db.restore(token, &before).await.unwrap();
@@ -286,4 +307,77 @@ async fn the_owner_of_the_tables_can_and_a_lesser_role_is_told_before_anything_i
         ))
         .await;
     database.drop().await;
+}
+
+/// What is found of a write, made while stillness is watched.
+async fn found(strength: ReadOnlyStrength, sql: &str) -> Option<ReadOnlyProof> {
+    let database = app_db().await?;
+    let app_db = database.open().await;
+    let token = token(&app_db).await;
+    let before = app_db.before().await.unwrap();
+    database.execute("UPDATE collection SET name = 'earlier'").await;
+    app_db.engage(token, strength, &before).await.unwrap();
+    app_db.watch(strength).await.unwrap();
+    database.execute(sql).await;
+    let proof = app_db.prove(strength, &before).await.unwrap();
+    database.drop().await;
+    Some(proof)
+}
+
+#[tokio::test]
+async fn writes_that_slipped_through_are_found_and_named() {
+    for sql in PASSING {
+        let Some(proof) = found(Enforced, sql).await else {
+            return;
+        };
+        assert_eq!(proof, ReadOnlyProof::Held, "{sql}");
+    }
+    let exempt = "UPDATE report_card SET last_used_at = now(); DELETE FROM core_user WHERE id = 1002";
+    assert_eq!(found(Flag, exempt).await.unwrap(), ReadOnlyProof::Held);
+    let one = |words: &str| ReadOnlyProof::WrittenTo {
+        tables: vec![words.to_owned()],
+    };
+    for (sql, words) in [
+        (
+            "INSERT INTO collection (id) VALUES (3)",
+            "collection (1 rows inserted or updated, such as 3; 0 rows as they were are gone)",
+        ),
+        (
+            "UPDATE collection SET name = 'other' WHERE id = 2",
+            "collection (1 rows inserted or updated, such as 2; 1 rows as they were are gone)",
+        ),
+        (
+            "DELETE FROM core_user WHERE id = 1001",
+            "collection (0 rows inserted or updated; 1 rows as they were are gone)",
+        ),
+        (
+            "DELETE FROM collection WHERE id = 1; INSERT INTO collection (id) VALUES (1)",
+            "collection (1 rows inserted or updated, such as 1; 1 rows as they were are gone)",
+        ),
+        (
+            "TRUNCATE collection",
+            "collection (0 rows inserted or updated; 2 rows as they were are gone)",
+        ),
+        (
+            "UPDATE report_card SET name = 'other', last_used_at = now()",
+            "report_card (1 rows inserted or updated, such as 1; 1 rows as they were are gone)",
+        ),
+        (
+            "DELETE FROM report_card",
+            "report_card (0 rows inserted or updated; 1 rows as they were are gone)",
+        ),
+    ] {
+        assert_eq!(found(Flag, sql).await.unwrap(), one(words), "{sql}");
+        // As nobody but a superuser can.
+        let past_the_triggers = format!("SET session_replication_role = replica; {sql}");
+        let is_change =
+            !sql.starts_with("UPDATE collection") && !sql.contains("core_user") && !sql.contains("; INSERT");
+        if is_change {
+            assert_eq!(
+                found(Enforced, &past_the_triggers).await.unwrap(),
+                one(words),
+                "{sql}"
+            );
+        }
+    }
 }

@@ -139,9 +139,7 @@ async fn a_check_in_waits_for_nobody_and_never_fails() {
         .execute("ALTER TABLE metaferry.lease RENAME TO lost")
         .await;
     database.execute(CHECK_IN).await;
-    database
-        .execute("DROP SCHEMA metaferry CASCADE; SELECT 1")
-        .await;
+    database.execute("DROP SCHEMA metaferry CASCADE; SELECT 1").await;
     database.execute(CHECK_IN).await;
     database.drop().await;
 }
@@ -194,7 +192,10 @@ async fn a_user_that_does_not_own_the_check_ins_is_told() {
         .await
         .unwrap();
     let why = app_db.obstacle().await.unwrap().unwrap();
-    assert!(why.contains("does not own the table qrtz_scheduler_state"), "{why}");
+    assert!(
+        why.contains("does not own the table qrtz_scheduler_state"),
+        "{why}"
+    );
     let lease = app_db.acquire("node", 60_000).await.unwrap();
     assert_eq!(
         app_db.arm(lease.token).await.unwrap(),

@@ -36,14 +36,10 @@ async fn nothing_of_ours_is_left_in_a_postgres_and_all_of_metabases() {
     app_db.arm(held.token).await.unwrap();
     app_db.append(held.token, ID, &record()).await.unwrap();
 
-    let refused = PostgresAppDb::uninstall(database.pool().await)
-        .await
-        .unwrap_err();
+    let refused = PostgresAppDb::uninstall(database.pool().await).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Conflict, "somebody is at it");
     app_db.release(&held).await.unwrap();
-    let refused = PostgresAppDb::uninstall(database.pool().await)
-        .await
-        .unwrap_err();
+    let refused = PostgresAppDb::uninstall(database.pool().await).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Conflict);
     assert!(
         refused.what.contains("metaferry recover"),
@@ -55,10 +51,7 @@ async fn nothing_of_ours_is_left_in_a_postgres_and_all_of_metabases() {
     app_db.release(&held).await.unwrap();
     let removed = PostgresAppDb::uninstall(database.pool().await).await.unwrap();
     assert!(removed.contains(&"metaferry".to_owned()), "{removed:?}");
-    assert_eq!(
-        (database.rows(objects).await, database.contents().await),
-        before
-    );
+    assert_eq!((database.rows(objects).await, database.contents().await), before);
     database.drop().await;
 }
 

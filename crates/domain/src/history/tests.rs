@@ -119,7 +119,10 @@ fn every_attempt_is_told_apart() {
     };
     let reason = first.reason.clone().unwrap();
     assert_eq!((first.attempt, first.phase), (Attempt(1), Phase::Cancelled));
-    assert_eq!((reason.message.as_str(), reason.class), ("cancelled by anna", None));
+    assert_eq!(
+        (reason.message.as_str(), reason.class),
+        ("cancelled by anna", None)
+    );
     let reason = second.reason.clone().unwrap();
     assert_eq!((second.attempt, second.phase), (Attempt(2), Phase::Error));
     assert_eq!(second.taken_over, 1);

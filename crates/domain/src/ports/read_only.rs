@@ -27,6 +27,11 @@ pub enum ReadOnlyProof {
         /// What is there now.
         value: Option<String>,
     },
+    /// The value was ours, and tables that should have been still were written to all the same.
+    WrittenTo {
+        /// Each table with counts and keys, in words.
+        tables: Vec<String>,
+    },
 }
 
 /// Holds the application's writes off.
@@ -58,6 +63,13 @@ pub trait ReadOnlyGuard: Send + Sync {
     async fn still_writing(&self, strength: ReadOnlyStrength) -> Result<u64, PortError> {
         let _ = strength;
         Ok(0)
+    }
+
+    /// From now on, writes that should have been held off are found by [`ReadOnlyGuard::prove`] in this process. Where
+    /// nobody can look for them it does nothing.
+    async fn watch(&self, strength: ReadOnlyStrength) -> Result<(), PortError> {
+        let _ = strength;
+        Ok(())
     }
 
     /// Is it still as we engaged it?

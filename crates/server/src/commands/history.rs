@@ -56,7 +56,11 @@ fn text(body: &AccountBody) -> String {
             .unwrap_or_default();
         lines.push(format!("  still to do: {}{stuck}", owed.what));
     }
-    lines.extend(body.warnings.iter().map(|warning| format!("  warning: {warning}")));
+    lines.extend(
+        body.warnings
+            .iter()
+            .map(|warning| format!("  warning: {warning}")),
+    );
     if let Some(unreadable) = &body.unreadable {
         lines.push(format!("  its journal cannot be read: {unreadable}"));
     }

@@ -73,10 +73,7 @@ fn tell_courses(left: &[Orphan], output: Output) {
             json!({"migration": id.to_string(), "state": phase.as_str(), "course": course, "effects": words}),
         );
     }
-    output.result(
-        &lines.join("\n"),
-        &json!({"would": would, "dry_run": true}),
-    );
+    output.result(&lines.join("\n"), &json!({"would": would, "dry_run": true}));
 }
 
 /// Tries until whoever held the lease is known to be gone, or to live.
@@ -140,7 +137,10 @@ fn tell(recovered: &[Recovery], output: Output) -> Ending {
                     Ended::LeaseLost => ("unknown", false),
                 };
                 unsettled += usize::from(!settled);
-                lines.push(format!("migration {id}: now {state}; did: {}", words(done).join("; ")));
+                lines.push(format!(
+                    "migration {id}: now {state}; did: {}",
+                    words(done).join("; ")
+                ));
                 let failures: Vec<Value> = failed
                     .iter()
                     .map(|(effect, why)| json!({"effect": in_words(*effect), "why": why}))
@@ -154,10 +154,7 @@ fn tell(recovered: &[Recovery], output: Output) -> Ending {
             }
         }
     }
-    output.result(
-        &lines.join("\n"),
-        &json!({"recovered": told, "dry_run": false}),
-    );
+    output.result(&lines.join("\n"), &json!({"recovered": told, "dry_run": false}));
     if unsettled == 0 {
         return Ending::Done;
     }

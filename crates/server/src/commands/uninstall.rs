@@ -6,7 +6,11 @@ use crate::exit::{CommandError, Ending};
 use crate::output::Output;
 use crate::wiring;
 
-pub(super) async fn run(args: UninstallArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
+pub(super) async fn run(
+    args: UninstallArgs,
+    config: &Config,
+    output: Output,
+) -> Result<Ending, CommandError> {
     let address = config.app_db(Some(&args.url))?;
     let removed = wiring::uninstall(config, &address).await?;
     let text = if removed.is_empty() {

@@ -10,8 +10,8 @@ use metaferry_domain::event::SwitchStanding;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{
-    DeadMansSwitch, Finding, Notice, Notifier, PausedBefore, Preflight, ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof,
-    Scheduler, UndoScript,
+    DeadMansSwitch, Finding, Notice, Notifier, PausedBefore, Preflight, ReadOnlyBefore, ReadOnlyGuard,
+    ReadOnlyProof, Scheduler, UndoScript,
 };
 
 use super::call::Call;
