@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::api::world::{Options, Schema, TableLock, World};
+use crate::api::world::{Held, Options, Schema, World};
 use crate::app_db::{Process, ended, told};
 
 /// The lease, in seconds.
@@ -58,14 +58,14 @@ impl Drop for Running {
 }
 
 /// A migration that was killed while it waited for the snapshot; everything of Metabase's is changed.
-fn killed_in_the_dump(world: &World) -> TableLock<'_> {
+fn killed_in_the_dump(world: &World) -> Held<'_> {
     let (running, lock) = held_up_in_the_dump(world);
     drop(running);
     lock
 }
 
 /// A migration that waits for a table that somebody has locked.
-fn held_up_in_the_dump(world: &World) -> (Running, TableLock<'_>) {
+fn held_up_in_the_dump(world: &World) -> (Running, Held<'_>) {
     let running = Running(
         command(world, &["migrate", "--yes", "--from", &world.url])
             .spawn()
