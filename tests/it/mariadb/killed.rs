@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::{Database, Maria, With};
-use crate::app_db::{AppDb, program, told, wait_for};
+use crate::app_db::{AppDb, command, program, signal, told, wait_for};
 use crate::load::load_into;
 
 /// How often in the tests that always run; `cargo xtask kill-load` sets the variable to the whole number.
@@ -105,6 +105,42 @@ fn killed_while_a_metabase_on_mariadb_is_replaced() {
     assert_eq!(visible(&target), complete);
     assert_eq!(leftovers(&target), [""; 0]);
     seen.prove_something();
+}
+
+/// An interrupt is not a death: everything is taken back before the program ends, and its exit code says so.
+#[test]
+fn interrupted_while_it_fills_an_empty_mariadb_it_takes_everything_back() {
+    let Some(maria) = Maria::new() else { return };
+    let Some(app_db) = AppDb::load() else { return };
+    let file = app_db.h2_fixture();
+    let target = maria.database(With::Nothing);
+    let running = command()
+        .args(["load", "--from"])
+        .arg(&file)
+        .args(["--to", &target.url()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let process = running.id();
+    wait_for("tables are made", || leftovers(&target).len() > 1);
+    // It stands still in the middle, however fast it is: the interrupt finds it there.
+    signal("STOP", process);
+    assert_eq!(
+        visible(&target),
+        [""; 0],
+        "the load was over before it was interrupted"
+    );
+    assert_ne!(
+        leftovers(&target),
+        [""; 0],
+        "nothing was written before the interrupt"
+    );
+    signal("INT", process);
+    signal("CONT", process);
+    let ended = running.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{}", told(&ended));
+    assert_eq!((visible(&target), leftovers(&target)), (Vec::new(), Vec::new()));
 }
 
 /// What is left where the server itself died between the new tables and their views: the next start makes them.

@@ -130,7 +130,7 @@ impl Loading {
                 // Never dropped where it stands: the target is told to take everything back.
                 cancel.cancel();
                 tokio::time::timeout(INTERRUPTED_MAX, &mut work).await.unwrap_or_else(|_| {
-                    let what = "interrupted; a staging schema may have been left, the next load removes it";
+                    let what = "interrupted; what was being filled may have been left, the next load removes it";
                     Err(PortError::new(ErrorKind::Cancelled, what).into())
                 })
             }
