@@ -61,11 +61,11 @@ fn killed_while_an_empty_database_is_filled() {
 fn killed_while_a_metabase_is_replaced() {
     let Some(app_db) = AppDb::load() else { return };
     let file = app_db.h2_fixture();
-    let target = app_db.set_up_beside();
+    let mut target = app_db.set_up_beside();
     let other = app_db.set_up_beside();
     done(&load(&file, &other, &[]));
     let complete = visible(&other);
-    let before = visible(&target);
+    let mut before = visible(&target);
     let mut seen = Seen::default();
     for number in 0..kills() {
         kill(&file, &target, number, &["--force"]);
@@ -75,6 +75,8 @@ fn killed_while_a_metabase_is_replaced() {
         } else {
             assert_eq!(now, complete, "kill {number}");
             seen.complete += 1;
+            target = app_db.set_up_beside();
+            before = visible(&target);
         }
     }
     done(&load(&file, &target, &["--force"]));

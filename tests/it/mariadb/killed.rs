@@ -86,10 +86,11 @@ fn killed_while_a_metabase_on_mariadb_is_replaced() {
     let Some(maria) = Maria::new() else { return };
     let Some(app_db) = AppDb::load() else { return };
     let file = app_db.h2_fixture();
-    let (target, other) = (maria.database(With::Schema), maria.database(With::Schema));
+    let (mut target, other) = (maria.database(With::Schema), maria.database(With::Schema));
+    let before = visible(&target);
+    assert_eq!(visible(&other), before);
     let seconds = timed(&file, &other, &[]);
     let complete = visible(&other);
-    let before = visible(&target);
     let mut seen = Seen::default();
     for number in 0..kills() {
         kill(&file, &target, number, seconds, &["--force"]);
@@ -99,6 +100,7 @@ fn killed_while_a_metabase_on_mariadb_is_replaced() {
         } else {
             assert_eq!(now, complete, "kill {number}");
             seen.complete += 1;
+            target = maria.database(With::Schema);
         }
     }
     timed(&file, &target, &["--force"]);
