@@ -23,6 +23,9 @@ use crate::watch::ProgressSignals;
 /// How often waiting effects look again.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How often it is tried to begin looking for writes.
+const WATCH_TRIES_MAX: u32 = 20;
+
 /// Everything that performing one effect may need, copied out of the state when it was announced.
 pub(crate) struct Performance {
     pub(crate) ports: Ports,
@@ -333,9 +336,7 @@ impl Performance {
                 snapshot: SnapshotFacts::default(),
             });
         }
-        if self.plan.strength != ReadOnlyStrength::None {
-            self.ports.read_only.watch(self.plan.strength).await?;
-        }
+        self.watch_stillness().await?;
         let observer = self.signals.dump_observer();
         let report = self
             .ports
@@ -345,6 +346,25 @@ impl Performance {
         Ok(Fact::CopySnapshot {
             snapshot: SnapshotFacts::of(&report),
         })
+    }
+
+    /// From here on, writes that should have been held off are found.
+    async fn watch_stillness(&self) -> Result<(), PortError> {
+        if self.plan.strength == ReadOnlyStrength::None {
+            return Ok(());
+        }
+        let mut tries = 0;
+        loop {
+            self.cancel.check()?;
+            tries += 1;
+            match self.ports.read_only.watch(self.plan.strength).await {
+                // Somebody changes a table, for whom the snapshot would wait too.
+                Err(error) if error.kind == ErrorKind::Unavailable && tries < WATCH_TRIES_MAX => {
+                    self.ports.clock.sleep(LOOK_EVERY).await;
+                }
+                watched => return watched,
+            }
+        }
     }
 
     async fn prove_read_only_held(&self) -> Result<Fact, PortError> {

@@ -25,6 +25,10 @@ enum Switch<'a> {
     Remove,
 }
 
+/// Why tables are not guarded by triggers. MariaDB documentation, "Trigger Limitations" and "TRUNCATE TABLE".
+const NOT_ENFORCED: &str = "on MySQL and MariaDB triggers notice neither TRUNCATE nor rows that a foreign key's cascade \
+    changes, so that tables could not be kept still";
+
 /// A check-in older than this, in milliseconds, is that of a node that is gone, however wrong its clock was.
 const CHECK_IN_AGE_MAX_MS: i64 = 600_000;
 
@@ -53,9 +57,18 @@ impl ReadOnlyGuard for MySqlAppDb {
             ReadOnlyStrength::Flag => self.switch(token, &Switch::To(&before.ours), None).await,
             ReadOnlyStrength::Enforced => Err(PortError::new(
                 ErrorKind::Unsupported,
-                "read-only of strength `enforced` is not built yet; use --read-only flag or none",
+                format!(
+                    "read-only of strength `enforced` cannot be: {NOT_ENFORCED}; use --read-only flag or none"
+                ),
             )),
         }
+    }
+
+    async fn why_not(&self, strength: ReadOnlyStrength) -> Result<Option<String>, PortError> {
+        Ok(match strength {
+            ReadOnlyStrength::None | ReadOnlyStrength::Flag => None,
+            ReadOnlyStrength::Enforced => Some(NOT_ENFORCED.to_owned()),
+        })
     }
 
     async fn propagation(&self, strength: ReadOnlyStrength) -> Result<Duration, PortError> {

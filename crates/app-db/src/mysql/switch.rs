@@ -9,7 +9,7 @@ use metaferry_domain::ports::DeadMansSwitch;
 use super::app_db::MySqlAppDb;
 
 /// Why.
-const WHY: &str = "it is built for Postgres only";
+const WHY: &str = "there is one for Postgres only";
 
 #[async_trait]
 impl DeadMansSwitch for MySqlAppDb {

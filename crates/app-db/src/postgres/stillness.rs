@@ -129,10 +129,12 @@ fn in_words(table: &str, written: i64, gone: i64, keys: &[String]) -> String {
 /// A transaction that sees one moment, and waits for nobody.
 async fn begin(pool: &PgPool) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, PortError> {
     let mut transaction = pool.begin().await.map_err(look)?;
-    sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'")
-        .execute(&mut *transaction)
-        .await
-        .map_err(look)?;
+    sqlx::raw_sql(
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '700ms'",
+    )
+    .execute(&mut *transaction)
+    .await
+    .map_err(look)?;
     Ok(transaction)
 }
 

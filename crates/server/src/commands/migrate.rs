@@ -1,11 +1,13 @@
 //! `migrate`: one migration from the command line. Interrupting it undoes everything.
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metaferry_domain::event::Canceller;
 use metaferry_domain::migration::Phase;
 use metaferry_domain::plan::{DumpRetention, Strictness};
+use metaferry_domain::ports::{Finding, Preflight as _, Severity};
 use metaferry_domain::state::MigrationState;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_orchestrator::{Ended, NotBegun, Orchestrator, Warnings};
@@ -21,6 +23,13 @@ const INTERRUPT_EVERY: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let address = config.app_db(args.source.from.as_deref())?;
+    let consent = if args.yes {
+        Consent::Given
+    } else if !output.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+        Consent::Ask
+    } else {
+        Consent::Missing
+    };
     let choices = wiring::Choices {
         purpose: wiring::Purpose::Migrate,
         to: args.to,
@@ -36,15 +45,50 @@ pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> R
         } else {
             Strictness::Lenient
         },
-        warnings: if args.yes {
-            Warnings::Accept
-        } else {
-            Warnings::Refuse
+        warnings: match consent {
+            Consent::Given | Consent::Ask => Warnings::Accept,
+            Consent::Missing => Warnings::Refuse,
         },
         tables: args.tables,
     };
     let shores = wiring::shores(config, &address, choices).await?;
+    if consent == Consent::Ask {
+        ask(&shores.preflight.check().await?, output)?;
+    }
     steer(shores.orchestrator, Beginning::New, config, output).await
+}
+
+/// Whether somebody goes on where preflight only warns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Consent {
+    /// By `--yes`.
+    Given,
+    /// A person sits at the terminal.
+    Ask,
+    Missing,
+}
+
+/// Asks whether to go on in spite of warnings, if there are any. What stands against it altogether is found once more, and
+/// told, when the migration begins.
+fn ask(findings: &[Finding], output: Output) -> Result<(), CommandError> {
+    let is_warning = |finding: &&Finding| finding.severity == Severity::Warning;
+    let mut warnings = findings.iter().filter(is_warning).peekable();
+    if warnings.peek().is_none() {
+        return Ok(());
+    }
+    for warning in warnings {
+        output.say(&format!("warning: {}", warning.message));
+    }
+    output.say("go on all the same? Type yes, and Enter:");
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    if read.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
+        return Ok(());
+    }
+    Err(CommandError::new(
+        Ending::Refused,
+        "not begun, as you answered; nothing was touched",
+    ))
 }
 
 /// Steers a migration to its end, telling how far it is; an interrupt cancels it.
