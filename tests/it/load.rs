@@ -1,7 +1,7 @@
 //! `metaferry load`, `copy` and `restore` into a real Postgres: an empty database and one that Metabase has set up. Judged
 //! by Postgres itself and by H2 over JDBC.
 
-mod behaviour;
+pub(crate) mod behaviour;
 mod in_place;
 mod killed;
 mod restored;

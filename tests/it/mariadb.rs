@@ -1,12 +1,14 @@
 //! `dump`, `load`, `copy` and `verify` on MariaDB, on the real binary. What MariaDB holds afterwards is judged by its own
 //! `CHECKSUM TABLE`, beside the fixture that its own client loaded.
 
+mod behaviour;
 mod check;
 mod duplicates;
 mod endings;
 mod killed;
 mod pairs;
 mod restored;
+mod schema;
 
 use std::path::PathBuf;
 use std::process::Command;

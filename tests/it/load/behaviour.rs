@@ -8,7 +8,7 @@ use crate::app_db::AppDb;
 
 /// How a statement ended, in words that are the same for all databases.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Ending {
+pub(crate) enum Ending {
     /// Rows, or none.
     Rows(Vec<String>),
     Duplicate,
@@ -21,7 +21,7 @@ enum Ending {
 }
 
 /// What each statement is to show, and the statement. They run one after the other, on either database alone.
-const STATEMENTS: &[(&str, &str)] = &[
+pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     // Identities and defaults.
     (
         "a group without an id",
@@ -256,7 +256,8 @@ fn what_h2_accepts_and_refuses_postgres_accepts_and_refuses() {
     }
 }
 
-fn ending(what: &str, answer: &[String]) -> Ending {
+/// How H2 or Postgres ended a statement.
+pub(crate) fn ending(what: &str, answer: &[String]) -> Ending {
     let Some(error) = answer.iter().find(|row| row.starts_with("!ERROR")) else {
         // A truth value is `t` or `f` in the canonical form of both.
         return Ending::Rows(answer.to_vec());
