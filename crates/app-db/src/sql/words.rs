@@ -43,6 +43,10 @@ impl Words {
     }
 
     /// A truth value. MySQL has the numbers 1 and 0 for them.
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        reason = "it is a truth value that is said"
+    )]
     pub(super) fn truth(self, value: bool) -> &'static str {
         match (self, value) {
             (Self::H2 | Self::Postgres, true) => "TRUE",
@@ -53,6 +57,10 @@ impl Words {
     }
 
     /// A truth value as a column's default.
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        reason = "it is a truth value that is said"
+    )]
     pub(super) fn default_truth(self, value: bool) -> &'static str {
         match (self, value) {
             (Self::MySql, true) => "b'1'",

@@ -14,7 +14,7 @@ const COMMENT_MAX: usize = 1024;
 const NOW: &str = "current_timestamp(6)";
 
 impl Translator<'_> {
-    /// Adds the definition of a column. `identity` is the one before it that is AUTO_INCREMENT.
+    /// Adds the definition of a column. `identity` is the one before it that is `AUTO_INCREMENT`.
     pub(super) fn column(
         &mut self,
         table_at: usize,

@@ -10,7 +10,7 @@ use super::{Parts, Translator, keys, place, position};
 use crate::sql::mysql_text::{fold, identifier};
 
 impl Translator<'_> {
-    /// Everything that rows are found by. `identity` is the column that is AUTO_INCREMENT.
+    /// Everything that rows are found by. `identity` is the column that is `AUTO_INCREMENT`.
     pub(super) fn keys_and_indexes(&mut self, at: usize, identity: Option<usize>, parts: &mut Parts) {
         let catalogue = self.catalogue;
         let table = &catalogue.tables[at];

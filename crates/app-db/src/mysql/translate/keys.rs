@@ -1,4 +1,4 @@
-//! How much fits into a key and into a row: bounds of InnoDB, and what becomes of columns that exceed them.
+//! How much fits into a key and into a row: bounds of `InnoDB`, and what becomes of columns that exceed them.
 
 use super::types::{Extent, LETTER_BYTES, MySqlType};
 

@@ -95,7 +95,7 @@ impl MySqlType {
         }
     }
 
-    /// Can an AUTO_INCREMENT column have it?
+    /// Can an `AUTO_INCREMENT` column have it?
     pub(super) fn is_whole(&self) -> bool {
         match self {
             Self::SmallInt | Self::Int | Self::BigInt => true,
