@@ -20,6 +20,9 @@ const STOP_SECONDS_MAX: u64 = 30;
 /// How often a port may turn out to be taken between finding it free and listening on it.
 const PORT_ATTEMPTS_MAX: u32 = 3;
 
+/// What Postgres logs, as fatal as the rest, of whoever asks too early.
+const STARTING: &str = "is starting up";
+
 /// How one kind of server is told apart from another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
@@ -140,7 +143,10 @@ impl TempServer {
                 return Ok(());
             }
             let log = std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default();
-            if let Some(fatal) = log.lines().find(|line| line.contains(self.kind.fatal)) {
+            if let Some(fatal) = log
+                .lines()
+                .find(|line| line.contains(self.kind.fatal) && !line.contains(STARTING))
+            {
                 return Err(Failure::Failed(format!(
                     "a temporary {name} did not start: {fatal}"
                 )));

@@ -1,19 +1,21 @@
 //! A table's rows by binary COPY. Batches are turned into the wire form where they arrive; a task owns the session
-//! and sends what is ready, so that both work at once. Which table it is, and in which transaction, is the target's.
+//! and sends what is ready, so that both work at once. Which table it is, in which transaction, and what is built once
+//! its rows are there, is the target's.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use metaferry_domain::ports::TableWriter;
 use metaferry_domain::row_batch::{Cell, RowBatch};
 use metaferry_domain::{ErrorKind, PortError};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::encode::{self, HEADER, TRAILER, Unfit};
 use super::pool::{Lent, Pool};
+use super::staging::unbuilt;
 use crate::error::{failed, failed_at_rows};
 use crate::postgres::connect::quoted;
 use crate::postgres::translate::PostgresType;
@@ -36,6 +38,35 @@ pub(super) struct TablePlan {
     /// Positions of the primary key's columns in the source's table.
     pub(super) primary_key: Vec<usize>,
     pub(super) bounds: Bounds,
+    pub(super) build: Build,
+}
+
+/// What rests on a table's rows. Whoever has written them builds it while other tables are still being written; what was
+/// never written is left to the end.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Build {
+    /// For names that the statements do not qualify.
+    pub(super) search_path: String,
+    statements: Arc<Mutex<Vec<String>>>,
+}
+
+impl Build {
+    pub(super) fn new(search_path: String, statements: Vec<String>) -> Self {
+        Self {
+            search_path,
+            statements: Arc::new(Mutex::new(statements)),
+        }
+    }
+
+    /// What nobody has built yet; whoever takes it does.
+    pub(super) fn take(&self) -> Vec<String> {
+        std::mem::take(
+            &mut *self
+                .statements
+                .lock()
+                .expect("no code panics while it holds this"),
+        )
+    }
 }
 
 /// One column that is written.
@@ -108,6 +139,7 @@ pub(super) async fn start(
         begin,
         copy,
         bounds: plan.bounds,
+        build: plan.build.clone(),
     };
     let task = tokio::spawn(stream(statements, lent, plan.key.clone(), ready, give_back));
     Ok(CopyWriter {
@@ -208,6 +240,7 @@ struct Statements {
     begin: String,
     copy: String,
     bounds: Bounds,
+    build: Build,
 }
 
 async fn stream(
@@ -256,14 +289,28 @@ async fn copy_all(
         Bounds::OfTable => run(connection, "COMMIT").await.map_err(at_table)?,
         Bounds::Around => {}
     }
+    build(connection, &statements.build).await?;
     Ok(rows)
 }
 
-async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(connection)
+async fn build(connection: &mut PgConnection, build: &Build) -> Result<(), PortError> {
+    let statements = build.take();
+    if statements.is_empty() {
+        return Ok(());
+    }
+    run(connection, &format!("SET search_path = {}", build.search_path))
         .await
-        .map(drop)
+        .map_err(|error| failed("set the search path", error))?;
+    for statement in statements {
+        run(connection, &statement)
+            .await
+            .map_err(|error| unbuilt(&statement, error))?;
+    }
+    Ok(())
+}
+
+async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
+    super::run(connection, sql.to_owned()).await
 }
 
 /// What rows and columns are called.

@@ -9,7 +9,7 @@ use metaferry_domain::schema::{Catalogue, Table};
 use metaferry_domain::{ErrorKind, PortError};
 use sqlx::PgConnection;
 
-use super::copy_in::{Bounds, ColumnPlan, TablePlan};
+use super::copy_in::{Bounds, Build, ColumnPlan, TablePlan};
 use super::pool::Pool;
 use super::run;
 use super::staging::{restart, unbuilt};
@@ -188,6 +188,7 @@ fn plan(source: &Table, place: &Table, unknown: UnknownColumns) -> Result<TableP
             .filter_map(|name| source.columns.iter().position(|column| column.name == *name))
             .collect(),
         bounds: Bounds::Around,
+        build: Build::default(),
     })
 }
 

@@ -9,7 +9,7 @@ use metaferry_domain::schema::Catalogue;
 use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::copy_in::{Bounds, ColumnPlan, TablePlan};
+use super::copy_in::{Bounds, Build, ColumnPlan, TablePlan};
 use super::pool::{Pool, WITHOUT_WAITING};
 use super::{WRITERS, run};
 use crate::error::{failed, failed_at_rows, kind};
@@ -116,6 +116,15 @@ impl Staging {
                     .filter_map(|name| table.columns.iter().position(|column| column.name == *name))
                     .collect(),
                 bounds: Bounds::OfTable,
+                build: Build::new(
+                    path.clone(),
+                    translated
+                        .after_rows
+                        .iter()
+                        .filter(|after| after.since.is_none())
+                        .map(|after| after.statement.clone())
+                        .collect(),
+                ),
             })
             .collect();
         let staging = Self {
@@ -137,31 +146,24 @@ impl Staging {
         let largest_first = self.largest_first().await?;
         let history = self.history().await?;
         let tables = &self.translation.tables;
-        let in_order = || {
-            largest_first
+        let in_order: Vec<&TranslatedTable> = largest_first
+            .iter()
+            .filter_map(|name| tables.iter().find(|table| table.name == *name))
+            .collect();
+        // Of tables that nothing was written to, and what only Metabase's history tells.
+        let late = |table: &TranslatedTable| -> Vec<String> {
+            let plan = self.plans.iter().find(|plan| plan.name == table.name);
+            let unwritten = plan.map(|plan| plan.build.take()).unwrap_or_default();
+            let told = table
+                .after_rows
                 .iter()
-                .filter_map(|name| tables.iter().find(|table| table.name == *name))
-        };
-        let due = |table: &TranslatedTable, wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
-            let after_rows = table.after_rows.iter();
-            after_rows
-                .filter(|after| after.since.is_none_or(|change| history.contains(change)))
-                .filter(|after| wanted(&after.statement))
-                .map(|after| after.statement.clone())
+                .filter(|after| after.since.is_some_and(|change| history.contains(change)));
+            unwritten
+                .into_iter()
+                .chain(told.map(|after| after.statement.clone()))
                 .collect()
         };
-        // Keys lock their table for themselves; the indexes of one table can be built side by side.
-        let is_index = |statement: &str| statement.starts_with("CREATE ");
-        let keys: VecDeque<Vec<String>> = in_order()
-            .map(|table| due(table, &|statement| !is_index(statement)))
-            .filter(|statements| !statements.is_empty())
-            .collect();
-        let indexes: VecDeque<Vec<String>> = in_order()
-            .flat_map(|table| due(table, &is_index))
-            .map(|statement| vec![statement])
-            .collect();
-        self.work_off(keys).await?;
-        self.work_off(indexes).await?;
+        self.work_off(in_order.iter().map(|table| late(table))).await?;
 
         let add: Vec<&str> = tables
             .iter()
@@ -171,19 +173,10 @@ impl Staging {
         run(&mut self.leader, add.join(";"))
             .await
             .map_err(|error| failed("add the foreign keys", error))?;
-        let tables = &self.translation.tables;
-        let validate: VecDeque<Vec<String>> = largest_first
-            .iter()
-            .filter_map(|name| tables.iter().find(|table| table.name == *name))
-            .map(|table| {
-                table
-                    .foreign_keys
-                    .iter()
-                    .map(|key| key.validate.clone())
-                    .collect()
-            })
-            .filter(|statements: &Vec<String>| !statements.is_empty())
-            .collect();
+        let validate = in_order.iter().map(|table| {
+            let keys = table.foreign_keys.iter();
+            keys.map(|key| key.validate.clone()).collect()
+        });
         self.work_off(validate).await?;
         self.sequences().await?;
         let rest: Vec<&str> = self
@@ -255,7 +248,8 @@ impl Staging {
     }
 
     /// Runs jobs on the sessions that write, with the search path of whoever builds.
-    async fn work_off(&self, jobs: VecDeque<Vec<String>>) -> Result<(), PortError> {
+    async fn work_off(&self, jobs: impl Iterator<Item = Vec<String>>) -> Result<(), PortError> {
+        let jobs: VecDeque<Vec<String>> = jobs.filter(|statements| !statements.is_empty()).collect();
         let set_path = format!("SET search_path = {}", self.path);
         self.pool.work_off(&set_path, jobs, unbuilt).await
     }
