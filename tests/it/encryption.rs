@@ -13,29 +13,55 @@ pub(crate) const SECRET: &str = "correct horse battery staple 42!";
 const MAC_KEY: &str = "622f5b668a9a94062f7c18217d06558da090570e546240afbf65c9f69dac8280";
 const CIPHER_KEY: &str = "986e60363b8278e48ed0fb6434766b9321720864268121227b31760aff5c04b8";
 /// `{"db":"x"}` in the envelope format, and the data key that opens it.
-const ENVELOPE: &str = "TUICAAAAAQABAgMEBQYHCAkKCzwgsnnn3+Bjrzy4m5PBxilEJ/VTgzfbPEVo";
+pub(crate) const ENVELOPE: &str = "TUICAAAAAQABAgMEBQYHCAkKCzwgsnnn3+Bjrzy4m5PBxilEJ/VTgzfbPEVo";
 const KEY_MATERIAL: &str = "000102030405060708090a0b90de3be76d6dfaaa4f0c4ef0e3a5ad054c5518439381307dea0a064d7f7c71c36c67b78554ed2ab0381ce9641c3da49f";
 
-/// The legacy format in SQL, into a schema that no copy looks at.
+/// A secret's derived key, in hexadecimal digits.
+pub(crate) struct Keys {
+    pub(crate) mac: &'static str,
+    pub(crate) cipher: &'static str,
+}
+
+/// Those of [`SECRET`].
+pub(crate) const KEYS: Keys = Keys {
+    mac: MAC_KEY,
+    cipher: CIPHER_KEY,
+};
+
 fn give_pgcrypto(url: &str) {
+    give_pgcrypto_of(url, "oracle", &KEYS);
+}
+
+/// The legacy and the stream format in SQL, under those keys, into a schema that no copy looks at.
+pub(crate) fn give_pgcrypto_of(url: &str, schema: &str, keys: &Keys) {
+    let Keys { mac, cipher } = keys;
     let functions = format!(
-        r"CREATE SCHEMA oracle; CREATE EXTENSION pgcrypto SCHEMA oracle; SET search_path = oracle, public;
+        r"SET client_min_messages = error;
+        CREATE SCHEMA IF NOT EXISTS crypto; CREATE EXTENSION IF NOT EXISTS pgcrypto SCHEMA crypto;
+        CREATE SCHEMA {schema}; SET search_path = {schema}, crypto, public;
         CREATE FUNCTION mac(aad bytea, signed bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
-            SELECT substr(oracle.hmac(coalesce(aad, '') || signed ||
+            SELECT substr(crypto.hmac(coalesce(aad, '') || signed ||
                 CASE WHEN aad IS NULL THEN ''::bytea ELSE int8send(length(aad) * 8) END,
-                '\x{MAC_KEY}'::bytea, 'sha512'), 1, 32) $$;
+                '\x{mac}'::bytea, 'sha512'), 1, 32) $$;
         CREATE FUNCTION seal(plain bytea, aad bytea DEFAULT NULL) RETURNS bytea LANGUAGE sql VOLATILE AS $$
-            SELECT iv || ct || oracle.mac(aad, iv || ct) FROM (
-                SELECT iv, oracle.encrypt_iv(plain, '\x{CIPHER_KEY}', iv, 'aes-cbc/pad:pkcs') AS ct
-                FROM (SELECT oracle.gen_random_bytes(16) AS iv) AS random) AS closed $$;
+            SELECT iv || ct || {schema}.mac(aad, iv || ct) FROM (
+                SELECT iv, crypto.encrypt_iv(plain, '\x{cipher}', iv, 'aes-cbc/pad:pkcs') AS ct
+                FROM (SELECT crypto.gen_random_bytes(16) AS iv) AS random) AS closed $$;
         CREATE FUNCTION seal(plain text, aad text DEFAULT NULL) RETURNS text LANGUAGE sql VOLATILE AS $$
-            SELECT translate(encode(oracle.seal(convert_to(plain, 'UTF8'), convert_to(aad, 'UTF8')), 'base64'), E'\n', '') $$;
-        CREATE FUNCTION open(raw bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
-            SELECT CASE WHEN substr(raw, length(raw) - 31) = oracle.mac(NULL, substr(raw, 1, length(raw) - 32))
-                THEN oracle.decrypt_iv(substr(raw, 17, length(raw) - 48), '\x{CIPHER_KEY}', substr(raw, 1, 16), 'aes-cbc/pad:pkcs')
+            SELECT translate(encode({schema}.seal(convert_to(plain, 'UTF8'), convert_to(aad, 'UTF8')), 'base64'), E'\n', '') $$;
+        CREATE FUNCTION seal_stream(plain bytea) RETURNS bytea LANGUAGE sql VOLATILE AS $$
+            SELECT convert_to(rpad('AES/CBC/PKCS5Padding', 32), 'UTF8') || iv
+                || crypto.encrypt_iv(plain, '\x{cipher}', iv, 'aes-cbc/pad:pkcs')
+            FROM (SELECT crypto.gen_random_bytes(16) AS iv) AS random $$;
+        CREATE FUNCTION open_stream(raw bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+            SELECT CASE WHEN substr(raw, 1, 32) = convert_to(rpad('AES/CBC/PKCS5Padding', 32), 'UTF8')
+                THEN crypto.decrypt_iv(substr(raw, 49), '\x{cipher}', substr(raw, 33, 16), 'aes-cbc/pad:pkcs') END $$;
+        CREATE FUNCTION open(raw bytea, aad bytea DEFAULT NULL) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+            SELECT CASE WHEN substr(raw, length(raw) - 31) = {schema}.mac(aad, substr(raw, 1, length(raw) - 32))
+                THEN crypto.decrypt_iv(substr(raw, 17, length(raw) - 48), '\x{cipher}', substr(raw, 1, 16), 'aes-cbc/pad:pkcs')
             END $$;
-        CREATE FUNCTION open(value text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-            SELECT convert_from(oracle.open(decode(value, 'base64')), 'UTF8') $$;"
+        CREATE FUNCTION open(value text, aad text DEFAULT NULL) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+            SELECT convert_from({schema}.open(decode(value, 'base64'), convert_to(aad, 'UTF8')), 'UTF8') $$;"
     );
     psql(url, &functions);
 }
@@ -60,7 +86,7 @@ pub(crate) fn encrypt(url: &str) {
     psql(
         url,
         &format!(
-            "SET search_path = public, oracle;
+            "SET search_path = public, oracle, crypto;
             UPDATE metabase_database SET details = seal(details), settings = seal(settings);
             UPDATE core_user SET settings = seal(settings);
             UPDATE channel SET details = seal(details::text) WHERE details IS NOT NULL;

@@ -13,3 +13,4 @@ mod left_behind;
 mod load;
 mod mariadb;
 mod migrate;
+mod rekey;

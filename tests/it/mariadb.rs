@@ -28,21 +28,21 @@ const CHANGED: [&str; 4] = [
 ];
 
 /// MariaDB, the fixtures, and a folder.
-struct Maria {
+pub(crate) struct Maria {
     server: String,
     fixtures: PathBuf,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 /// A database that this test made; it ends with it.
-struct Database<'a> {
+pub(crate) struct Database<'a> {
     maria: &'a Maria,
     name: String,
 }
 
 /// How it is filled.
 #[derive(Clone, Copy)]
-enum With {
+pub(crate) enum With {
     /// As Metabase's migrations leave it.
     Schema,
     /// All rows of the fixture.
@@ -53,7 +53,7 @@ enum With {
 impl Maria {
     /// `None`, said aloud, where something is missing.
     #[expect(clippy::print_stderr, reason = "a test that skips says so")]
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let Ok(url) = std::env::var("METAFERRY_TEST_MARIADB_URL") else {
             eprintln!("SKIPPED: METAFERRY_TEST_MARIADB_URL names no MariaDB server");
             return None;
@@ -76,7 +76,7 @@ impl Maria {
         })
     }
 
-    fn database(&self, with: With) -> Database<'_> {
+    pub(crate) fn database(&self, with: With) -> Database<'_> {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("metaferry_it_{}_{number}", std::process::id());
         let database = Database { maria: self, name };
@@ -157,16 +157,16 @@ impl Maria {
 }
 
 impl Database<'_> {
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("{}/{}", self.maria.server, self.name)
     }
 
-    fn ask(&self, sql: &str) -> Vec<String> {
+    pub(crate) fn ask(&self, sql: &str) -> Vec<String> {
         self.maria.client(&self.name, sql)
     }
 
     /// What the server itself thinks of tables' rows, by table.
-    fn checksums(&self, tables: &[String]) -> Vec<String> {
+    pub(crate) fn checksums(&self, tables: &[String]) -> Vec<String> {
         let tables: Vec<String> = tables.iter().map(|table| format!("`{table}`")).collect();
         let lines = self.ask(&format!("CHECKSUM TABLE {} EXTENDED", tables.join(", ")));
         lines
@@ -176,7 +176,7 @@ impl Database<'_> {
     }
 
     /// All tables.
-    fn tables(&self) -> Vec<String> {
+    pub(crate) fn tables(&self) -> Vec<String> {
         self.ask("SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_type = 'BASE TABLE' ORDER BY 1")
     }
 }

@@ -9,6 +9,7 @@ mod own_rows;
 pub mod postgres;
 pub mod probe;
 mod read_ahead;
+pub mod rekey;
 mod row_names;
 mod sql;
 pub mod sqlite;

@@ -6,6 +6,7 @@
 pub mod classify;
 pub mod envelope;
 pub mod recode;
+pub mod rekey;
 pub mod sentinel;
 
 use crate::error::{DecryptError, KeyTooShort};
@@ -63,6 +64,12 @@ impl DerivedKey {
         let mut key = Self(Zeroizing::new([0; 64]));
         pbkdf2::pbkdf2_hmac::<Sha512>(secret.expose().as_bytes(), b"", DERIVATION_ROUNDS, key.0.as_mut());
         Ok(key)
+    }
+
+    /// Is it the same key?
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        *self.0 == *other.0
     }
 
     fn halves(&self) -> (&[u8; 32], &[u8; 32]) {

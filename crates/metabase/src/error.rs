@@ -108,6 +108,35 @@ pub enum SettingRefused {
     },
 }
 
+/// Why the encryption key of a database is not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RekeyRefused {
+    /// Neither an old nor a new key.
+    #[error("neither an old nor a new key is given: there is nothing to change")]
+    NoKeys,
+    /// Old and new key are one.
+    #[error("the new key is the same as MB_ENCRYPTION_SECRET_KEY: there is nothing to change")]
+    SameKey,
+    /// The sentinel says encrypted, and no key is at hand.
+    #[error("the app DB is encrypted (setting encryption-check): give its MB_ENCRYPTION_SECRET_KEY")]
+    KeyMissing,
+    /// The key at hand does not open the sentinel.
+    #[error("MB_ENCRYPTION_SECRET_KEY is not the key of this app DB: it does not open the setting encryption-check")]
+    WrongKey,
+    /// A key is at hand, and nothing is encrypted with it.
+    #[error(
+        "the app DB is not encrypted with MB_ENCRYPTION_SECRET_KEY; to encrypt a plain app DB leave that variable unset"
+    )]
+    NotEncrypted,
+    /// What that version keeps encrypted is not known.
+    #[error(
+        "what a Metabase after v62 (or of an unknown version) keeps encrypted cannot be told from outside; that Metabase \
+         encrypts its app DB itself when it starts with the key"
+    )]
+    NotEncryptable,
+}
+
 /// Why no copy policy fits a catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]

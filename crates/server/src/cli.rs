@@ -65,6 +65,10 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// A dump into a fresh database, which is made for it.
     Restore(RestoreArgs),
+    /// Change the key that an app DB is encrypted with, where it is: in one transaction, or not at all. The old key is
+    /// MB_ENCRYPTION_SECRET_KEY (none: the app DB is plain), the new one METAFERRY_NEW_ENCRYPTION_SECRET_KEY (empty: it
+    /// becomes plain), or the file that METAFERRY_NEW_ENCRYPTION_SECRET_KEY_FILE names.
+    Rekey(RekeyArgs),
     /// Compare two databases, rows and digests, table by table.
     Verify(VerifyArgs),
     /// What is in an H2 file, or in another app DB.
@@ -317,6 +321,22 @@ pub(crate) struct TargetArgs {
     #[command(flatten)]
     pub(crate) reread: RereadArgs,
     /// Replace everything in a target that has users in it.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RekeyArgs {
+    /// The app DB; left out, Metabase's own environment names it.
+    #[arg(value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Look at every value and try everything, and take it back.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Leave values as they are that look encrypted and that the key does not open, instead of refusing.
+    #[arg(long)]
+    pub(crate) keep_unreadable: bool,
+    /// Go on although a Metabase runs on the app DB.
     #[arg(long)]
     pub(crate) force: bool,
 }

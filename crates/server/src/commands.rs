@@ -10,6 +10,7 @@ mod inspect;
 mod load;
 mod migrate;
 mod recover;
+mod rekey;
 mod restore;
 mod retry;
 mod serve;
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: Cli, config: &Config) -> Result<Ending, CommandErro
         Command::Load(args) => load::run(args, config, output).await,
         Command::Copy(args) => copy::run(args, config, output).await,
         Command::Restore(args) => restore::run(args, config, output).await,
+        Command::Rekey(args) => rekey::run(args, config, output).await,
         Command::Verify(args) => verify::run(args, config, output).await,
         Command::Inspect(args) => inspect::run(args, config, output).await,
         Command::Store(args) => store::run(args, output).await,

@@ -6,14 +6,20 @@ use std::time::Duration;
 
 use metaferry_domain::part_plan::{PART_SIZE_MIN_BYTES, PUT_MAX_BYTES};
 use metaferry_h2_file::{FilePassword, OlderVersion, OpenOptions};
+use metaferry_metabase::Secret;
+use metaferry_metabase::encryption::SECRET_CHARS_MIN;
 use metaferry_metabase::env::MetabaseEnv;
 use metaferry_metabase::env::address::AppDbAddress;
+use metaferry_metabase::error::KeyTooShort;
 
 use crate::exit::CommandError;
 use crate::telemetry::LogFormat;
 
 /// What begins our own variables.
 const PREFIX: &str = "METAFERRY_";
+
+/// The key that `rekey` writes, or nothing where it decrypts.
+pub(crate) const NEW_KEY: &str = "METAFERRY_NEW_ENCRYPTION_SECRET_KEY";
 
 /// Whether a damaged H2 file is read as of an older version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +55,17 @@ pub(crate) struct Config {
     pub(crate) s3: S3Environment,
     /// Of H2 files written with CIPHER=AES. Never in a URL, where process lists and logs would show it.
     pub(crate) h2_file_password: Option<FilePassword>,
+    /// What `rekey` puts in the place of `MB_ENCRYPTION_SECRET_KEY`.
+    pub(crate) new_encryption_key: Option<NewKey>,
+}
+
+/// A key to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NewKey {
+    /// None: everything is decrypted. Said by a variable that is there and empty.
+    Plain,
+    /// This one.
+    Secret(Secret),
 }
 
 /// AWS's own variables.
@@ -80,8 +97,9 @@ impl Config {
     }
 
     fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, CommandError> {
-        let pairs: BTreeMap<String, String> =
-            pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let mut pairs: BTreeMap<String, String> = pairs.into_iter().collect();
+        let decrypts = pairs.get(NEW_KEY).is_some_and(String::is_empty);
+        pairs.retain(|_, value| !value.is_empty());
         let mut problems = Vec::new();
         let metabase = MetabaseEnv::from_pairs(pairs.clone(), |path| std::fs::read_to_string(path))
             .map_err(|errors| problems.push(errors.to_string()))
@@ -99,6 +117,7 @@ impl Config {
                 .filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?.to_lowercase(), value.clone()))),
         );
         let mut keys = Keys { own, problems };
+        let new_encryption_key = keys.new_key(decrypts);
         let config = Self {
             data_dir: keys
                 .take("data_dir")
@@ -117,6 +136,7 @@ impl Config {
                 .and_then(|n| usize::try_from(n).ok()),
             metabase_version: keys.take("metabase_version"),
             h2_file_password: keys.take("h2_file_password").map(FilePassword::from),
+            new_encryption_key,
             hosting: match keys.take("hosted").as_deref() {
                 None | Some("false") => metaferry_api::Hosting::SelfHosted,
                 Some("true") => metaferry_api::Hosting::MetabaseCloud,
@@ -200,6 +220,38 @@ impl Keys {
             .push(format!("{PREFIX}{}: {problem}", key.to_uppercase()));
     }
 
+    /// From the variable or from the file that another one names. An empty file is a mistake, not a wish.
+    fn new_key(&mut self, decrypts: bool) -> Option<NewKey> {
+        const KEY: &str = "new_encryption_secret_key";
+        const FILE: &str = "new_encryption_secret_key_file";
+        let secret = match (self.take(KEY), self.take(FILE)) {
+            (Some(_), Some(_)) => {
+                self.problem(FILE, &format!("{NEW_KEY} is set too; set one of them"));
+                return None;
+            }
+            (Some(secret), None) => Secret::new(secret),
+            (None, None) => return decrypts.then_some(NewKey::Plain),
+            (None, Some(path)) => match std::fs::read_to_string(&path) {
+                Ok(content) => Secret::new(content.trim_end_matches(['\r', '\n'])),
+                Err(error) => {
+                    self.problem(FILE, &format!("{path} cannot be read: {error}"));
+                    return None;
+                }
+            },
+        };
+        match secret.expose().chars().count() {
+            0 => {
+                self.problem(FILE, &format!("the file is empty; to decrypt, set {NEW_KEY} to nothing"));
+                None
+            }
+            chars if chars < SECRET_CHARS_MIN => {
+                self.problem(KEY, &KeyTooShort { chars }.to_string());
+                None
+            }
+            _ => Some(NewKey::Secret(secret)),
+        }
+    }
+
     fn number(&mut self, key: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
         let text = self.take(key)?;
         match text.parse() {
@@ -226,7 +278,7 @@ impl Keys {
         let unknown: Vec<String> = self
             .own
             .keys()
-            .filter(|key| *key != "config" && !key.starts_with("test_") && *key != "shared")
+            .filter(|key| *key != "config" && *key != "unmasked_arguments" && !key.starts_with("test_") && *key != "shared")
             .cloned()
             .collect();
         for key in unknown {
@@ -269,7 +321,9 @@ fn node_name() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Config;
+    use metaferry_metabase::Secret;
+
+    use super::{Config, NEW_KEY, NewKey};
     use crate::exit::Ending;
 
     fn config(pairs: &[(&str, &str)]) -> Result<Config, crate::exit::CommandError> {
@@ -300,6 +354,27 @@ mod tests {
         ] {
             assert!(error.message.contains(key), "{}", error.message);
         }
+    }
+
+    #[test]
+    fn a_new_key_is_given_by_a_variable_or_a_file_and_decrypting_by_an_empty_variable_alone() {
+        let new_key = |pairs: &[(&str, &str)]| config(pairs).map(|config| config.new_encryption_key);
+        assert_eq!(new_key(&[]).unwrap(), None);
+        assert_eq!(new_key(&[(NEW_KEY, "")]).unwrap(), Some(NewKey::Plain));
+        let secret = "a new horse, a new staple";
+        let expected = Some(NewKey::Secret(Secret::new(secret)));
+        assert_eq!(new_key(&[(NEW_KEY, secret)]).unwrap(), expected);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, format!("{secret}\n")).unwrap();
+        let by_file = ("METAFERRY_NEW_ENCRYPTION_SECRET_KEY_FILE", file.to_str().unwrap());
+        assert_eq!(new_key(&[by_file]).unwrap(), expected);
+        for wrong in [&[(NEW_KEY, secret), by_file][..], &[(NEW_KEY, "too short")]] {
+            let error = new_key(wrong).unwrap_err();
+            assert!(error.message.contains(NEW_KEY) && !error.message.contains("horse"), "{}", error.message);
+        }
+        std::fs::write(&file, "\n").unwrap();
+        assert!(new_key(&[by_file]).unwrap_err().message.contains("is empty"));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The binary `metaferry`: parses the command line and calls one function per command.
 
+mod beginning;
 mod cli;
 mod commands;
 mod config;
 mod exit;
 mod h2_dump;
-mod memory;
 mod output;
 mod policy;
 mod preflight;
@@ -28,8 +28,7 @@ use crate::output::Output;
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    memory::bound();
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::parse_from(beginning::arguments());
     let output = Output { json: cli.json };
     let ended = Config::read().and_then(|config| {
         telemetry::begin(config.log.as_deref(), config.log_format);
@@ -53,10 +52,12 @@ fn main() -> ExitCode {
                 output.say(&format!("what to do: {remedy}"));
             }
             if output.json {
-                output.result(
-                    "",
-                    &serde_json::json!({"error": error.message, "exit": error.ending.code()}),
-                );
+                let json = serde_json::json!({
+                    "error": error.message,
+                    "what_to_do": error.remedy,
+                    "exit": error.ending.code(),
+                });
+                output.result("", &json);
             }
             error.ending.into()
         }

@@ -14,6 +14,7 @@ use metaferry_metabase::encryption::envelope::Keyring;
 use metaferry_metabase::encryption::recode::{
     Decryption, ENCRYPTABLE_MAJOR_MAX, ENCRYPTED_COLUMNS, Encryption, Sentinel, Unreadable,
 };
+use metaferry_metabase::encryption::rekey::SENTINEL_SINCE_MAJOR;
 use metaferry_metabase::encryption::sentinel::{SENTINEL_SETTING, SentinelState, check_sentinel};
 use metaferry_metabase::env::MetabaseEnv;
 use metaferry_metabase::error::KeyTooShort;
@@ -21,8 +22,6 @@ use metaferry_metabase::error::KeyTooShort;
 use crate::exit::CommandError;
 use crate::policy::setting;
 
-/// Since this major version a database says by a setting that it is encrypted.
-const SENTINEL_SINCE_MAJOR: u32 = 53;
 /// Rows are looked through in batches of this size.
 const LOOK_BYTES: usize = 1 << 18;
 
@@ -151,7 +150,7 @@ fn own(sentinel: SentinelState) -> Result<(), PortError> {
 }
 
 /// The key, and the data keys that the database keeps under it.
-async fn keyring(key: &DerivedKey, snapshot: &dyn Snapshot) -> Result<Keyring, PortError> {
+pub(crate) async fn keyring(key: &DerivedKey, snapshot: &dyn Snapshot) -> Result<Keyring, PortError> {
     let mut keys = Keyring::new(key.clone());
     let Some(table) = snapshot.catalogue().table("data_encryption_key") else {
         return Ok(keys);
@@ -234,7 +233,7 @@ async fn prove(snapshot: &dyn Snapshot, recoder: &dyn ValueRecoder) -> Result<()
 }
 
 /// An initialisation vector: sixteen bytes of the system's randomness.
-fn random() -> [u8; 16] {
+pub(crate) fn random() -> [u8; 16] {
     // Two identifiers, for each has six bits that are always the same.
     let (one, other) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
     let mut bytes = [0; 16];

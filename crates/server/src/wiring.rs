@@ -9,14 +9,15 @@ use std::time::Duration;
 use metaferry_app_db::h2::{H2Source, file_of};
 use metaferry_app_db::load::LoadOptions;
 use metaferry_app_db::mysql::{
-    FreshMySql, MySqlAppDb, MySqlAuthenticator, MySqlProbe, MySqlQuartz, MySqlServer, MySqlSource,
+    FreshMySql, MySqlAppDb, MySqlAuthenticator, MySqlProbe, MySqlQuartz, MySqlRekey, MySqlServer, MySqlSource,
     MySqlTarget, MySqlUndoScript,
 };
 use metaferry_app_db::postgres::{
-    FreshPostgres, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz, PostgresServer,
+    FreshPostgres, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz, PostgresRekey, PostgresServer,
     PostgresSource, PostgresTarget, PostgresUndoScript,
 };
 use metaferry_app_db::probe::Probe;
+use metaferry_app_db::rekey::Rekeying;
 use metaferry_app_db::sqlite::SqliteState;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::part_plan::PartRules;
@@ -72,6 +73,19 @@ pub(crate) fn target(address: &AppDbAddress, options: LoadOptions) -> Result<Box
             "an H2 file is written by `dump` or `copy`",
         )),
         AppDbAddress::MySql(server) => Ok(Box::new(MySqlTarget::new(MySqlServer::new(server), options))),
+    }
+}
+
+/// A database whose encryption key is to be changed where it is.
+pub(crate) fn rekeying(address: &AppDbAddress) -> Result<Box<dyn Rekeying>, PortError> {
+    match address {
+        AppDbAddress::Postgres(server) => Ok(Box::new(PostgresRekey::new(PostgresServer::new(server)))),
+        AppDbAddress::MySql(server) => Ok(Box::new(MySqlRekey::new(MySqlServer::new(server)))),
+        AppDbAddress::H2 { .. } => Err(PortError::new(
+            ErrorKind::Unsupported,
+            "an H2 file is not changed where it is: `dump --plaintext` it with the old key, and `load --encrypt` that with \
+             the new one",
+        )),
     }
 }
 

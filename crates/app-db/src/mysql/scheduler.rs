@@ -251,7 +251,7 @@ async fn fired(connection: &mut MySqlConnection) -> Result<Vec<FiredRow>, PortEr
         .collect()
 }
 
-async fn check_ins(connection: &mut MySqlConnection) -> Result<Vec<CheckIn>, PortError> {
+pub(super) async fn check_ins(connection: &mut MySqlConnection) -> Result<Vec<CheckIn>, PortError> {
     let read = |error| failed("read the check-ins of Quartz's nodes", error);
     let rows = sqlx::query(
         "SELECT instance_name, last_checkin_time, checkin_interval FROM QRTZ_SCHEDULER_STATE WHERE sched_name = ?",

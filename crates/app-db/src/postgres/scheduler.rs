@@ -256,7 +256,7 @@ async fn fired(connection: &mut PgConnection) -> Result<Vec<FiredRow>, PortError
         .collect()
 }
 
-async fn check_ins(connection: &mut PgConnection) -> Result<Vec<CheckIn>, PortError> {
+pub(super) async fn check_ins(connection: &mut PgConnection) -> Result<Vec<CheckIn>, PortError> {
     let read = |error| failed("read the check-ins of Quartz's nodes", error);
     let rows = sqlx::query(
         "SELECT instance_name, last_checkin_time, checkin_interval FROM qrtz_scheduler_state WHERE sched_name = $1",

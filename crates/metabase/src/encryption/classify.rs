@@ -8,6 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt;
 
+/// A shorter text cannot be ciphertext: Base64 of [`RAW_BYTES_MIN`].
+pub const TEXT_BYTES_MIN: usize = 48;
+/// Fewer bytes cannot be ciphertext: an envelope around nothing.
+pub const RAW_BYTES_MIN: usize = 35;
+
 /// What a stored value is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Classified<T> {
@@ -46,7 +51,7 @@ impl<T> fmt::Debug for Classified<T> {
 #[must_use]
 pub fn classify_text(text: &str, keys: Option<&Keyring>, aads: &[&[u8]]) -> Classified<String> {
     // Cheap refusals first: this runs on every text of a database.
-    if text.len() < 48 || !text.len().is_multiple_of(4) || !mixes_base64_letters(text) {
+    if text.len() < TEXT_BYTES_MIN || !text.len().is_multiple_of(4) || !mixes_base64_letters(text) {
         return Classified::Plaintext;
     }
     let Ok(raw) = STANDARD.decode(text) else {
@@ -113,6 +118,8 @@ fn is_recognisably_plain(raw: &[u8]) -> bool {
 fn is_known_file(raw: &[u8]) -> bool {
     const JAVA_KEY_STORE: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
     const JCEKS_KEY_STORE: [u8; 4] = [0xce, 0xce, 0xce, 0xce];
+    // What Quartz keeps of its jobs.
+    const JAVA_SERIALIZED: [u8; 4] = [0xac, 0xed, 0x00, 0x05];
     const ZIP: &[u8] = b"PK\x03\x04";
     const GZIP: [u8; 4] = [0x1f, 0x8b, 0x08, 0x00];
     let is_der_sequence = match raw {
@@ -121,7 +128,7 @@ fn is_known_file(raw: &[u8]) -> bool {
         _ => false,
     };
     is_der_sequence
-        || [&JAVA_KEY_STORE[..], &JCEKS_KEY_STORE, ZIP, &GZIP]
+        || [&JAVA_KEY_STORE[..], &JCEKS_KEY_STORE, &JAVA_SERIALIZED, ZIP, &GZIP]
             .iter()
             .any(|magic| raw.starts_with(magic))
 }

@@ -1,6 +1,6 @@
 //! The envelope format ("v2"): values under data keys, data keys under the derived key. Proposed upstream and
-//! numbered v65 when we looked; reading it costs little. Writing it is left out: a dump is written plain or in the
-//! legacy format, which every version reads.
+//! numbered v65 when we looked; reading it costs little. Writing values in it is left out: a dump is written plain or in the
+//! legacy format, which every version reads. Under a new key the data keys are wrapped anew, and their values stay.
 
 use super::{DerivedKey, into_text};
 use crate::error::DecryptError;
@@ -15,7 +15,8 @@ use zeroize::{Zeroize as _, Zeroizing};
 /// First bytes of a value in this format: "MB", version 2. In Base64 it begins with `TUIC`.
 pub const MAGIC: [u8; 3] = [0x4d, 0x42, 0x02];
 
-const NONCE_BYTES: usize = 12;
+/// Bytes of a nonce.
+pub const NONCE_BYTES: usize = 12;
 const GCM_TAG_BYTES: usize = 16;
 
 /// The key that values of one generation are encrypted under. Wiped when dropped, never shown.
@@ -57,6 +58,36 @@ impl Keyring {
         self.data_keys
             .insert(generation, DataKey(key.map_err(|_| DecryptError::Shape)?));
         Ok(())
+    }
+
+    /// A row of `data_encryption_key`, wrapped by this keyring's derived key, wrapped by `new` instead: the values under it
+    /// stay as they are. `nonce` must be random and used once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::unwrap_data_key`].
+    pub fn rewrap_data_key(
+        &self,
+        key_material: &[u8],
+        new: &DerivedKey,
+        nonce: [u8; NONCE_BYTES],
+    ) -> Result<Vec<u8>, DecryptError> {
+        let plain = Zeroizing::new(open(self.root.halves().0, key_material, None)?);
+        if plain.len() != 32 {
+            return Err(DecryptError::Shape);
+        }
+        let sealed = Aes256Gcm::new(new.halves().0.into())
+            .encrypt(&nonce.into(), plain.as_slice())
+            .expect("a data key is far below what the cipher takes");
+        let mut wrapped = nonce.to_vec();
+        wrapped.extend(sealed);
+        Ok(wrapped)
+    }
+
+    /// Does one of the data keys open these raw bytes? Then they stay what they are when the derived key changes.
+    #[must_use]
+    pub fn opens_envelope(&self, raw: &[u8], aad: Option<&[u8]>) -> bool {
+        self.decrypt_envelope(raw, aad).is_ok()
     }
 
     /// The derived key.

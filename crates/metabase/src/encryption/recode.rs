@@ -1,13 +1,16 @@
 //! Whole databases between encrypted and plain, value by value, on their way through a copy. [`Decryption`] opens whatever
-//! a key proves to be encrypted, in any column; [`Encryption`] closes what Metabase keeps encrypted when it has a key.
+//! a key proves to be encrypted, in any column; [`Encryption`] closes what Metabase keeps encrypted when it has a key;
+//! [`Rotation`] puts what one key proves under another.
 //! Where keys come from, and whether the sentinel agrees, is decided before.
 
 mod decryption;
 mod encryption;
+mod rotation;
 mod tally;
 
 pub use decryption::{Decryption, Unreadable};
 pub use encryption::{Encryption, RandomBytes, Sentinel};
+pub use rotation::Rotation;
 
 use metaferry_domain::row_batch::{Cell, RowBatch};
 use metaferry_domain::schema::{Column, Table};

@@ -132,6 +132,12 @@ impl AppDbAddress {
         uri::parse(url, Decoding::Percent)
     }
 
+    /// A URL of a command line with its passwords masked; `None` if it shows none. Also of URLs that cannot be used.
+    #[must_use]
+    pub fn masked_url(url: &str) -> Option<String> {
+        uri::masked(url)
+    }
+
     /// Reads where an H2 file is: with or without `file:`, with or without `.mv.db`. H2's own options after a
     /// semicolon are dropped.
     ///

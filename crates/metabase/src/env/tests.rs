@@ -286,3 +286,19 @@ fn the_remaining_keys_are_read() {
         Some(Secret::new("a session secret of its own"))
     );
 }
+
+#[test]
+fn passwords_of_urls_are_masked_and_nothing_else_is() {
+    for (url, expected) in [
+        ("postgres://me:hunter2@host:5432/db", Some("postgres://me:***@host:5432/db")),
+        ("jdbc:postgresql://me:a@b/c?d@host/db?ssl=true", Some("jdbc:postgresql://me:***@host/db?ssl=true")),
+        ("mysql://host/db?user=me&password=hunter2&useSSL=true", Some("mysql://host/db?user=me&password=***&useSSL=true")),
+        ("mariadb://me:p@host:port/", Some("mariadb://me:***@host:port/")),
+        ("postgres://me@host/db", None),
+        ("postgres://me:***@host/db", None),
+        ("h2:/data/me:hunter2@host", None),
+        ("https://me:hunter2@host/", None),
+    ] {
+        assert_eq!(AppDbAddress::masked_url(url).as_deref(), expected, "{url}");
+    }
+}

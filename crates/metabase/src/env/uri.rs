@@ -19,17 +19,49 @@ enum Server {
     MySql,
 }
 
+const SCHEMES: [(&str, Server); 4] = [
+    ("postgres://", Server::Postgres),
+    ("postgresql://", Server::Postgres),
+    ("mysql://", Server::MySql),
+    ("mariadb://", Server::MySql),
+];
+
+/// What stands where a password stood.
+const MASK: &str = "***";
+
+/// The same URI with every password masked; `None` if it shows none. It need not be one that can be used.
+pub(super) fn masked(uri: &str) -> Option<String> {
+    let body = uri.strip_prefix("jdbc:").unwrap_or(uri);
+    let rest = SCHEMES.iter().find_map(|(scheme, _)| body.strip_prefix(scheme))?;
+    let (login, behind) = split_login(rest);
+    let mut shown = uri[..uri.len() - rest.len()].to_owned();
+    if let Some(login) = login {
+        match login.split_once(':') {
+            Some((user, password)) if !password.is_empty() => shown.push_str(&format!("{user}:{MASK}@")),
+            Some(_) | None => shown.push_str(&format!("{login}@")),
+        }
+    }
+    match behind.split_once('?') {
+        None => shown.push_str(behind),
+        Some((location, query)) => {
+            let pairs: Vec<String> = query
+                .split('&')
+                .map(|pair| match pair.split_once('=') {
+                    Some(("password", password)) if !password.is_empty() => format!("password={MASK}"),
+                    Some(_) | None => pair.to_owned(),
+                })
+                .collect();
+            shown.push_str(&format!("{location}?{}", pairs.join("&")));
+        }
+    }
+    (shown != uri).then_some(shown)
+}
+
 pub(super) fn parse(uri: &str, decoding: Decoding) -> Result<AppDbAddress, AddressError> {
     let body = uri.strip_prefix("jdbc:").unwrap_or(uri);
     if let Some(location) = body.strip_prefix("h2:") {
         return AppDbAddress::from_h2_location(location);
     }
-    const SCHEMES: [(&str, Server); 4] = [
-        ("postgres://", Server::Postgres),
-        ("postgresql://", Server::Postgres),
-        ("mysql://", Server::MySql),
-        ("mariadb://", Server::MySql),
-    ];
     let (rest, server) = SCHEMES
         .iter()
         .find_map(|(scheme, server)| Some((body.strip_prefix(scheme)?, *server)))

@@ -10,10 +10,10 @@ use metaferry_domain::{ErrorKind, PortError};
 
 use super::tally::Tally;
 use super::{ENCRYPTED_COLUMNS, is_key, setting_key, text_at};
-use crate::encryption::IV_BYTES;
 use crate::encryption::classify::{Classified, classify_bytes, classify_text};
 use crate::encryption::envelope::Keyring;
 use crate::encryption::sentinel::{SENTINEL_SETTING, UNENCRYPTED};
+use crate::encryption::{DerivedKey, IV_BYTES};
 use crate::settings::LAST_UPDATED;
 
 /// Fresh random bytes, an initialisation vector at each call.
@@ -53,22 +53,26 @@ impl Encryption {
         }
     }
 
-    /// A random UUID, encrypted: what the sentinel of an encrypted database holds.
     fn sentinel_value(&self) -> String {
-        let mut id = (self.random)();
-        id[6] = id[6] & 0x0f | 0x40;
-        id[8] = id[8] & 0x3f | 0x80;
-        let hex = hex::encode(id);
-        let uuid = format!(
-            "{}-{}-{}-{}-{}",
-            &hex[..8],
-            &hex[8..12],
-            &hex[12..16],
-            &hex[16..20],
-            &hex[20..]
-        );
-        self.keys.root().encrypt_text(&uuid, None, (self.random)())
+        sentinel_value(self.keys.root(), &self.random)
     }
+}
+
+/// A random UUID, encrypted: what the sentinel of an encrypted database holds.
+pub(super) fn sentinel_value(key: &DerivedKey, random: &RandomBytes) -> String {
+    let mut id = random();
+    id[6] = id[6] & 0x0f | 0x40;
+    id[8] = id[8] & 0x3f | 0x80;
+    let hex = hex::encode(id);
+    let uuid = format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    );
+    key.encrypt_text(&uuid, None, random())
 }
 
 impl ValueRecoder for Encryption {

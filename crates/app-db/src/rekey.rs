@@ -1,0 +1,605 @@
+//! Changing the encryption key of a whole app DB where it is, in one transaction. What becomes of a value is
+//! [`Rekey`]'s; how a database is locked, walked and written is [`KeyedRows`]'s, in each database's folder.
+//!
+//! Every value is looked at before the first one is written, under locks that let nobody change one in between. Rows
+//! are walked in small batches, and only values come that could be encrypted at all.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use metaferry_domain::recoding::{Recoded, RowRecoder};
+use metaferry_domain::row_batch::{Cell, RowBatch};
+use metaferry_domain::schema::{Catalogue, Column, DataType, Dialect, Table};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
+use metaferry_metabase::encryption::classify::{RAW_BYTES_MIN, TEXT_BYTES_MIN};
+use metaferry_metabase::encryption::rekey::Rekey;
+use metaferry_metabase::quartz::liveness::{
+    CheckIn, Liveness, Observation, judge_nodes, longest_silence_ms,
+};
+use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, bump};
+
+/// The longest wait for somebody else's lock.
+pub(crate) const LOCK_WAIT_SECONDS: u32 = 10;
+/// About so much is held of a table at once.
+const BATCH_BYTES: usize = 4 << 20;
+/// At most so many rows are.
+const BATCH_ROWS_MAX: u64 = 512;
+/// The first batch of a table, of which nobody knows how wide its rows are.
+const BATCH_ROWS_FIRST: u64 = 16;
+/// Columns that are named when they speak against it.
+const PROBLEMS_MAX: usize = 100;
+/// How often a time that must wait for the clock is tried: ten seconds each at the most.
+const BUMP_TRIES: u32 = 3;
+/// Between two looks at the check-ins of nodes.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A check-in that is so much older than the database's clock, in milliseconds, is of a node that is gone, however wrong
+/// that node's clock was.
+const CHECK_IN_AGE_MAX_MS: i64 = 600_000;
+
+/// What is done where a Metabase runs on the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Running {
+    /// It is refused.
+    Refuse,
+    /// It is said.
+    Warn,
+}
+
+/// How the transaction ends when all is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// It is committed.
+    No,
+    /// It is taken back: only what would have been done is told.
+    Yes,
+}
+
+/// How a key is changed.
+#[derive(Debug, Clone)]
+pub struct RekeyOptions {
+    /// What is done where a Metabase runs.
+    pub running: Running,
+    /// Whether it is meant.
+    pub trial: Trial,
+    /// Looked at between batches of rows.
+    pub cancel: Cancellation,
+}
+
+/// Why the key is not changed. Nothing is, in either case.
+#[derive(Debug)]
+pub enum RekeyError {
+    /// Found out before the first value was written.
+    Refused(PortError),
+    /// It happened while values were written; the transaction is taken back.
+    Failed(PortError),
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct RekeyReport {
+    /// Values written anew.
+    pub columns: Vec<RekeyedColumn>,
+    /// Tables that were emptied, and how many rows they had.
+    pub emptied: Vec<(String, u64)>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+/// A column whose values were written anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RekeyedColumn {
+    /// The table, in lower case.
+    pub table: String,
+    /// The column, in lower case.
+    pub column: String,
+    /// How many values.
+    pub values: u64,
+}
+
+/// A database whose key can be changed.
+#[async_trait]
+pub trait Rekeying: Send {
+    /// Changes it, in one transaction, or leaves everything as it is.
+    /// After a cancellation it is left as it is too, unless that comes with the commit under way.
+    async fn rekey(&mut self, rekey: &Rekey, options: &RekeyOptions) -> Result<RekeyReport, RekeyError>;
+}
+
+/// What is read of a table: the columns that can hold encrypted values.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    pub(crate) table: Table,
+    pub(crate) columns: Vec<WalkColumn>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WalkColumn {
+    /// Its place in the table.
+    pub(crate) at: usize,
+    pub(crate) form: Form,
+    /// Values of fewer bytes come as NULL.
+    pub(crate) bytes_min: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Text,
+    Bytes,
+}
+
+impl Walk {
+    /// `None`: no column of that table can hold an encrypted value.
+    fn of(table: &Table, rekey: &Rekey) -> Option<Self> {
+        let key = table.name.key();
+        let columns: Vec<WalkColumn> = (0..table.columns.len())
+            .filter_map(|at| {
+                let column = &table.columns[at];
+                let form = form(column)?;
+                let bytes_min = match form {
+                    _ if rekey.sees_all_of(&key, &column.name.key()) => 0,
+                    Form::Text => TEXT_BYTES_MIN,
+                    Form::Bytes => RAW_BYTES_MIN,
+                };
+                Some(WalkColumn { at, form, bytes_min })
+            })
+            .collect();
+        (!columns.is_empty()).then(|| Self {
+            table: table.clone(),
+            columns,
+        })
+    }
+
+    fn described(&self) -> Vec<&Column> {
+        self.columns.iter().map(|column| &self.table.columns[column.at]).collect()
+    }
+
+    /// The name of one of its columns, as the database spells it.
+    pub(crate) fn name(&self, column: usize) -> &str {
+        self.table.columns[self.columns[column].at].name.as_str()
+    }
+}
+
+fn form(column: &Column) -> Option<Form> {
+    if column.is_generated() {
+        return None;
+    }
+    match column.data_type {
+        DataType::Char(_) | DataType::Varchar(_) | DataType::VarcharIgnoreCase(_) | DataType::Text => {
+            Some(Form::Text)
+        }
+        DataType::Binary(_) | DataType::Blob => Some(Form::Bytes),
+        DataType::Boolean
+        | DataType::SmallInt
+        | DataType::Integer
+        | DataType::BigInt
+        | DataType::Real
+        | DataType::Double
+        | DataType::Decimal(_)
+        | DataType::Date
+        | DataType::Time
+        | DataType::TimeTz
+        | DataType::Timestamp
+        | DataType::TimestampTz
+        | DataType::Uuid
+        | DataType::Json
+        | DataType::Other => None,
+    }
+}
+
+/// How many rows the next batch has, so that it is about as large as it may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace(u64);
+
+impl Pace {
+    pub(crate) fn first() -> Self {
+        Self(BATCH_ROWS_FIRST)
+    }
+
+    pub(crate) fn rows(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn after(self, batch: &RowBatch) -> Self {
+        let rows = batch.rows().max(1);
+        let row_bytes = batch.bytes().div_ceil(rows).max(1);
+        let fits = u64::try_from(BATCH_BYTES / row_bytes).unwrap_or(u64::MAX);
+        // Never much more at once than was just seen to be well.
+        Self(fits.min(self.0.saturating_mul(4)).clamp(1, BATCH_ROWS_MAX))
+    }
+}
+
+/// A value in place of another.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// Which of the walk's columns.
+    pub(crate) column: usize,
+    pub(crate) old: Recoded,
+    pub(crate) new: Recoded,
+}
+
+/// The check-ins of nodes at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct CheckIns {
+    pub(crate) nodes: Vec<CheckIn>,
+    /// The database's clock, in Unix milliseconds.
+    pub(crate) now_ms: i64,
+}
+
+/// One session with a database, as changing its key needs it.
+pub(crate) trait KeyedRows: Send {
+    /// Where a row is.
+    type Place: Send + Sync;
+    const DIALECT: Dialect;
+
+    fn check_ins(&mut self) -> impl Future<Output = Result<CheckIns, PortError>> + Send;
+    /// Begins the transaction, and locks `tables` against changes by others.
+    fn begin(&mut self, tables: &[&Table]) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Begins to read the rows of a table that have a value of interest.
+    fn open(&mut self, walk: &Walk) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// The next of them, and where they are; none: that was all.
+    fn next(
+        &mut self,
+        walk: &Walk,
+        batch: &mut RowBatch,
+        places: &mut Vec<Self::Place>,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Writes values of one row. An error if it is not there as it was.
+    fn update(
+        &mut self,
+        walk: &Walk,
+        place: &Self::Place,
+        changes: &[Change],
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Adds a row with those values, the others left to the table.
+    fn insert(&mut self, walk: &Walk, row: &[Option<Recoded>]) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Empties a table; answers how many rows it had.
+    fn empty(&mut self, table: &Table) -> impl Future<Output = Result<u64, PortError>> + Send;
+    fn remove_setting(&mut self, name: &str) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// What [`LAST_UPDATED`] holds, and the clock.
+    fn last_updated(
+        &mut self,
+    ) -> impl Future<Output = Result<(Option<String>, DatabaseNow), PortError>> + Send;
+    /// Writes [`LAST_UPDATED`]; `with_aad` where the table has that column.
+    fn put_last_updated(
+        &mut self,
+        text: &str,
+        with_aad: Option<&str>,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+    fn end(&mut self, trial: Trial) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// The whole of it, on a session whose database has that catalogue.
+pub(crate) async fn run<R: KeyedRows>(
+    rows: &mut R,
+    catalogue: &Catalogue,
+    rekey: &Rekey,
+    options: &RekeyOptions,
+) -> Result<RekeyReport, RekeyError> {
+    let mut report = RekeyReport::default();
+    look_for_nodes(rows, options, &mut report)
+        .await
+        .map_err(RekeyError::Refused)?;
+    let kept: Vec<&Table> = catalogue
+        .tables
+        .iter()
+        .filter(|table| !rekey.emptied().contains(&table.name.key().as_str()))
+        .collect();
+    let walks: Vec<Walk> = kept.iter().filter_map(|table| Walk::of(table, rekey)).collect();
+    let tables: Vec<&Table> = catalogue.tables.iter().collect();
+    let last_updated = match catalogue.table("setting") {
+        Some(_) => begin_in_time(rows, &tables, &mut report).await,
+        None => rows.begin(&tables).await.map(|()| None),
+    };
+    let last_updated = last_updated.map_err(RekeyError::Refused)?;
+    prove(rows, &walks, rekey, options)
+        .await
+        .map_err(RekeyError::Refused)?;
+    let written = write(
+        rows,
+        catalogue,
+        &walks,
+        rekey,
+        options,
+        last_updated.as_deref(),
+        &mut report,
+    )
+    .await;
+    written.map_err(RekeyError::Failed)?;
+    rekey
+        .refuse_if_nothing(report.columns.iter().map(|column| column.values).sum())
+        .map_err(|refused| RekeyError::Refused(PortError::new(ErrorKind::Precondition, refused.to_string())))?;
+    rows.end(options.trial).await.map_err(RekeyError::Failed)?;
+    Ok(report)
+}
+
+fn go_on(options: &RekeyOptions) -> Result<(), PortError> {
+    if options.cancel.is_cancelled() {
+        Err(PortError::new(ErrorKind::Cancelled, "interrupted; nothing is changed"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Does a Metabase run on the database? It would go on with the old key.
+async fn look_for_nodes<R: KeyedRows>(
+    rows: &mut R,
+    options: &RekeyOptions,
+    report: &mut RekeyReport,
+) -> Result<(), PortError> {
+    let began = Instant::now();
+    let mut looks: Vec<Observation> = Vec::new();
+    loop {
+        let CheckIns { mut nodes, now_ms } = rows.check_ins().await?;
+        nodes.retain(|node| now_ms.saturating_sub(node.last_ms) < CHECK_IN_AGE_MAX_MS);
+        if options.running == Running::Warn {
+            if !nodes.is_empty() {
+                let names: Vec<&str> = nodes.iter().map(|node| node.instance.as_str()).collect();
+                report.notes.push(format!(
+                    "nodes of Metabase have checked in within ten minutes ({}): one that still runs goes on with the old \
+                     key until it is started again",
+                    names.join(", ")
+                ));
+            }
+            return Ok(());
+        }
+        if looks.is_empty() && !nodes.is_empty() {
+            tracing::info!(
+                nodes = nodes.len(),
+                "watching whether Metabase's nodes still check in; this takes a quarter of a minute"
+            );
+        }
+        let look = Observation {
+            at_ms: i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX),
+            check_ins: nodes,
+        };
+        let longest = longest_silence_ms(&look);
+        let at_ms = look.at_ms;
+        // The first look and the newest decide.
+        looks.truncate(1);
+        looks.push(look);
+        let judged = judge_nodes(&looks);
+        let live: Vec<&str> = judged
+            .iter()
+            .filter(|(_, liveness)| **liveness == Liveness::Live)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if !live.is_empty() {
+            return Err(PortError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "a Metabase runs on this app DB (node {}): it would go on with the old key; stop it and try again, or \
+                     go on with --force and start it again at once",
+                    live.join(", ")
+                ),
+            ));
+        }
+        let undecided = judged.values().any(|liveness| *liveness == Liveness::Undecided);
+        if !undecided || at_ms > longest {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        go_on(options)?;
+    }
+}
+
+/// Begins the transaction at a moment at which the nodes can be told of a change; answers the new text of
+/// [`LAST_UPDATED`], if there is one.
+async fn begin_in_time<R: KeyedRows>(
+    rows: &mut R,
+    tables: &[&Table],
+    report: &mut RekeyReport,
+) -> Result<Option<String>, PortError> {
+    for _ in 0..BUMP_TRIES {
+        rows.begin(tables).await?;
+        let (old, now) = rows.last_updated().await?;
+        match bump(old.as_deref(), now, R::DIALECT) {
+            Ok(Bump::Write(text) | Bump::FirstWrite(text)) => return Ok(Some(text)),
+            Ok(Bump::Wait { micros }) => {
+                rows.end(Trial::Yes).await?;
+                tokio::time::sleep(Duration::from_micros(micros)).await;
+            }
+            // Whoever starts with the new key reads everything anew.
+            Err(refused) => {
+                report.notes.push(format!("{LAST_UPDATED} is left as it is: {refused}"));
+                return Ok(None);
+            }
+        }
+    }
+    Err(PortError::new(
+        ErrorKind::Unavailable,
+        "the setting settings-last-updated is ahead of the database's clock and stays so; try again later",
+    ))
+}
+
+/// Looks at every value, and names every column that speaks against it.
+async fn prove<R: KeyedRows>(rows: &mut R, walks: &[Walk], rekey: &Rekey, options: &RekeyOptions) -> Result<(), PortError> {
+    let mut problems: Vec<String> = Vec::new();
+    let mut batch = RowBatch::new(0);
+    let mut places = Vec::new();
+    for walk in walks {
+        let columns = walk.described();
+        let mut proofs: Vec<Box<dyn RowRecoder>> = rekey
+            .proofs()
+            .iter()
+            .filter_map(|proof| proof.table(&walk.table, &columns))
+            .collect();
+        if proofs.is_empty() {
+            continue;
+        }
+        let mut named = BTreeSet::new();
+        rows.open(walk).await?;
+        loop {
+            go_on(options)?;
+            rows.next(walk, &mut batch, &mut places).await?;
+            if batch.rows() == 0 {
+                break;
+            }
+            for (row, column) in cells(&batch) {
+                if named.contains(&column) {
+                    continue;
+                }
+                for proof in &mut proofs {
+                    if let Err(problem) = proof.recode(&batch, row, column, batch.cell(row, column)) {
+                        named.insert(column);
+                        problems.push(problem.chain());
+                        break;
+                    }
+                }
+            }
+        }
+        if problems.len() >= PROBLEMS_MAX {
+            problems.push("and perhaps others".to_owned());
+            break;
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(PortError::new(ErrorKind::Precondition, problems.join("; ")))
+}
+
+fn cells(batch: &RowBatch) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let columns = batch.columns();
+    (0..batch.rows()).flat_map(move |row| (0..columns).map(move |column| (row, column)))
+}
+
+/// Writes everything, in the transaction.
+async fn write<R: KeyedRows>(
+    rows: &mut R,
+    catalogue: &Catalogue,
+    walks: &[Walk],
+    rekey: &Rekey,
+    options: &RekeyOptions,
+    last_updated: Option<&str>,
+    report: &mut RekeyReport,
+) -> Result<(), PortError> {
+    for walk in walks {
+        write_table(rows, walk, rekey, options, report).await?;
+    }
+    for table in rekey.emptied() {
+        if let Some(table) = catalogue.table(table) {
+            let had = rows.empty(table).await?;
+            report.emptied.push((table.name.key(), had));
+        }
+    }
+    let Some(setting) = catalogue.table("setting") else {
+        return Ok(());
+    };
+    if let Some(name) = rekey.removed_setting() {
+        rows.remove_setting(name).await?;
+    }
+    if let Some(text) = last_updated {
+        let with_aad = setting
+            .column("value_with_aad")
+            .map(|_| rekey.last_updated_with_aad(text));
+        rows.put_last_updated(text, with_aad.as_deref()).await?;
+    }
+    Ok(())
+}
+
+async fn write_table<R: KeyedRows>(
+    rows: &mut R,
+    walk: &Walk,
+    rekey: &Rekey,
+    options: &RekeyOptions,
+    report: &mut RekeyReport,
+) -> Result<(), PortError> {
+    let columns = walk.described();
+    let Some(mut recoder) = rekey.recoding().table(&walk.table, &columns) else {
+        return Ok(());
+    };
+    let mut written = vec![0_u64; walk.columns.len()];
+    let mut batch = RowBatch::new(columns.len());
+    let mut places = Vec::new();
+    rows.open(walk).await?;
+    loop {
+        go_on(options)?;
+        rows.next(walk, &mut batch, &mut places).await?;
+        if batch.rows() == 0 {
+            break;
+        }
+        for (row, place) in places.iter().enumerate() {
+            let mut changes = Vec::new();
+            for (column, written) in written.iter_mut().enumerate() {
+                let cell = batch.cell(row, column);
+                let Some(new) = recoder.recode(&batch, row, column, cell)? else {
+                    continue;
+                };
+                let Some(old) = owned(cell) else { continue };
+                *written += 1;
+                changes.push(Change { column, old, new });
+            }
+            if !changes.is_empty() {
+                rows.update(walk, place, &changes).await?;
+            }
+        }
+    }
+    batch.clear(columns.len());
+    recoder.append(&mut batch);
+    for row in 0..batch.rows() {
+        let cells: Vec<Option<Recoded>> = batch.row(row).map(owned).collect();
+        rows.insert(walk, &cells).await?;
+    }
+    report.notes.extend(recoder.notes());
+    let counted = columns.iter().zip(written).filter(|(_, values)| *values > 0);
+    report.columns.extend(counted.map(|(column, values)| RekeyedColumn {
+        table: walk.table.name.key(),
+        column: column.name.key(),
+        values,
+    }));
+    Ok(())
+}
+
+fn owned(cell: Cell<'_>) -> Option<Recoded> {
+    match cell {
+        Cell::Text(text) => Some(Recoded::Text(text.to_owned())),
+        Cell::Bytes(bytes) => Some(Recoded::Bytes(bytes.to_vec())),
+        _ => None,
+    }
+}
+
+/// A row that another session changed meanwhile, against all locks.
+pub(crate) fn moved(walk: &Walk) -> PortError {
+    PortError::new(
+        ErrorKind::Unavailable,
+        format!("a row of table {} changed while it was rewritten; nothing is written, try again", walk.table.name.key()),
+    )
+}
+
+/// The answer to a commit got lost.
+pub(crate) fn commit_failed(error: sqlx::Error) -> PortError {
+    let unknown = matches!(crate::error::kind(&error), ErrorKind::Unavailable);
+    let what = if unknown {
+        "commit; whether the server still did it is not known: `metaferry inspect` with either key tells"
+    } else {
+        "commit; nothing is changed"
+    };
+    crate::error::failed(what, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use metaferry_domain::row_batch::{Cell, RowBatch};
+
+    use super::{BATCH_ROWS_MAX, Pace};
+
+    #[test]
+    fn batches_of_wide_rows_are_small_and_of_narrow_ones_bounded() {
+        let mut wide = RowBatch::new(1);
+        wide.push(Cell::Bytes(&[0; 3 << 20]));
+        wide.end_row();
+        assert_eq!(Pace::first().after(&wide).rows(), 1);
+        let mut narrow = RowBatch::new(1);
+        for _ in 0..16 {
+            narrow.push(Cell::Text("x"));
+            narrow.end_row();
+        }
+        let mut pace = Pace::first();
+        for _ in 0..9 {
+            pace = pace.after(&narrow);
+        }
+        assert_eq!(pace.rows(), BATCH_ROWS_MAX);
+    }
+}
