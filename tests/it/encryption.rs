@@ -57,7 +57,7 @@ pub(crate) fn give_pgcrypto_of(url: &str, schema: &str, keys: &Keys) {
             SELECT CASE WHEN substr(raw, 1, 32) = convert_to(rpad('AES/CBC/PKCS5Padding', 32), 'UTF8')
                 THEN crypto.decrypt_iv(substr(raw, 49), '\x{cipher}', substr(raw, 33, 16), 'aes-cbc/pad:pkcs') END $$;
         CREATE FUNCTION open(raw bytea, aad bytea DEFAULT NULL) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
-            SELECT CASE WHEN substr(raw, length(raw) - 31) = {schema}.mac(aad, substr(raw, 1, length(raw) - 32))
+            SELECT CASE WHEN length(raw) >= 64 AND substr(raw, length(raw) - 31) = {schema}.mac(aad, substr(raw, 1, length(raw) - 32))
                 THEN crypto.decrypt_iv(substr(raw, 17, length(raw) - 48), '\x{cipher}', substr(raw, 1, 16), 'aes-cbc/pad:pkcs')
             END $$;
         CREATE FUNCTION open(value text, aad text DEFAULT NULL) RETURNS text LANGUAGE sql IMMUTABLE AS $$

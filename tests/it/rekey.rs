@@ -165,7 +165,8 @@ fn every_value_of_a_postgres_app_db_is_under_the_new_key_in_its_own_format() {
     assert_eq!(report["columns"], tried["columns"]);
     assert_eq!(report["change"], "rotated");
     assert!(report["columns"].as_array().unwrap().len() >= 23, "{report}");
-    assert_eq!(report["emptied"], serde_json::json!([{"table": "query_cache", "rows": 1}]));
+    assert_eq!(report["emptied"][0]["table"], "query_cache");
+    assert!(report["emptied"][0]["rows"].as_u64() > Some(0), "{report}");
 
     assert_eq!(opened(url, by("renewed")), expected);
     // Under the old key nothing opens any more, also not the sentinel.
@@ -269,7 +270,11 @@ fn a_postgres_app_db_is_decrypted_and_encrypted_where_it_is() {
         !column.starts_with("somebodys_own") && column != "setting.value_with_aad"
     };
     psql(url, "ALTER TABLE public.setting ADD COLUMN value_with_aad text");
-    let under: Vec<_> = opened(url, by("renewed")).into_iter().filter(known).collect();
+    let under = opened(url, |table, column, aad| match (table, column) {
+        ("somebodys_own", _) | (_, "value_with_aad") => "NULL::text".to_owned(),
+        _ => by("renewed")(table, column, aad),
+    });
+    let under: Vec<_> = under.into_iter().filter(known).collect();
     assert_eq!(under, expected.iter().filter(|pair| known(pair)).cloned().collect::<Vec<_>>());
     assert_eq!(
         psql(url, "SELECT length(renewed.open(value)) FROM public.setting WHERE key = 'encryption-check'"),

@@ -7,10 +7,26 @@ pub(crate) fn failed(what: impl Into<String>, error: sqlx::Error) -> PortError {
     let failure = PortError::new(kind(&error), what);
     // The driver's own words repeat the cause beneath them; the cause alone says it once.
     match error {
+        sqlx::Error::Database(database) if database.code().as_deref() == Some(TERMINATED) => {
+            failure.because(database.message().to_owned()).advising(ENDED_ADVICE)
+        }
         sqlx::Error::Database(database) => failure.because(database.message().to_owned()),
+        // What the server said before it hung up is lost in the driver.
+        sqlx::Error::Io(cause) if is_hang_up(cause.kind()) => failure
+            .because("the server ended the session: somebody terminated it, or the server was stopped or restarted")
+            .advising(ENDED_ADVICE),
         sqlx::Error::Io(cause) => failure.because(cause),
         other => failure.because(other),
     }
+}
+
+/// The server's own words for a session that an administrator ends.
+const TERMINATED: &str = "57P01";
+const ENDED_ADVICE: &str = "look into the server's log for who ended the session and why, then retry";
+
+fn is_hang_up(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 /// The same for a statement over rows, with what Postgres says of the row: its key or its line.
@@ -134,8 +150,17 @@ fn kind_of_sqlite(code: &str) -> ErrorKind {
 
 #[cfg(test)]
 mod tests {
-    use super::kind_of_code;
+    use super::{failed, kind_of_code};
     use metaferry_domain::ErrorKind;
+
+    #[test]
+    fn a_session_that_the_server_ended_is_told_as_that_and_not_as_missing_bytes() {
+        let cause = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "expected to read 5 bytes, got 0 bytes");
+        let error = failed("read table t", sqlx::Error::Io(cause));
+        assert_eq!(error.kind, ErrorKind::Unavailable);
+        assert!(error.chain().starts_with("read table t: the server ended the session"), "{error:?}");
+        assert!(error.remedy().is_some_and(|remedy| remedy.contains("server's log")));
+    }
 
     #[test]
     fn a_code_decides_what_is_done() {

@@ -90,6 +90,7 @@ pub struct PortError {
     /// A lower-case fragment that names the thing and, where a person can act, what to do. Never holds a secret.
     pub what: String,
     source: Option<Box<dyn Error + Send + Sync>>,
+    advice: Option<&'static str>,
 }
 
 impl PortError {
@@ -99,7 +100,29 @@ impl PortError {
             kind,
             what: what.into(),
             source: None,
+            advice: None,
         }
+    }
+
+    /// The same with what to do about it, where the kind's own remedy would mislead.
+    #[must_use]
+    pub fn advising(mut self, advice: &'static str) -> Self {
+        self.advice = Some(advice);
+        self
+    }
+
+    /// What to do next, in a sentence for the operator: the first advice of the chain, else what the class says. `None`
+    /// for a cancellation.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        let mut error: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(at) = error {
+            if let Some(advice) = at.downcast_ref::<Self>().and_then(|port| port.advice) {
+                return Some(advice);
+            }
+            error = at.source();
+        }
+        self.kind.class().map(ErrorClass::remedy)
     }
 
     /// The same with its cause, which a reporter prints after it.
@@ -155,6 +178,16 @@ mod tests {
             assert_eq!(kind.class().is_none(), kind == ErrorKind::Cancelled, "{kind:?}");
             assert!(kind.class().is_none_or(|class| !class.remedy().is_empty()));
         }
+    }
+
+    #[test]
+    fn advice_goes_before_the_remedy_of_the_class_also_from_beneath() {
+        let beneath = PortError::new(ErrorKind::Conflict, "locked").advising("wait for it");
+        let error = PortError::new(ErrorKind::Conflict, "read table t").because(beneath);
+        assert_eq!(error.remedy(), Some("wait for it"));
+        let plain = PortError::new(ErrorKind::Denied, "read table t");
+        assert_eq!(plain.remedy(), Some(ErrorClass::Permission.remedy()));
+        assert_eq!(PortError::new(ErrorKind::Cancelled, "stopped").remedy(), None);
     }
 
     #[test]

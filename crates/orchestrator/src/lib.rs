@@ -138,13 +138,12 @@ impl Orchestrator {
         }
         let newest = self.ports.rows.newest(1).await?.pop();
         if newest.as_ref().is_some_and(|row| !row.phase.is_terminal()) {
-            let what = "another migration of this app DB has not ended";
-            return Err(PortError::new(ErrorKind::Conflict, what).into());
+            return Err(self.not_ended("another migration of this app DB has not ended").await.into());
         }
         let orphans = self.orphans().await?;
         if let Some(orphan) = orphans.iter().find(|orphan| !orphan.state.is_settled()) {
             let what = format!("migration {} is still being undone", orphan.id);
-            return Err(PortError::new(ErrorKind::Conflict, what).into());
+            return Err(self.not_ended(&what).await.into());
         }
         let id = MigrationId(self.ports.ids.new_id());
         let state = MigrationState::begun(id, self.settings.plan);
@@ -193,6 +192,24 @@ impl Orchestrator {
         driver.begin_with(Event::RetryRequested).await?;
         let driver = driver.begun_after(Some(newest.id));
         Ok(spawn(&mut running, driver, view, cancel))
+    }
+
+    /// A migration stands in the way: whose it is, and for how long if he is gone.
+    async fn not_ended(&self, what: &str) -> PortError {
+        let holder = match self.ports.lease.current().await {
+            Ok(Some(lease)) => lease,
+            Ok(None) => return PortError::new(ErrorKind::Conflict, what).advising(NOBODY_ADVICE),
+            Err(error) => return PortError::new(ErrorKind::Conflict, what).because(error),
+        };
+        let seconds = holder.term_ms.div_ceil(1000);
+        PortError::new(
+            ErrorKind::Conflict,
+            format!(
+                "{what}: {} holds its lease, and if that process is gone the lease runs out within {seconds} s",
+                holder.holder
+            ),
+        )
+        .advising(HELD_ADVICE)
     }
 
     fn driver(
@@ -403,6 +420,12 @@ fn spawn(
     *slot = Some(running.clone());
     running
 }
+
+/// Somebody works on it, or did a moment ago.
+const HELD_ADVICE: &str = "wait for it or cancel it; if its process was killed, start again when the lease has run out: \
+    what it left is undone first";
+/// Nobody does any more.
+const NOBODY_ADVICE: &str = "nobody works on it any more: start again, what it left is undone first; or cancel it";
 
 fn not_begun(state: MigrationState) -> NotBegun {
     let error = match state.failure() {

@@ -286,7 +286,8 @@ pub(crate) struct CopyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
-    /// The dump, with or without `.mv.db`.
+    /// The dump, with or without `.mv.db`; or an object of S3, s3://BUCKET/KEY (AWS_* variables), which is fetched and compared
+    /// with the store's checksum first.
     #[arg(long, value_name = "FILE")]
     pub(crate) from: PathBuf,
     /// The database to make: {date}, {time} and {id} in its name are filled in.

@@ -86,7 +86,7 @@ impl From<PortError> for CommandError {
         Self {
             ending,
             message: error.chain(),
-            remedy: error.kind.class().map(|class| class.remedy()),
+            remedy: error.remedy(),
         }
     }
 }

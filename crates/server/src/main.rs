@@ -7,6 +7,7 @@ mod config;
 mod exit;
 mod h2_dump;
 mod output;
+mod password;
 mod policy;
 mod preflight;
 mod secrecy;

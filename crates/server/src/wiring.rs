@@ -35,7 +35,7 @@ use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_orchestrator::{Orchestrator, OtherShore, Ports, Settings, Warnings};
 use metaferry_transfer::dump::{Existing, FileDumper, Reread};
 use metaferry_uploader::{
-    ContentMd5, HttpClient, HttpConfig, PatientStoreClient, Proxies, S3Client, S3Config, S3Encryption,
+    ContentMd5, HttpClient, HttpConfig, PatientStoreClient, Proxies, S3Client, S3Config, S3Encryption, S3ObjectStore,
     StoreApiClient, Stores, UploadConfig, UploadEngine,
 };
 
@@ -43,6 +43,7 @@ use crate::cli::TableArgs;
 use crate::config::{Config, Salvage};
 use crate::exit::CommandError;
 use crate::h2_dump::H2Format;
+use crate::password::with_password;
 use crate::policy::MetabasePolicy;
 use crate::preflight::MigrationPreflight;
 use crate::secrecy::Secrecy;
@@ -56,7 +57,11 @@ const CONNECTIONS_MAX: u32 = 4;
 pub(crate) fn source(address: &AppDbAddress, h2_files: OpenOptions) -> Result<Arc<dyn Source>, PortError> {
     Ok(match address {
         AppDbAddress::Postgres(server) => Arc::new(PostgresSource::new(PostgresServer::new(server))),
-        AppDbAddress::H2 { path } => Arc::new(H2Source::new(file_of(path)).with_options(h2_files)),
+        AppDbAddress::H2 { path } => {
+            let file = file_of(path);
+            let options = with_password(&file, h2_files)?;
+            Arc::new(H2Source::new(file).with_options(options))
+        }
         AppDbAddress::MySql(server) => Arc::new(MySqlSource::new(MySqlServer::new(server))),
     })
 }
@@ -493,6 +498,26 @@ fn s3(config: &Config) -> Result<Option<S3Client>, PortError> {
         encryption: S3Encryption::OfBucket,
     })
     .map(Some)
+}
+
+/// An object of S3, by its URL.
+pub(crate) fn object(config: &Config, url: &str) -> Result<S3ObjectStore, CommandError> {
+    let place = url.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+    let Some((bucket, key)) = place.filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) else {
+        return Err(CommandError::usage(format!("--from: {url:?} is not s3://BUCKET/KEY")));
+    };
+    let Some(s3) = s3(config)? else {
+        return Err(CommandError::usage(
+            "--from s3://… needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ));
+    };
+    Ok(s3.object(bucket, key, Arc::default()))
+}
+
+/// Makes the folder for files of our own.
+pub(crate) fn data_folder(config: &Config) -> Result<&std::path::Path, CommandError> {
+    make_folder(&config.data_dir)?;
+    Ok(&config.data_dir)
 }
 
 fn upload_config(config: &Config) -> Result<UploadConfig, CommandError> {

@@ -22,6 +22,6 @@ pub use error::HttpFailure;
 pub use http::{HttpClient, HttpConfig, Proxies};
 pub use meter::SentMeter;
 pub use presigned::{ContentMd5, PresignedObjectStore};
-pub use s3::{S3Client, S3Config, S3Encryption, S3ObjectStore};
+pub use s3::{Compared, Download, S3Client, S3Config, S3Encryption, S3ObjectStore};
 pub use store_client::{PatientStoreClient, StoreApiClient, StoreStatus};
 pub use stores::{ObjectStores, Stores};

@@ -1,5 +1,7 @@
 //! Objects in a bucket, through the AWS SDK: every call one attempt, every body streamed from its file.
 
+mod download;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use base64::engine::general_purpose::STANDARD;
 use metaferry_domain::part_plan::PartNumber;
 use metaferry_domain::ports::{ObjectFacts, ObjectStore, PartBody, PartReceipt};
 use metaferry_domain::{ErrorKind, PortError};
+
+pub use download::{Compared, Download};
 
 use crate::http::{failure, handed_out, host, retry_after};
 use crate::presigned::md5_in;

@@ -83,7 +83,7 @@ fn encrypted<'a>(maria: &'a Maria, postgres: &AppDb) -> (Database<'a>, Vec<Vec<(
          INSERT INTO keyless SELECT seq, concat('keyless ', seq) FROM seq_1_to_9;
          CREATE TABLE composite (one varchar(20), two int, c01 longtext,
              changed timestamp DEFAULT '2020-01-01' ON UPDATE current_timestamp, PRIMARY KEY (one, two));
-         INSERT INTO composite (one, two, c01) SELECT concat('Key ', seq DIV 300), seq, concat('composite ', seq) FROM seq_1_to_1500;",
+         INSERT INTO composite (one, two, c01) SELECT concat('Key ', seq DIV 150), seq, concat('composite ', seq) FROM seq_1_to_600;",
     );
     let plain: Vec<_> = COLUMNS.iter().map(|column| sorted(values(&database, *column))).collect();
     for (column, values) in COLUMNS.iter().zip(&plain) {

@@ -22,7 +22,7 @@ const TABLE: &str = "
     api             | domain orchestrator                | axum serde_json time
     # Its SQL and its queue live in app-db, presigning for S3 in uploader; what signs its own URLs is here.
     store           | domain                             | axum base64 bytes futures-util hex hmac md-5 rand serde_json sha2 url uuid
-    server          | domain h2-file metabase app-db transfer cluster uploader orchestrator metabase-client notifier api store sample | clap rustix rustls serde_json tempfile time toml tracing-subscriber url uuid
+    server          | domain h2-file metabase app-db transfer cluster uploader orchestrator metabase-client notifier api store sample | clap rpassword rustix rustls serde_json tempfile time toml tracing-subscriber url uuid
     # A dev-dependency only: it stands in nobody's second column. sqlx is for temporary databases, serde_json for the
     # journal entries of its fakes.
     test-kit        | domain                             | sqlx serde_json uuid

@@ -64,14 +64,52 @@ pub(super) fn push(
             Some(label) => batch.push(Cell::Text(label)),
             None => return Err(format!("ordinal {ordinal} of an ENUM with fewer labels")),
         },
-        Value::Interval(_) | Value::Array(_) | Value::Row(_) => {
-            return Err(format!(
-                "{} values are not carried yet; leave the table out",
-                spelled(sql_type)
-            ));
+        Value::Array(elements) => {
+            let text = array(elements, sql_type).ok_or_else(|| not_carried(sql_type))?;
+            batch.push(Cell::Text(&text));
         }
+        Value::Interval(_) | Value::Row(_) => return Err(not_carried(sql_type)),
     }
     Ok(())
+}
+
+fn not_carried(sql_type: &SqlType) -> String {
+    format!("{} values are not carried yet; leave the table out", spelled(sql_type))
+}
+
+/// An array as H2 writes it in text, `[1, 2]`; `None` for elements that have no text here.
+fn array(elements: &[Value<'_>], sql_type: &SqlType) -> Option<String> {
+    let element_type = match sql_type {
+        SqlType::Array(element) => &**element,
+        _ => return None,
+    };
+    let mut text = String::from("[");
+    for (at, element) in elements.iter().enumerate() {
+        if at > 0 {
+            text.push_str(", ");
+        }
+        match element {
+            Value::Null => text.push_str("null"),
+            Value::Boolean(value) => text.push_str(if *value { "TRUE" } else { "FALSE" }),
+            Value::TinyInt(number) => text.push_str(&number.to_string()),
+            Value::SmallInt(number) => text.push_str(&number.to_string()),
+            Value::Integer(number) => text.push_str(&number.to_string()),
+            Value::BigInt(number) => text.push_str(&number.to_string()),
+            Value::Real(number) => text.push_str(&number.to_string()),
+            Value::Double(number) => text.push_str(&number.to_string()),
+            Value::Numeric(number) | Value::DecFloat(DecFloat::Finite(number)) => {
+                decimal::print(number, &mut text);
+            }
+            Value::Char(word) | Value::Varchar(word) | Value::VarcharIgnoreCase(word) | Value::Clob(word) => {
+                text.push_str(utf8(word).ok()?);
+            }
+            Value::Uuid(bytes) => text.push_str(&uuid::Uuid::from_bytes(*bytes).to_string()),
+            Value::Array(elements) => text.push_str(&array(elements, element_type)?),
+            _ => return None,
+        }
+    }
+    text.push(']');
+    Some(text)
 }
 
 fn utf8<'v>(text: &'v Text<'_>) -> Result<&'v str, String> {

@@ -398,7 +398,7 @@ impl KeyedRows for Rows<'_> {
                         let table = walk.table.name.key();
                         if busy(&error) {
                             PortError::new(
-                                ErrorKind::Unavailable,
+                                ErrorKind::Conflict,
                                 format!(
                                     "somebody has locked rows of table {table} for more than {LOCK_WAIT_SECONDS} s; stop the \
                                      Metabase that runs on the app DB (SHOW PROCESSLIST shows who else is connected), then try again"

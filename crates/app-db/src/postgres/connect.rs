@@ -20,14 +20,14 @@ const STATEMENTS_MAX: usize = 64;
 const VERSION_MIN: u32 = 120_000;
 
 /// Settings of every session, as far as the server's version has them: nothing ends a transaction behind our back,
-/// no policy hides rows without an error, no time goes into plans that a plain scan does not need, and a backend
+/// nobody is told in the log what only the server finds worth a word, no policy hides rows without an error, no time goes into plans that a plain scan does not need, and a backend
 /// notices soon that its reader has gone.
 const SESSION: &str = "
     SELECT set_config(wanted.name, wanted.value, false)
     FROM (VALUES ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
                  ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('lock_timeout', '0'),
                  ('row_security', 'off'), ('jit', 'off'), ('max_parallel_workers_per_gather', '0'),
-                 ('IntervalStyle', 'postgres'), ('bytea_output', 'hex'), ('default_transaction_isolation', 'read committed'),
+                 ('client_min_messages', 'error'), ('IntervalStyle', 'postgres'), ('bytea_output', 'hex'), ('default_transaction_isolation', 'read committed'),
                  ('client_connection_check_interval', '500')) AS wanted (name, value)
     JOIN pg_catalog.pg_settings present ON lower(present.name) = lower(wanted.name)";
 

@@ -138,7 +138,7 @@ impl KeyedRows for Rows<'_> {
         .await
         .map_err(|error| match sql_state(&error).as_deref() {
             Some("55P03") => PortError::new(
-                ErrorKind::Unavailable,
+                ErrorKind::Conflict,
                 format!(
                     "somebody writes to the app DB, or holds a lock on one of its tables, for more than {LOCK_WAIT_SECONDS} s; \
                      stop the Metabase that runs on it (pg_stat_activity shows who else is connected), then try again"

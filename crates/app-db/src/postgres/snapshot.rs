@@ -89,7 +89,12 @@ impl PostgresSource {
             futures_util::future::join(leading, futures_util::future::join_all(following)).await;
         match led {
             Ok(()) => {}
-            Err(LockFailure::Busy) => return Ok(Attempt::Busy(leader.describe_blocker().await)),
+            Err(LockFailure::Busy) => {
+                return Ok(match leader.blocker().await {
+                    Some(blocker) => Attempt::Locked(blocker),
+                    None => Attempt::Busy("a table was locked by somebody who changes it".to_owned()),
+                });
+            }
             Err(LockFailure::Failed(error)) => return Err(error),
         }
         let mut followers = Vec::with_capacity(self.parallelism);
@@ -134,6 +139,8 @@ impl PostgresSource {
 enum Attempt {
     Done(Box<PostgresSnapshot>),
     Busy(String),
+    /// Somebody holds a lock that lets nobody read.
+    Locked(String),
 }
 
 #[async_trait]
@@ -144,15 +151,25 @@ impl Source for PostgresSource {
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, PortError> {
         let mut reason = String::new();
+        let mut locked = None;
         for attempt in 1..=ATTEMPTS_MAX {
             match self.attempt(attempt).await? {
                 Attempt::Done(snapshot) => return Ok(snapshot),
                 Attempt::Busy(busy) => {
                     tracing::debug!(attempt, reason = %busy, "the snapshot starts over");
                     reason = busy;
+                    locked = None;
+                }
+                Attempt::Locked(by) => {
+                    tracing::debug!(attempt, reason = %by, "the snapshot starts over");
+                    locked = Some(by);
                 }
             }
             tokio::time::sleep(ATTEMPT_PAUSE * attempt).await;
+        }
+        if let Some(locked) = locked {
+            return Err(PortError::new(ErrorKind::Conflict, format!("{locked}; nothing was read"))
+                .advising("wait until that session has ended, or end it (pg_terminate_backend), then retry"));
         }
         Err(PortError::new(
             ErrorKind::Unavailable,

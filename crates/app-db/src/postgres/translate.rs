@@ -169,6 +169,7 @@ impl Translator<'_> {
         let mut columns = Vec::with_capacity(table.columns.len());
         let mut definitions = Vec::with_capacity(table.columns.len());
         let mut comments = Vec::new();
+        let mut converted: Vec<AfterRows> = Vec::new();
         let mut spelled: HashMap<String, String> = HashMap::new();
         if let Some(comment) = &table.comment {
             comments.push(format!("COMMENT ON TABLE {quoted} IS {}", literal(comment)));
@@ -184,6 +185,15 @@ impl Translator<'_> {
                     ),
                 ));
             }
+            if let Some(native) = native_of(column) {
+                let name = identifier(&folded);
+                converted.push(
+                    format!("ALTER TABLE {quoted} ALTER COLUMN {name} TYPE {native} USING {name}::{native}").into(),
+                );
+                converted.extend(self.default_of_native(table, column).map(|default| {
+                    format!("ALTER TABLE {quoted} ALTER COLUMN {name} SET DEFAULT {default}").into()
+                }));
+            }
             let (translated, definition) = self.column(table, column, folded)?;
             if let Some(comment) = &column.comment {
                 comments.push(format!(
@@ -195,7 +205,8 @@ impl Translator<'_> {
             columns.push(translated);
             definitions.push(definition);
         }
-        let after_rows = self.after_rows(table, &name);
+        let mut after_rows = converted;
+        after_rows.extend(self.after_rows(table, &name));
         Ok(TranslatedTable {
             create: format!("CREATE TABLE {quoted} ({})", definitions.join(", ")),
             columns,
@@ -233,6 +244,8 @@ impl Translator<'_> {
             ValueSource::Identity { .. } => self.notes.push(format!(
                 "{place}: its sequence is left out, it is no whole number"
             )),
+            // Said when the column has the type that it is for.
+            ValueSource::Default(_) if native_of(column).is_some() => {}
             ValueSource::Default(default) => match sql::default_to_postgres(default, &column.data_type) {
                 // What every column does by itself.
                 Ok(text) if text == "NULL" => {}
@@ -266,6 +279,25 @@ impl Translator<'_> {
             source,
         };
         Ok((translated, definition))
+    }
+
+    /// The default of a column that gets its type when its rows are there.
+    fn default_of_native(&mut self, table: &Table, column: &Column) -> Option<String> {
+        let ValueSource::Default(default) = &column.value_source else {
+            return None;
+        };
+        match sql::default_to_postgres(default, &column.data_type) {
+            Ok(text) => (text != "NULL").then_some(text),
+            Err(why) => {
+                self.notes.push(format!(
+                    "table {}, column {}: its default {} is left out because of {why}",
+                    table.name.key(),
+                    column.name.key(),
+                    default.text
+                ));
+                None
+            }
+        }
     }
 
     /// Keys, indexes and checks.
@@ -545,6 +577,11 @@ fn columns(names: &[Name]) -> String {
 fn joined(names: &[Name]) -> String {
     let names: Vec<String> = names.iter().map(|name| fold(name.as_str())).collect();
     names.join("_")
+}
+
+/// The type that a column gets when its rows are there: values of such types are written as text.
+fn native_of(column: &Column) -> Option<&str> {
+    types::native(column).filter(|_| !column.is_generated())
 }
 
 /// What Postgres itself calls a unique constraint that nobody named.

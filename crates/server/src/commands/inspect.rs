@@ -18,6 +18,7 @@ use crate::cli::InspectArgs;
 use crate::config::{Config, address};
 use crate::exit::{CommandError, Ending};
 use crate::output::Output;
+use crate::password::with_password;
 use crate::{policy, wiring};
 
 /// The major version since which Metabase keeps a sentinel.
@@ -60,7 +61,8 @@ impl Subject {
         let h2_files = config.h2_files(args.salvage.into());
         match self {
             Self::File(file) => {
-                let snapshot = H2Source::new(file).with_options(h2_files).open().await?;
+                let options = with_password(file, h2_files)?;
+                let snapshot = H2Source::new(file).with_options(options).open().await?;
                 let facts = snapshot.facts().clone();
                 Ok((Box::new(snapshot), Some(facts)))
             }

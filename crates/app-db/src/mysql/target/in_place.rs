@@ -133,10 +133,11 @@ fn unemptied(table: &str, error: sqlx::Error) -> PortError {
     let failure = failed(format!("empty table {table} of the target"), error);
     if busy {
         PortError::new(
-            ErrorKind::Unavailable,
+            ErrorKind::Conflict,
             "somebody uses the target's tables; stop the Metabase that runs on it, then retry",
         )
         .because(failure)
+        .advising("stop whatever is connected to the target (SHOW PROCESSLIST lists it), then retry")
     } else {
         failure
     }

@@ -108,9 +108,9 @@ impl Leader {
         Ok(!is_same || now.iter().any(|relation| relation.storage == Storage::Moved))
     }
 
-    /// After a lock was not given: who stood in the way, if he still does.
-    pub(super) async fn describe_blocker(mut self) -> String {
-        let blocker = describe_blocker(&mut self.connection, &self.relations).await;
+    /// After a lock was not given: who holds the one that stood in the way, if he still does.
+    pub(super) async fn blocker(mut self) -> Option<String> {
+        let blocker = blocker(&mut self.connection, &self.relations).await;
         close(self.connection).await;
         blocker
     }
@@ -216,24 +216,32 @@ fn lock_statement(schema: &str, relations: &[Relation], timeout_ms: u32) -> Stri
     )
 }
 
-async fn describe_blocker(connection: &mut PgConnection, relations: &[Relation]) -> String {
-    let unknown = "a table was locked by somebody who changes it".to_owned();
-    if sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.is_err() {
-        return unknown;
-    }
+async fn blocker(connection: &mut PgConnection, relations: &[Relation]) -> Option<String> {
+    sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.ok()?;
     let oids: Vec<Oid> = relations.iter().map(|relation| relation.oid).collect();
-    let blocker: Result<Option<(String, i32)>, sqlx::Error> = sqlx::query_as(
-        "SELECT c.relname::text, lock.pid FROM pg_catalog.pg_locks lock
+    let found: Result<Option<(String, i32, Option<String>, Option<String>, Option<i64>)>, sqlx::Error> = sqlx::query_as(
+        "SELECT c.relname::text, lock.pid, a.usename::text, nullif(a.application_name, ''),
+             extract(epoch FROM clock_timestamp() - a.xact_start)::int8
+         FROM pg_catalog.pg_locks lock
          JOIN pg_catalog.pg_class c ON c.oid = lock.relation
-         WHERE lock.relation = ANY ($1) AND lock.mode = 'AccessExclusiveLock'
+         LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = lock.pid
+         WHERE lock.relation = ANY ($1) AND lock.mode = 'AccessExclusiveLock' AND lock.granted
            AND lock.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-         ORDER BY lock.granted DESC LIMIT 1",
+         ORDER BY a.xact_start NULLS LAST LIMIT 1",
     )
     .bind(oids)
     .fetch_optional(connection)
     .await;
-    match blocker {
-        Ok(Some((table, pid))) => format!("table {table} is locked by backend {pid}"),
-        Ok(None) | Err(_) => unknown,
+    let (table, pid, user, application, seconds) = found.ok().flatten()?;
+    let mut text = format!("table {table} is locked by session {pid}");
+    if let Some(user) = user {
+        text.push_str(&format!(" of user {user}"));
     }
+    if let Some(application) = application {
+        text.push_str(&format!(" ({application})"));
+    }
+    if let Some(seconds) = seconds {
+        text.push_str(&format!(", whose transaction began {seconds} s ago"));
+    }
+    Some(text)
 }

@@ -120,10 +120,13 @@ pub(super) async fn start(
         Bounds::OfTable => (format!("BEGIN; TRUNCATE ONLY {table}"), ", FREEZE"),
         Bounds::Around => (String::new(), ""),
     };
-    let copy = format!(
-        "COPY {table} ({}) FROM STDIN (FORMAT binary{freeze})",
-        list.join(", ")
-    );
+    // A table without a column has rows all the same, and no list to name.
+    let list = if list.is_empty() {
+        String::new()
+    } else {
+        format!("({}) ", list.join(", "))
+    };
+    let copy = format!("COPY {table} {list}FROM STDIN (FORMAT binary{freeze})");
     let row_names = RowNames {
         table: plan.key.clone(),
         key_cells: shown_key(plan)

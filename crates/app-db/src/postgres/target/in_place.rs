@@ -24,6 +24,8 @@ use crate::sql::postgres_text::literal;
 /// How long whoever uses the tables is waited for.
 const LOCK_TIMEOUT_MS: u32 = 15_000;
 
+const IN_USE_ADVICE: &str = "stop whatever is connected to the target (pg_stat_activity lists it), then retry";
+
 /// A transaction that is being filled.
 pub(super) struct InPlace {
     there: Arc<ReadCatalogue>,
@@ -78,10 +80,11 @@ impl InPlace {
             let failure = failed("lock the target's tables", error);
             if busy {
                 PortError::new(
-                    ErrorKind::Unavailable,
+                    ErrorKind::Conflict,
                     "somebody uses the target's tables; stop the Metabase that runs on it, then retry",
                 )
                 .because(failure)
+                .advising(IN_USE_ADVICE)
             } else {
                 failure
             }

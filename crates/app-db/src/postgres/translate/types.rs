@@ -98,11 +98,82 @@ pub(super) fn to_postgres(table: &Table, column: &Column) -> Chosen {
         DataType::Uuid => exact(PostgresType::Uuid, "uuid"),
         DataType::Json if column.native_type == "jsonb" => exact(PostgresType::Jsonb, "jsonb"),
         DataType::Json => exact(PostgresType::Json, "json"),
+        DataType::Other if native(column).is_some() => exact(PostgresType::Text, "text"),
         DataType::Other => Chosen {
             postgres_type: PostgresType::Text,
             spelled: "text".to_owned(),
             note: Some(format!("{} travels as text", column.native_type)),
         },
+    }
+}
+
+/// Types that every Postgres has and that no shared word fits. Not those that MySQL has too, as another type.
+const BUILT_IN: [&str; 18] = [
+    "bit",
+    "bit varying",
+    "box",
+    "cidr",
+    "circle",
+    "daterange",
+    "inet",
+    "int4range",
+    "int8range",
+    "interval",
+    "line",
+    "lseg",
+    "macaddr",
+    "macaddr8",
+    "numrange",
+    "path",
+    "tsrange",
+    "tstzrange",
+];
+/// The same, where no text of theirs can mean anything else.
+const BUILT_IN_TEXTS: [&str; 4] = ["pg_lsn", "tsquery", "tsvector", "xml"];
+/// What an array may be of, beside those.
+const ELEMENTS: [&str; 17] = [
+    "bigint",
+    "boolean",
+    "bytea",
+    "character",
+    "character varying",
+    "date",
+    "double precision",
+    "integer",
+    "json",
+    "jsonb",
+    "numeric",
+    "real",
+    "smallint",
+    "text",
+    "time without time zone",
+    "timestamp with time zone",
+    "uuid",
+];
+
+/// The type of its own that a column of a Postgres gets, though its values travel as text; `None` if it has none, or one
+/// that not every Postgres has.
+pub(super) fn native(column: &Column) -> Option<&str> {
+    let spelled = column.native_type.as_str();
+    let is = |names: &[&str], name: &str| names.contains(&name);
+    let bare = without_bounds(spelled.strip_suffix("[]").unwrap_or(spelled));
+    let built_in = is(&BUILT_IN, &bare) || is(&BUILT_IN_TEXTS, &bare);
+    let known = match &column.data_type {
+        DataType::Text => spelled == "xml",
+        DataType::Other if spelled.ends_with("[]") => {
+            built_in || is(&ELEMENTS, &bare) || bare == "timestamp without time zone"
+        }
+        DataType::Other => built_in,
+        _ => false,
+    };
+    known.then_some(spelled)
+}
+
+/// `character varying(20)` without its bounds, wherever they stand.
+fn without_bounds(spelled: &str) -> String {
+    match (spelled.find('('), spelled.find(')')) {
+        (Some(open), Some(close)) if open < close => format!("{}{}", &spelled[..open], &spelled[close + 1..]),
+        _ => spelled.to_owned(),
     }
 }
 
