@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::app_db::{AppDb, command, ended, metaferry, psql, told, wait_for};
+use crate::app_db::{AppDb, Process, command, ended, metaferry, psql, told, wait_for};
 
 #[test]
 fn the_manifest_says_what_the_json_says() {
@@ -233,8 +233,90 @@ fn a_session_that_the_server_ends_is_named_with_its_table_and_nothing_is_left() 
     });
     let failed = running.wait_with_output().unwrap();
     assert_eq!(failed.status.code(), Some(1), "{}", told(&failed));
-    assert!(told(&failed).contains("table very_long"), "{}", told(&failed));
+    // It was told as bytes that are missing.
+    for words in ["table very_long", "the server ended the session", "server's log"] {
+        assert!(told(&failed).contains(words), "{words}: {}", told(&failed));
+    }
     assert_eq!(app_db.left_behind(), [""; 0]);
+}
+
+/// A session that holds a table; ended with it.
+struct Locked {
+    psql: Process,
+}
+
+impl Locked {
+    fn table(app_db: &AppDb, table: &str) -> Self {
+        let psql = Command::new("psql")
+            .args(["-qX", "-d", &app_db.url, "-c"])
+            .arg(format!(
+                "BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)"
+            ))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map(Process)
+            .unwrap();
+        let held = format!(
+            "SELECT count(*) FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock' AND relation = '{table}'::regclass"
+        );
+        wait_for("the table is locked", || {
+            crate::app_db::psql(&app_db.url, &held) != "0"
+        });
+        Self { psql }
+    }
+}
+
+#[test]
+fn a_table_that_somebody_has_locked_is_told_as_that_and_a_password_is_in_no_process_list_meanwhile() {
+    let Some(app_db) = AppDb::load() else { return };
+    let mut locked = Locked::table(&app_db, "core_user");
+    // The server of the tests lets everybody in, whatever the password.
+    let url = app_db.url.replacen("postgres@", "postgres:hunter2@", 1);
+    assert!(url.contains("hunter2"), "{url}");
+    let running = command()
+        .args(["--json", "dump", "--from", &url, "--to"])
+        .arg(app_db.file())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let list = format!("/proc/{}/cmdline", running.id());
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'metaferry'
+         AND datname = current_database()";
+    wait_for("it waits for the lock", || psql(&app_db.url, waits) != "0");
+    let arguments = String::from_utf8(std::fs::read(list).unwrap()).unwrap();
+    assert!(
+        !arguments.contains("hunter2") && arguments.contains("postgres:***@"),
+        "{arguments:?}"
+    );
+    assert!(
+        arguments.split('\0').any(|argument| argument == "--from"),
+        "{arguments:?}"
+    );
+    let failed = running.wait_with_output().unwrap();
+    let (json, code) = ended(&failed);
+    // It was told as tables that change too often, which a retry would mend.
+    assert_eq!(code, 3, "{json}");
+    let message = json["error"].as_str().unwrap();
+    assert!(message.contains("table core_user is locked by session"), "{json}");
+    assert!(message.contains("psql") && message.contains("postgres"), "{json}");
+    let what_to_do = json["what_to_do"].as_str().unwrap();
+    assert!(what_to_do.contains("wait until that session has ended"), "{json}");
+    assert!(
+        told(&failed).contains(&format!("what to do: {what_to_do}")),
+        "{}",
+        told(&failed)
+    );
+    assert_eq!(app_db.left_behind(), [""; 0]);
+    locked.psql.0.kill().unwrap();
+    psql(
+        &app_db.url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()",
+    );
+    let to = app_db.file();
+    let done = metaferry(&["dump", "--from", &url, "--to", to.to_str().unwrap()]);
+    assert_eq!(done.status.code(), Some(0), "{}", told(&done));
 }
 
 /// A small disk in memory; unmounted with it.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::app_db::{ended, metaferry, metaferry_with, told};
+use crate::app_db::{AppDb, ended, metaferry, metaferry_with, told};
 
 const PASSWORD: &str = "METAFERRY_H2_FILE_PASSWORD";
 
@@ -92,6 +92,87 @@ fn an_encrypted_file_is_read_with_the_password_of_the_environment_only() {
         &["verify", "--raw", "--left", &url, "--right", &url],
     );
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+}
+
+/// Python's terminal, and what a person types at it.
+const AT_A_TERMINAL: &str = r#"
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execvp(sys.argv[2], sys.argv[2:])
+seen, typed = b"", False
+while True:
+    try:
+        some = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not some:
+        break
+    seen += some
+    if not typed and b"not shown" in seen:
+        os.write(terminal, sys.argv[1].encode() + b"\n")
+        typed = True
+sys.stdout.buffer.write(seen)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+
+#[test]
+fn at_a_terminal_the_password_of_an_encrypted_file_is_asked_for_and_not_shown() {
+    let file = fixture("encrypted");
+    let ask = |typed: &str| {
+        Command::new("python3")
+            .args(["-c", AT_A_TERMINAL, typed])
+            .arg(crate::app_db::program())
+            .args(["inspect", argument(&file), "--json"])
+            .env_remove(PASSWORD)
+            .output()
+            .unwrap()
+    };
+    let read = ask("filepw");
+    let seen = String::from_utf8_lossy(&read.stdout).into_owned();
+    assert_eq!(read.status.code(), Some(0), "{seen}");
+    assert!(
+        seen.contains("encrypted.mv.db") && seen.contains("\"rows\""),
+        "{seen}"
+    );
+    assert!(!seen.contains("filepw"), "{seen}");
+    let wrong = ask("not-it");
+    let seen = String::from_utf8_lossy(&wrong.stdout).into_owned();
+    assert_eq!(wrong.status.code(), Some(3), "{seen}");
+    assert!(
+        seen.contains("password is wrong") && !seen.contains("not-it"),
+        "{seen}"
+    );
+}
+
+#[test]
+fn rows_with_arrays_are_shown() {
+    let Some(app_db) = AppDb::load() else { return };
+    let file = app_db.h2_fixture();
+    let made = app_db.java(
+        &app_db.h2_url("fixture"),
+        &[
+            (
+                "table",
+                "CREATE TABLE LISTS (ID INT PRIMARY KEY, NUMBERS INTEGER ARRAY, WORDS VARCHAR ARRAY)",
+            ),
+            (
+                "rows",
+                "INSERT INTO LISTS VALUES (1, ARRAY[1, NULL, -3], ARRAY['a', 'b c']), (2, NULL, ARRAY[])",
+            ),
+        ],
+    );
+    assert!(
+        made.values().flatten().all(|line| !line.starts_with("!ERROR")),
+        "{made:?}"
+    );
+    let output = metaferry(&["inspect", argument(&file), "--table", "lists", "--json"]);
+    let (json, code) = ended(&output);
+    assert_eq!(code, 0, "{}", told(&output));
+    assert_eq!(
+        json["rows"],
+        serde_json::json!([[1, "[1, null, -3]", "[a, b c]"], [2, null, "[]"]])
+    );
 }
 
 #[test]
@@ -259,6 +340,14 @@ fn a_file_that_java_writes_without_pause_is_dumped_and_inspected() {
             json["notes"]
         );
         digests.push(json["tables"].clone());
+        if let (1, Some(app_db)) = (number, AppDb::load()) {
+            // What is read in its middle is overwritten; a load begins again too.
+            let target = app_db.empty_beside();
+            let output = metaferry(&["load", "--from", argument(&hot), "--to", &target.url, "--json"]);
+            let (json, code) = ended(&output);
+            assert_eq!(code, 0, "{}", told(&output));
+            assert!(json["rows"].as_u64().unwrap() > 300, "{json}");
+        }
         let output = metaferry(&["inspect", argument(&hot), "--json"]);
         let (json, code) = ended(&output);
         assert_eq!(code, 0, "{}", told(&output));

@@ -4,8 +4,10 @@
 pub(crate) mod behaviour;
 mod in_place;
 mod killed;
+mod odd_tables;
 mod restored;
 pub(crate) mod round_trip;
+mod s3_stub;
 mod schema;
 
 use std::path::Path;

@@ -288,6 +288,36 @@ fn lease_is_taken(world: &World) -> bool {
         && world.sql("SELECT count(*) FROM metaferry.lease WHERE expires_at > clock_timestamp()") == "1"
 }
 
+#[test]
+fn a_start_within_the_lease_of_a_killed_one_is_told_whose_it_is_and_for_how_long() {
+    let Some(world) = world(Options {
+        schema: Schema::Sample,
+        propagation_seconds: 600,
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let running = Running(Some(migrate(&world).spawn().unwrap()));
+    world.wait_for("read-only is on", || world.read_only() == "true");
+    let killed = running.id();
+    signal("KILL", killed);
+    drop(running.end(&world));
+    let refused = migrate(&world).output().unwrap();
+    let (json, code) = ended(&refused);
+    assert_eq!(code, 3, "{json}");
+    let message = json["error"].as_str().unwrap();
+    for words in [&*format!(":{killed} holds its lease"), "runs out within", " s"] {
+        assert!(message.contains(words), "{words}: {json}");
+    }
+    assert!(
+        json["what_to_do"]
+            .as_str()
+            .unwrap()
+            .contains("when the lease has run out"),
+        "{json}"
+    );
+}
+
 /// Killed, should the test end before it does.
 struct Running(Option<Child>);
 

@@ -36,7 +36,10 @@ fn done(output: &Output) -> Value {
 
 /// Everything that is in it, as Postgres' own tool says it.
 fn state(url: &str) -> String {
-    let output = Command::new("pg_dump").args(["--data-only", "-d", url]).output().unwrap();
+    let output = Command::new("pg_dump")
+        .args(["--data-only", "-d", url])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", told(&output));
     // Newer versions begin and end with a random word.
     let text = String::from_utf8(output.stdout).unwrap();
@@ -60,7 +63,10 @@ fn plain_and_encrypted() -> Option<(AppDb, AppDb)> {
         psql(&app_db.url, OWN_TABLE);
         psql(&app_db.url, MORE);
     }
-    psql(&plain.url, "DELETE FROM public.setting WHERE key = 'encryption-check'");
+    psql(
+        &plain.url,
+        "DELETE FROM public.setting WHERE key = 'encryption-check'",
+    );
     encrypt(&encrypted.url);
     psql(
         &encrypted.url,
@@ -95,7 +101,13 @@ fn opened(url: &str, open: impl Fn(&str, &str, Option<&str>) -> String) -> Vec<(
             Some("'setting.' || key"),
         ),
         ("somebodys_own", "raw".into(), "id".into(), "true", None),
-        ("somebodys_own", "streamed".into(), "id".into(), "true", Some("stream")),
+        (
+            "somebodys_own",
+            "streamed".into(),
+            "id".into(),
+            "true",
+            Some("stream"),
+        ),
     ];
     columns.extend((1..=13).map(|n| ("somebodys_own", format!("c{n:02}"), "id".into(), "true", None)));
     let answers = columns.into_iter().map(|(table, column, key, only, aad)| {
@@ -174,21 +186,36 @@ fn every_value_of_a_postgres_app_db_is_under_the_new_key_in_its_own_format() {
         Some("stream") => "NULL::text".to_owned(),
         _ => by("oracle")(table, column, aad),
     }) {
-        assert!(values.split(';').all(|value| value.ends_with("=?")), "{column}: {values}");
+        assert!(
+            values.split(';').all(|value| value.ends_with("=?")),
+            "{column}: {values}"
+        );
     }
     let sentinel = |schema: &str| {
-        psql(url, &format!("SELECT {schema}.open(value) FROM public.setting WHERE key = 'encryption-check'"))
+        psql(
+            url,
+            &format!("SELECT {schema}.open(value) FROM public.setting WHERE key = 'encryption-check'"),
+        )
     };
     assert_eq!((sentinel("renewed").len(), sentinel("oracle").as_str()), (36, ""));
     assert!(psql(url, last_updated) > before);
     assert_eq!(
-        psql(url, "SELECT renewed.open(value_with_aad, 'setting.settings-last-updated') = value
-                   FROM public.setting WHERE key = 'settings-last-updated'"),
+        psql(
+            url,
+            "SELECT renewed.open(value_with_aad, 'setting.settings-last-updated') = value
+                   FROM public.setting WHERE key = 'settings-last-updated'"
+        ),
         "t"
     );
     // The envelope is as it was; its data key is under the new key.
-    assert_eq!(psql(url, "SELECT DISTINCT c14 FROM public.somebodys_own"), ENVELOPE);
-    let material = psql(url, "SELECT encode(key_material, 'hex') FROM public.data_encryption_key");
+    assert_eq!(
+        psql(url, "SELECT DISTINCT c14 FROM public.somebodys_own"),
+        ENVELOPE
+    );
+    let material = psql(
+        url,
+        "SELECT encode(key_material, 'hex') FROM public.data_encryption_key",
+    );
     let data_key: String = (0..32).map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(unwrapped_by_java(&encrypted, NEW_KEYS.mac, &material), data_key);
     assert_eq!(psql(url, "SELECT count(*) FROM public.query_cache"), "0");
@@ -198,18 +225,20 @@ fn every_value_of_a_postgres_app_db_is_under_the_new_key_in_its_own_format() {
     let dump = |key: Option<&str>, from: &str, to: &std::path::Path, options: &[&str]| {
         let mut arguments = vec!["--json", "dump", "--from", from, "--to", to.to_str().unwrap()];
         arguments.extend(options);
-        // The trigger of whose absence this is the test would be the time of the last change.
         arguments.extend(["--exclude", "data_encryption_key"]);
         done(&metaferry_with(&variables(key, None), &arguments))
     };
     let plain_dump = {
-        psql(&plain.url, "CREATE TABLE public.data_encryption_key (id integer PRIMARY KEY, key_material bytea)");
+        psql(
+            &plain.url,
+            "CREATE TABLE public.data_encryption_key (id integer PRIMARY KEY, key_material bytea)",
+        );
         let set = format!(
             "UPDATE public.setting SET value = '{0}', value_with_aad = '{0}' WHERE key = 'settings-last-updated'",
             psql(url, last_updated)
         );
         psql(&plain.url, &set);
-        dump(None, &plain.url, &left, &[])
+        dump(None, &plain.url, &left, &["--plaintext"])
     };
     let renewed_dump = dump(Some(NEW_SECRET), url, &right, &["--plaintext"]);
     let digests = |json: &Value| -> Vec<(Value, Value)> {
@@ -240,7 +269,11 @@ fn unwrapped_by_java(app_db: &AppDb, key: &str, material: &str) -> String {
         }"#;
     let file = app_db.folder.path().join("Unwrap.java");
     std::fs::write(&file, PROGRAM).unwrap();
-    let output = Command::new("java").arg(&file).args([key, material]).output().unwrap();
+    let output = Command::new("java")
+        .arg(&file)
+        .args([key, material])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", told(&output));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -255,10 +288,16 @@ fn a_postgres_app_db_is_decrypted_and_encrypted_where_it_is() {
     let report = done(&rekey(Some(SECRET), Some(""), &[url]));
     assert_eq!(report["change"], "decrypted");
     assert_eq!(plain_values(url), expected);
-    assert_eq!(psql(url, "SELECT DISTINCT c14 FROM public.somebodys_own"), r#"{"db":"x"}"#);
     assert_eq!(
-        psql(url, "SELECT count(*) FROM public.setting WHERE key = 'encryption-check'
-                   UNION ALL SELECT count(*) FROM public.data_encryption_key"),
+        psql(url, "SELECT DISTINCT c14 FROM public.somebodys_own"),
+        r#"{"db":"x"}"#
+    );
+    assert_eq!(
+        psql(
+            url,
+            "SELECT count(*) FROM public.setting WHERE key = 'encryption-check'
+                   UNION ALL SELECT count(*) FROM public.data_encryption_key"
+        ),
         "0\n0"
     );
 
@@ -275,13 +314,26 @@ fn a_postgres_app_db_is_decrypted_and_encrypted_where_it_is() {
         _ => by("renewed")(table, column, aad),
     });
     let under: Vec<_> = under.into_iter().filter(known).collect();
-    assert_eq!(under, expected.iter().filter(|pair| known(pair)).cloned().collect::<Vec<_>>());
     assert_eq!(
-        psql(url, "SELECT length(renewed.open(value)) FROM public.setting WHERE key = 'encryption-check'"),
+        under,
+        expected
+            .iter()
+            .filter(|pair| known(pair))
+            .cloned()
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(
+        psql(
+            url,
+            "SELECT length(renewed.open(value)) FROM public.setting WHERE key = 'encryption-check'"
+        ),
         "36"
     );
     // What is somebody's own is nobody's to encrypt.
-    assert_eq!(psql(url, "SELECT c01 FROM public.somebodys_own WHERE id = 1"), "one 1");
+    assert_eq!(
+        psql(url, "SELECT c01 FROM public.somebodys_own WHERE id = 1"),
+        "one 1"
+    );
 }
 
 #[test]
@@ -291,12 +343,30 @@ fn whatever_speaks_against_a_new_key_is_told_and_nothing_is_written() {
     };
     let other = "another horse, another staple";
     let refusals: [(&AppDb, Option<&str>, Option<&str>, i32, &str); 9] = [
-        (&encrypted, Some(other), Some(NEW_SECRET), 3, "is not the key of this app DB"),
-        (&encrypted, None, Some(NEW_SECRET), 3, "give its MB_ENCRYPTION_SECRET_KEY"),
+        (
+            &encrypted,
+            Some(other),
+            Some(NEW_SECRET),
+            3,
+            "is not the key of this app DB",
+        ),
+        (
+            &encrypted,
+            None,
+            Some(NEW_SECRET),
+            3,
+            "give its MB_ENCRYPTION_SECRET_KEY",
+        ),
         (&encrypted, Some(SECRET), Some(SECRET), 3, "the same"),
         (&encrypted, Some(SECRET), None, 2, NEW_KEY),
         (&encrypted, Some(SECRET), Some("too short"), 2, NEW_KEY),
-        (&encrypted, Some("too short"), Some(NEW_SECRET), 2, "MB_ENCRYPTION_SECRET_KEY"),
+        (
+            &encrypted,
+            Some("too short"),
+            Some(NEW_SECRET),
+            2,
+            "MB_ENCRYPTION_SECRET_KEY",
+        ),
         (&plain, Some(SECRET), Some(NEW_SECRET), 3, "data_encryption_key"),
         (&plain, None, Some(""), 3, "nothing to change"),
         (&plain, Some(SECRET), Some(""), 3, "not encrypted"),
@@ -307,7 +377,11 @@ fn whatever_speaks_against_a_new_key_is_told_and_nothing_is_written() {
             // Nothing in it is under that key.
             let refused = rekey(old, new, &[&app_db.url]);
             assert_eq!(refused.status.code(), Some(3), "{}", told(&refused));
-            assert!(told(&refused).contains("not encrypted with MB_ENCRYPTION_SECRET_KEY"), "{}", told(&refused));
+            assert!(
+                told(&refused).contains("not encrypted with MB_ENCRYPTION_SECRET_KEY"),
+                "{}",
+                told(&refused)
+            );
         } else {
             let refused = rekey(old, new, &[&app_db.url]);
             assert_eq!(refused.status.code(), Some(code), "{why}: {}", told(&refused));
@@ -328,17 +402,34 @@ fn whatever_speaks_against_a_new_key_is_told_and_nothing_is_written() {
         let before = state(&app_db.url);
         let refused = rekey(old, Some(NEW_SECRET), &[&app_db.url]);
         assert_eq!(refused.status.code(), Some(3), "{}", told(&refused));
-        for column in ["table metabase_database, column details", "table somebodys_own, column c07"] {
+        for column in [
+            "table metabase_database, column details",
+            "table somebodys_own, column c07",
+        ] {
             assert!(told(&refused).contains(column), "{}", told(&refused));
         }
         assert_eq!(state(&app_db.url), before);
     }
-    let kept = done(&rekey(Some(SECRET), Some(NEW_SECRET), &[&encrypted.url, "--keep-unreadable"]));
+    let kept = done(&rekey(
+        Some(SECRET),
+        Some(NEW_SECRET),
+        &[&encrypted.url, "--keep-unreadable"],
+    ));
     assert!(kept["notes"].to_string().contains("left as they are"), "{kept}");
-    assert_eq!(psql(&encrypted.url, "SELECT c07 FROM public.somebodys_own WHERE id = 3"), foreign);
+    assert_eq!(
+        psql(
+            &encrypted.url,
+            "SELECT c07 FROM public.somebodys_own WHERE id = 3"
+        ),
+        foreign
+    );
 
     let file = plain.h2_fixture();
-    let refused = rekey(Some(SECRET), Some(NEW_SECRET), &[&format!("h2:{}", file.display())]);
+    let refused = rekey(
+        Some(SECRET),
+        Some(NEW_SECRET),
+        &[&format!("h2:{}", file.display())],
+    );
     assert_eq!(refused.status.code(), Some(3));
     assert!(told(&refused).contains("dump --plaintext"), "{}", told(&refused));
 }
@@ -428,7 +519,10 @@ fn a_metabase_that_runs_on_the_app_db_keeps_its_key_unless_forced() {
     let refused = ended.join().unwrap();
     assert_eq!(refused.status.code(), Some(3), "{id}: {}", told(&refused));
     assert!(told(&refused).contains("node-7"), "{}", told(&refused));
-    psql(url, "DELETE FROM public.qrtz_scheduler_state WHERE instance_name = 'node-7'");
+    psql(
+        url,
+        "DELETE FROM public.qrtz_scheduler_state WHERE instance_name = 'node-7'",
+    );
     let others: String = before.lines().filter(|line| !line.contains("node-7")).collect();
     assert_eq!(state(url).lines().collect::<String>(), others);
     psql(url, check_in);

@@ -26,7 +26,10 @@ const ENDED_ADVICE: &str = "look into the server's log for who ended the session
 
 fn is_hang_up(kind: std::io::ErrorKind) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+    matches!(
+        kind,
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+    )
 }
 
 /// The same for a statement over rows, with what Postgres says of the row: its key or its line.
@@ -155,11 +158,23 @@ mod tests {
 
     #[test]
     fn a_session_that_the_server_ended_is_told_as_that_and_not_as_missing_bytes() {
-        let cause = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "expected to read 5 bytes, got 0 bytes");
+        let cause = std::io::Error::new(
+            std::io::ErrorKind::UnexpectedEof,
+            "expected to read 5 bytes, got 0 bytes",
+        );
         let error = failed("read table t", sqlx::Error::Io(cause));
         assert_eq!(error.kind, ErrorKind::Unavailable);
-        assert!(error.chain().starts_with("read table t: the server ended the session"), "{error:?}");
-        assert!(error.remedy().is_some_and(|remedy| remedy.contains("server's log")));
+        assert!(
+            error
+                .chain()
+                .starts_with("read table t: the server ended the session"),
+            "{error:?}"
+        );
+        assert!(
+            error
+                .remedy()
+                .is_some_and(|remedy| remedy.contains("server's log"))
+        );
     }
 
     #[test]

@@ -15,9 +15,7 @@ use metaferry_domain::schema::{Catalogue, Column, DataType, Dialect, Table};
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::encryption::classify::{RAW_BYTES_MIN, TEXT_BYTES_MIN};
 use metaferry_metabase::encryption::rekey::Rekey;
-use metaferry_metabase::quartz::liveness::{
-    CheckIn, Liveness, Observation, judge_nodes, longest_silence_ms,
-};
+use metaferry_metabase::quartz::liveness::{CheckIn, Liveness, Observation, judge_nodes, longest_silence_ms};
 use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, bump};
 
 /// The longest wait for somebody else's lock.
@@ -152,7 +150,10 @@ impl Walk {
     }
 
     fn described(&self) -> Vec<&Column> {
-        self.columns.iter().map(|column| &self.table.columns[column.at]).collect()
+        self.columns
+            .iter()
+            .map(|column| &self.table.columns[column.at])
+            .collect()
     }
 
     /// The name of one of its columns, as the database spells it.
@@ -253,7 +254,11 @@ pub(crate) trait KeyedRows: Send {
         changes: &[Change],
     ) -> impl Future<Output = Result<(), PortError>> + Send;
     /// Adds a row with those values, the others left to the table.
-    fn insert(&mut self, walk: &Walk, row: &[Option<Recoded>]) -> impl Future<Output = Result<(), PortError>> + Send;
+    fn insert(
+        &mut self,
+        walk: &Walk,
+        row: &[Option<Recoded>],
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
     /// Empties a table; answers how many rows it had.
     fn empty(&mut self, table: &Table) -> impl Future<Output = Result<u64, PortError>> + Send;
     fn remove_setting(&mut self, name: &str) -> impl Future<Output = Result<(), PortError>> + Send;
@@ -309,14 +314,19 @@ pub(crate) async fn run<R: KeyedRows>(
     written.map_err(RekeyError::Failed)?;
     rekey
         .refuse_if_nothing(report.columns.iter().map(|column| column.values).sum())
-        .map_err(|refused| RekeyError::Refused(PortError::new(ErrorKind::Precondition, refused.to_string())))?;
+        .map_err(|refused| {
+            RekeyError::Refused(PortError::new(ErrorKind::Precondition, refused.to_string()))
+        })?;
     rows.end(options.trial).await.map_err(RekeyError::Failed)?;
     Ok(report)
 }
 
 fn go_on(options: &RekeyOptions) -> Result<(), PortError> {
     if options.cancel.is_cancelled() {
-        Err(PortError::new(ErrorKind::Cancelled, "interrupted; nothing is changed"))
+        Err(PortError::new(
+            ErrorKind::Cancelled,
+            "interrupted; nothing is changed",
+        ))
     } else {
         Ok(())
     }
@@ -402,7 +412,9 @@ async fn begin_in_time<R: KeyedRows>(
             }
             // Whoever starts with the new key reads everything anew.
             Err(refused) => {
-                report.notes.push(format!("{LAST_UPDATED} is left as it is: {refused}"));
+                report
+                    .notes
+                    .push(format!("{LAST_UPDATED} is left as it is: {refused}"));
                 return Ok(None);
             }
         }
@@ -414,7 +426,12 @@ async fn begin_in_time<R: KeyedRows>(
 }
 
 /// Looks at every value, and names every column that speaks against it.
-async fn prove<R: KeyedRows>(rows: &mut R, walks: &[Walk], rekey: &Rekey, options: &RekeyOptions) -> Result<(), PortError> {
+async fn prove<R: KeyedRows>(
+    rows: &mut R,
+    walks: &[Walk],
+    rekey: &Rekey,
+    options: &RekeyOptions,
+) -> Result<(), PortError> {
     let mut problems: Vec<String> = Vec::new();
     let mut batch = RowBatch::new(0);
     let mut places = Vec::new();
@@ -544,11 +561,13 @@ async fn write_table<R: KeyedRows>(
     }
     report.notes.extend(recoder.notes());
     let counted = columns.iter().zip(written).filter(|(_, values)| *values > 0);
-    report.columns.extend(counted.map(|(column, values)| RekeyedColumn {
-        table: walk.table.name.key(),
-        column: column.name.key(),
-        values,
-    }));
+    report
+        .columns
+        .extend(counted.map(|(column, values)| RekeyedColumn {
+            table: walk.table.name.key(),
+            column: column.name.key(),
+            values,
+        }));
     Ok(())
 }
 
@@ -564,7 +583,10 @@ fn owned(cell: Cell<'_>) -> Option<Recoded> {
 pub(crate) fn moved(walk: &Walk) -> PortError {
     PortError::new(
         ErrorKind::Unavailable,
-        format!("a row of table {} changed while it was rewritten; nothing is written, try again", walk.table.name.key()),
+        format!(
+            "a row of table {} changed while it was rewritten; nothing is written, try again",
+            walk.table.name.key()
+        ),
     )
 }
 

@@ -122,7 +122,9 @@ pub enum RekeyRefused {
     #[error("the app DB is encrypted (setting encryption-check): give its MB_ENCRYPTION_SECRET_KEY")]
     KeyMissing,
     /// The key at hand does not open the sentinel.
-    #[error("MB_ENCRYPTION_SECRET_KEY is not the key of this app DB: it does not open the setting encryption-check")]
+    #[error(
+        "MB_ENCRYPTION_SECRET_KEY is not the key of this app DB: it does not open the setting encryption-check"
+    )]
     WrongKey,
     /// A key is at hand, and nothing is encrypted with it.
     #[error(

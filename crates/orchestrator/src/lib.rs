@@ -138,7 +138,10 @@ impl Orchestrator {
         }
         let newest = self.ports.rows.newest(1).await?.pop();
         if newest.as_ref().is_some_and(|row| !row.phase.is_terminal()) {
-            return Err(self.not_ended("another migration of this app DB has not ended").await.into());
+            return Err(self
+                .not_ended("another migration of this app DB has not ended")
+                .await
+                .into());
         }
         let orphans = self.orphans().await?;
         if let Some(orphan) = orphans.iter().find(|orphan| !orphan.state.is_settled()) {
@@ -425,7 +428,8 @@ fn spawn(
 const HELD_ADVICE: &str = "wait for it or cancel it; if its process was killed, start again when the lease has run out: \
     what it left is undone first";
 /// Nobody does any more.
-const NOBODY_ADVICE: &str = "nobody works on it any more: start again, what it left is undone first; or cancel it";
+const NOBODY_ADVICE: &str =
+    "nobody works on it any more: start again, what it left is undone first; or cancel it";
 
 fn not_begun(state: MigrationState) -> NotBegun {
     let error = match state.failure() {

@@ -241,7 +241,10 @@ impl Keys {
         };
         match secret.expose().chars().count() {
             0 => {
-                self.problem(FILE, &format!("the file is empty; to decrypt, set {NEW_KEY} to nothing"));
+                self.problem(
+                    FILE,
+                    &format!("the file is empty; to decrypt, set {NEW_KEY} to nothing"),
+                );
                 None
             }
             chars if chars < SECRET_CHARS_MIN => {
@@ -278,7 +281,12 @@ impl Keys {
         let unknown: Vec<String> = self
             .own
             .keys()
-            .filter(|key| *key != "config" && *key != "unmasked_arguments" && !key.starts_with("test_") && *key != "shared")
+            .filter(|key| {
+                *key != "config"
+                    && *key != "unmasked_arguments"
+                    && !key.starts_with("test_")
+                    && *key != "shared"
+            })
             .cloned()
             .collect();
         for key in unknown {
@@ -371,7 +379,11 @@ mod tests {
         assert_eq!(new_key(&[by_file]).unwrap(), expected);
         for wrong in [&[(NEW_KEY, secret), by_file][..], &[(NEW_KEY, "too short")]] {
             let error = new_key(wrong).unwrap_err();
-            assert!(error.message.contains(NEW_KEY) && !error.message.contains("horse"), "{}", error.message);
+            assert!(
+                error.message.contains(NEW_KEY) && !error.message.contains("horse"),
+                "{}",
+                error.message
+            );
         }
         std::fs::write(&file, "\n").unwrap();
         assert!(new_key(&[by_file]).unwrap_err().message.contains("is empty"));

@@ -13,8 +13,8 @@ use metaferry_app_db::mysql::{
     MySqlTarget, MySqlUndoScript,
 };
 use metaferry_app_db::postgres::{
-    FreshPostgres, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz, PostgresRekey, PostgresServer,
-    PostgresSource, PostgresTarget, PostgresUndoScript,
+    FreshPostgres, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz, PostgresRekey,
+    PostgresServer, PostgresSource, PostgresTarget, PostgresUndoScript,
 };
 use metaferry_app_db::probe::Probe;
 use metaferry_app_db::rekey::Rekeying;
@@ -35,8 +35,8 @@ use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_orchestrator::{Orchestrator, OtherShore, Ports, Settings, Warnings};
 use metaferry_transfer::dump::{Existing, FileDumper, Reread};
 use metaferry_uploader::{
-    ContentMd5, HttpClient, HttpConfig, PatientStoreClient, Proxies, S3Client, S3Config, S3Encryption, S3ObjectStore,
-    StoreApiClient, Stores, UploadConfig, UploadEngine,
+    ContentMd5, HttpClient, HttpConfig, PatientStoreClient, Proxies, S3Client, S3Config, S3Encryption,
+    S3ObjectStore, StoreApiClient, Stores, UploadConfig, UploadEngine,
 };
 
 use crate::cli::TableArgs;
@@ -504,7 +504,9 @@ fn s3(config: &Config) -> Result<Option<S3Client>, PortError> {
 pub(crate) fn object(config: &Config, url: &str) -> Result<S3ObjectStore, CommandError> {
     let place = url.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
     let Some((bucket, key)) = place.filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) else {
-        return Err(CommandError::usage(format!("--from: {url:?} is not s3://BUCKET/KEY")));
+        return Err(CommandError::usage(format!(
+            "--from: {url:?} is not s3://BUCKET/KEY"
+        )));
     };
     let Some(s3) = s3(config)? else {
         return Err(CommandError::usage(

@@ -8,7 +8,7 @@ use metaferry_domain::Cancellation;
 use metaferry_domain::copy_policy::TablePolicy;
 use metaferry_domain::ports::{DumpObserver, LoadTarget, Snapshot, SnapshotReport};
 
-use crate::copy::carry;
+use crate::copy::{carry, confirmed};
 use crate::dump::{DecidedPolicy, Reread};
 use crate::duplicates;
 use crate::error::TransferError;
@@ -92,8 +92,12 @@ async fn fill(
     }
     let mut plan = Plan::new(catalogue, &policy, target.row_order(), target.generated_columns());
     notes.extend(plan.leave_behind(catalogue, &survey.unplaced));
-    plan.weigh(snapshot, cancel).await?;
-    notes.extend(duplicates::refuse(snapshot, &plan, &survey.unique, target, cancel).await?);
+    let looked = async {
+        plan.weigh(snapshot, cancel).await?;
+        duplicates::refuse(snapshot, &plan, &survey.unique, target, cancel).await
+    };
+    let looked = looked.await;
+    notes.extend(confirmed(snapshot, looked).await?);
 
     let copied = carry(snapshot, target, &plan, observer, cancel).await?;
     notes.extend(copied.notes);

@@ -1,6 +1,7 @@
 //! `restore`: a database of its own by a name template, gone again if the dump does not arrive.
 
-use crate::app_db::{AppDb, metaferry, psql, told};
+use super::s3_stub;
+use crate::app_db::{AppDb, metaferry, metaferry_with, psql, told};
 
 #[test]
 fn a_dump_is_restored_into_a_database_made_for_it() {
@@ -67,6 +68,77 @@ fn what_cannot_be_restored_leaves_no_database() {
     ]);
     assert_eq!(braces.status.code(), Some(2), "{}", told(&braces));
     assert_eq!(databases(&app_db, &prefix), [""; 0]);
+}
+
+/// `md5sum` of a file.
+fn md5(file: &std::path::Path) -> String {
+    let output = std::process::Command::new("md5sum").arg(file).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()[..32].to_owned()
+}
+
+#[test]
+fn an_object_of_s3_is_fetched_compared_and_restored_although_its_connection_breaks() {
+    let Some(app_db) = AppDb::load() else { return };
+    let file = app_db.h2_fixture();
+    let bytes = std::fs::read(&file).unwrap();
+    let (server, _) = app_db.url.rsplit_once('/').unwrap();
+    let prefix = format!("{}_s3_", app_db.database);
+    let template = format!("{server}/{prefix}{{id}}");
+    let data = app_db.folder.path().join("data");
+    let restore = |endpoint: &str, key: &str| {
+        metaferry_with(
+            &[
+                ("AWS_ENDPOINT_URL", endpoint),
+                ("AWS_ACCESS_KEY_ID", "access"),
+                ("AWS_SECRET_ACCESS_KEY", "secret"),
+                ("METAFERRY_DATA_DIR", data.to_str().unwrap()),
+            ],
+            &["--json", "restore", "--from", key, "--to", &template],
+        )
+    };
+    let key = "s3://freight/some/dump.mv.db";
+    let left = || std::fs::read_dir(&data).unwrap().count();
+
+    let (endpoint, _) = s3_stub::serve(bytes.clone(), &"0".repeat(32), 0);
+    let damaged = restore(&endpoint, key);
+    assert_eq!(damaged.status.code(), Some(1), "{}", told(&damaged));
+    assert!(
+        told(&damaged).contains("the store's own checksum"),
+        "{}",
+        told(&damaged)
+    );
+    assert_eq!((databases(&app_db, &prefix), left()), (Vec::new(), 0));
+
+    let (endpoint, gets) = s3_stub::serve(bytes, &md5(&file), 2);
+    let restored = restore(&endpoint, key);
+    assert_eq!(restored.status.code(), Some(0), "{}", told(&restored));
+    assert!(
+        told(&restored).contains("equal to the store's MD5"),
+        "{}",
+        told(&restored)
+    );
+    assert_eq!(gets.load(std::sync::atomic::Ordering::Relaxed), 3);
+    assert_eq!(left(), 0, "the file goes when it is restored");
+    let made = databases(&app_db, &prefix);
+    let url = format!("{server}/{}", made.concat());
+    let users = app_db.java(
+        &app_db.h2_url("fixture"),
+        &[("users", "SELECT COUNT(*) FROM CORE_USER")],
+    );
+    assert_eq!(users["users"], [psql(&url, "SELECT count(*) FROM core_user")]);
+    psql(
+        &app_db.url,
+        &format!("DROP DATABASE {} WITH (FORCE)", made.concat()),
+    );
+
+    for (wrong, code) in [("s3://freight", 2), ("s3://freight/", 2)] {
+        let refused = restore(&endpoint, wrong);
+        assert_eq!(refused.status.code(), Some(code), "{}", told(&refused));
+        assert!(told(&refused).contains("s3://BUCKET/KEY"), "{}", told(&refused));
+    }
+    let nobody = metaferry(&["restore", "--from", key, "--to", &template]);
+    assert_eq!(nobody.status.code(), Some(2), "{}", told(&nobody));
+    assert!(told(&nobody).contains("AWS_ACCESS_KEY_ID"), "{}", told(&nobody));
 }
 
 fn databases(app_db: &AppDb, prefix: &str) -> Vec<String> {

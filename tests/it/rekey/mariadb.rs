@@ -25,7 +25,10 @@ const COLUMNS: [(&str, &str, &str, &str); 8] = [
 ];
 
 /// A column's values in hexadecimal digits, by key.
-fn values(database: &Database<'_>, (table, column, key, only): (&str, &str, &str, &str)) -> Vec<(String, String)> {
+fn values(
+    database: &Database<'_>,
+    (table, column, key, only): (&str, &str, &str, &str),
+) -> Vec<(String, String)> {
     let rows = database.ask(&format!(
         "SELECT `{key}`, hex(`{column}`) FROM {table} WHERE {only} ORDER BY `{key}`"
     ));
@@ -36,7 +39,12 @@ fn values(database: &Database<'_>, (table, column, key, only): (&str, &str, &str
 }
 
 /// What pgcrypto makes of bytes, all given in hexadecimal digits.
-fn by_postgres(postgres: &AppDb, function: &str, raw: bool, hex: &[(String, String)]) -> Vec<(String, String)> {
+fn by_postgres(
+    postgres: &AppDb,
+    function: &str,
+    raw: bool,
+    hex: &[(String, String)],
+) -> Vec<(String, String)> {
     if hex.is_empty() {
         return Vec::new();
     }
@@ -47,7 +55,10 @@ fn by_postgres(postgres: &AppDb, function: &str, raw: bool, hex: &[(String, Stri
     };
     let mut opened: Vec<(String, String)> = Vec::new();
     for some in hex.chunks(200) {
-        let given: Vec<String> = some.iter().map(|(key, hex)| format!("('{key}', '{hex}')")).collect();
+        let given: Vec<String> = some
+            .iter()
+            .map(|(key, hex)| format!("('{key}', '{hex}')"))
+            .collect();
         let answer = psql(
             &postgres.url,
             &format!(
@@ -85,14 +96,26 @@ fn encrypted<'a>(maria: &'a Maria, postgres: &AppDb) -> (Database<'a>, Vec<Vec<(
              changed timestamp DEFAULT '2020-01-01' ON UPDATE current_timestamp, PRIMARY KEY (one, two));
          INSERT INTO composite (one, two, c01) SELECT concat('Key ', seq DIV 150), seq, concat('composite ', seq) FROM seq_1_to_600;",
     );
-    let plain: Vec<_> = COLUMNS.iter().map(|column| sorted(values(&database, *column))).collect();
+    let plain: Vec<_> = COLUMNS
+        .iter()
+        .map(|column| sorted(values(&database, *column)))
+        .collect();
     for (column, values) in COLUMNS.iter().zip(&plain) {
         let (table, name, key, _) = *column;
-        let sealed = by_postgres(postgres, "oracle.seal", (table, name) == ("secret", "value"), values);
+        let sealed = by_postgres(
+            postgres,
+            "oracle.seal",
+            (table, name) == ("secret", "value"),
+            values,
+        );
         let updates: Vec<String> = sealed
             .iter()
             .map(|(at, hex)| {
-                let kept = if table == "composite" { ", changed = changed" } else { "" };
+                let kept = if table == "composite" {
+                    ", changed = changed"
+                } else {
+                    ""
+                };
                 format!("UPDATE {table} SET `{name}` = unhex('{hex}'){kept} WHERE `{key}` = '{at}'")
             })
             .collect();
@@ -101,14 +124,21 @@ fn encrypted<'a>(maria: &'a Maria, postgres: &AppDb) -> (Database<'a>, Vec<Vec<(
         }
     }
     let sentinel = psql(&postgres.url, "SELECT oracle.seal(gen_random_uuid()::text)");
-    database.ask(&format!("UPDATE setting SET value = '{sentinel}' WHERE `key` = 'encryption-check'"));
+    database.ask(&format!(
+        "UPDATE setting SET value = '{sentinel}' WHERE `key` = 'encryption-check'"
+    ));
     (database, plain)
 }
 
 fn opened(database: &Database<'_>, postgres: &AppDb, schema: &str) -> Vec<Vec<(String, String)>> {
     let columns = COLUMNS.iter().map(|column| {
         let raw = (column.0, column.1) == ("secret", "value");
-        by_postgres(postgres, &format!("{schema}.open"), raw, &values(database, *column))
+        by_postgres(
+            postgres,
+            &format!("{schema}.open"),
+            raw,
+            &values(database, *column),
+        )
     });
     columns.collect()
 }
@@ -124,10 +154,22 @@ fn a_mariadb_app_db_is_under_the_new_key_or_as_it_was() {
     let tables = database.tables();
     let before = database.checksums(&tables);
 
-    let wrong = rekey(Some("another horse, another staple"), Some(NEW_SECRET), &[&database.url()]);
+    let wrong = rekey(
+        Some("another horse, another staple"),
+        Some(NEW_SECRET),
+        &[&database.url()],
+    );
     assert_eq!(wrong.status.code(), Some(3), "{}", told(&wrong));
-    assert!(told(&wrong).contains("is not the key of this app DB"), "{}", told(&wrong));
-    let tried = done(&rekey(Some(SECRET), Some(NEW_SECRET), &[&database.url(), "--dry-run"]));
+    assert!(
+        told(&wrong).contains("is not the key of this app DB"),
+        "{}",
+        told(&wrong)
+    );
+    let tried = done(&rekey(
+        Some(SECRET),
+        Some(NEW_SECRET),
+        &[&database.url(), "--dry-run"],
+    ));
     assert_eq!(database.checksums(&tables), before);
 
     // A row of the table that comes last takes a minute; the program is killed in it.
@@ -143,7 +185,8 @@ fn a_mariadb_app_db_is_under_the_new_key_or_as_it_was() {
         .spawn()
         .map(Process)
         .unwrap();
-    let sleeps = "SELECT id FROM information_schema.processlist WHERE db = database() AND state = 'User sleep'";
+    let sleeps =
+        "SELECT id FROM information_schema.processlist WHERE db = database() AND state = 'User sleep'";
     wait_for("it is in the middle", || !database.ask(sleeps).is_empty());
     let session = database.ask(sleeps).concat();
     signal("KILL", child.0.id());
@@ -158,28 +201,54 @@ fn a_mariadb_app_db_is_under_the_new_key_or_as_it_was() {
     let report = done(&rekey(Some(SECRET), Some(NEW_SECRET), &[&database.url()]));
     assert_eq!(report["columns"], tried["columns"]);
     assert_eq!(opened(&database, &postgres, "renewed"), plain);
-    let changed = ["metabase_database", "core_user", "channel", "secret", "setting", "keyless", "composite", "query_cache"];
+    let changed = [
+        "metabase_database",
+        "core_user",
+        "channel",
+        "secret",
+        "setting",
+        "keyless",
+        "composite",
+        "query_cache",
+    ];
     let after = database.checksums(&tables);
     for (before, after) in before.iter().zip(&after) {
         let table = before.split('\t').next().unwrap();
         assert!(before == after || changed.contains(&table), "{before} {after}");
     }
     // A time that the server sets whenever a row changes is nobody's change.
-    assert_eq!(database.ask("SELECT DISTINCT changed FROM composite"), ["2020-01-01 00:00:00"]);
-    assert_eq!(database.ask("SELECT count(*) FROM query_cache"), ["0"]);
-    let sentinel = database.ask("SELECT value FROM setting WHERE `key` = 'encryption-check'").concat();
     assert_eq!(
-        psql(&postgres.url, &format!("SELECT length(renewed.open('{sentinel}')) || '|' || (oracle.open('{sentinel}') IS NULL)")),
+        database.ask("SELECT DISTINCT changed FROM composite"),
+        ["2020-01-01 00:00:00"]
+    );
+    assert_eq!(database.ask("SELECT count(*) FROM query_cache"), ["0"]);
+    let sentinel = database
+        .ask("SELECT value FROM setting WHERE `key` = 'encryption-check'")
+        .concat();
+    assert_eq!(
+        psql(
+            &postgres.url,
+            &format!(
+                "SELECT length(renewed.open('{sentinel}')) || '|' || (oracle.open('{sentinel}') IS NULL)"
+            )
+        ),
         "36|true"
     );
     assert_eq!(
-        database.ask("SELECT value > '2024-02-11 18:38:56' FROM setting WHERE `key` = 'settings-last-updated'"),
+        database
+            .ask("SELECT value > '2024-02-11 18:38:56' FROM setting WHERE `key` = 'settings-last-updated'"),
         ["1"]
     );
 
     let report = done(&rekey(Some(NEW_SECRET), Some(""), &[&database.url()]));
     assert_eq!(report["change"], "decrypted");
-    let held: Vec<_> = COLUMNS.iter().map(|column| sorted(values(&database, *column))).collect();
+    let held: Vec<_> = COLUMNS
+        .iter()
+        .map(|column| sorted(values(&database, *column)))
+        .collect();
     assert_eq!(held, plain);
-    assert_eq!(database.ask("SELECT count(*) FROM setting WHERE `key` = 'encryption-check'"), ["0"]);
+    assert_eq!(
+        database.ask("SELECT count(*) FROM setting WHERE `key` = 'encryption-check'"),
+        ["0"]
+    );
 }

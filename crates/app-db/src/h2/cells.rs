@@ -74,7 +74,10 @@ pub(super) fn push(
 }
 
 fn not_carried(sql_type: &SqlType) -> String {
-    format!("{} values are not carried yet; leave the table out", spelled(sql_type))
+    format!(
+        "{} values are not carried yet; leave the table out",
+        spelled(sql_type)
+    )
 }
 
 /// An array as H2 writes it in text, `[1, 2]`; `None` for elements that have no text here.

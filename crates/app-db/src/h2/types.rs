@@ -91,7 +91,10 @@ pub(super) fn to_h2(table: &Table, column: &Column, usage: Usage) -> H2Type {
         ),
         DataType::Text if column.native_type == "xml" => noted(
             text().sql_type,
-            format!("{} travels as text, in a CHARACTER LARGE OBJECT", column.native_type),
+            format!(
+                "{} travels as text, in a CHARACTER LARGE OBJECT",
+                column.native_type
+            ),
         ),
         DataType::Char(_) | DataType::Varchar(_) | DataType::Text => text(),
         DataType::Binary(length) if *length <= LENGTH_MAX => exact(SqlType::Binary(*length)),

@@ -22,8 +22,8 @@ use super::scheduler::check_ins;
 use super::schema::read_catalogue;
 use crate::error::{failed, mysql_number};
 use crate::rekey::{
-    Change, CheckIns, Form, KeyedRows, LOCK_WAIT_SECONDS, Pace, RekeyError, RekeyOptions, RekeyReport, Rekeying, Trial,
-    Walk, commit_failed, moved, run,
+    Change, CheckIns, Form, KeyedRows, LOCK_WAIT_SECONDS, Pace, RekeyError, RekeyOptions, RekeyReport,
+    Rekeying, Trial, Walk, commit_failed, moved, run,
 };
 
 /// As much of a table without a primary key may be encrypted at the most.
@@ -82,7 +82,9 @@ enum Progress {
         kept: Vec<String>,
     },
     /// All at once.
-    Keyless { kept: Vec<String> },
+    Keyless {
+        kept: Vec<String>,
+    },
     Ended,
 }
 
@@ -220,7 +222,8 @@ impl Rows<'_> {
                 (_, None) => batch.push(Cell::Null),
                 (Form::Bytes, Some(bytes)) => batch.push(Cell::Bytes(bytes)),
                 (Form::Text, Some(bytes)) => {
-                    let text = std::str::from_utf8(bytes).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+                    let text =
+                        std::str::from_utf8(bytes).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
                     batch.push(Cell::Text(text));
                 }
             }
@@ -264,11 +267,10 @@ impl Rows<'_> {
             order.join(", "),
             self.pace.rows()
         );
-        let query = given
-            .into_iter()
-            .fold(sqlx::query(AssertSqlSafe(sql)).persistent(false), |query, value| {
-                bound(query, Some(value))
-            });
+        let query = given.into_iter().fold(
+            sqlx::query(AssertSqlSafe(sql)).persistent(false),
+            |query, value| bound(query, Some(value)),
+        );
         let rows = query.fetch_all(&mut self.connection).await?;
         for row in &rows {
             let mut place = Vec::with_capacity(key.len());
@@ -354,10 +356,12 @@ impl KeyedRows for Rows<'_> {
     }
 
     async fn open(&mut self, walk: &Walk) -> Result<(), PortError> {
-        let kept = self
-            .kept(&walk.table)
-            .await
-            .map_err(|error| failed(format!("read the columns of table {}", walk.table.name.key()), error))?;
+        let kept = self.kept(&walk.table).await.map_err(|error| {
+            failed(
+                format!("read the columns of table {}", walk.table.name.key()),
+                error,
+            )
+        })?;
         self.pace = Pace::first();
         self.place = match key_of(&walk.table) {
             Some(key) => Progress::Keyed {
@@ -420,7 +424,12 @@ impl KeyedRows for Rows<'_> {
     }
 
     async fn update(&mut self, walk: &Walk, place: &Place, changes: &[Change]) -> Result<(), PortError> {
-        let write = |error| failed(format!("rewrite values of table {}", walk.table.name.key()), error);
+        let write = |error| {
+            failed(
+                format!("rewrite values of table {}", walk.table.name.key()),
+                error,
+            )
+        };
         let table = self.named(&walk.table);
         let Place::Keyed(key) = place else {
             for change in changes {
@@ -438,7 +447,10 @@ impl KeyedRows for Rows<'_> {
             }
             return Ok(());
         };
-        let Progress::Keyed { key: columns, kept, .. } = &self.place else {
+        let Progress::Keyed {
+            key: columns, kept, ..
+        } = &self.place
+        else {
             return Err(moved(walk));
         };
         let mut set: Vec<String> = changes
@@ -450,7 +462,11 @@ impl KeyedRows for Rows<'_> {
             .iter()
             .map(|column| format!("{} = {}", quoted(&column.name), column.given()))
             .collect();
-        let sql = format!("UPDATE {table} SET {} WHERE {}", set.join(", "), found.join(" AND "));
+        let sql = format!(
+            "UPDATE {table} SET {} WHERE {}",
+            set.join(", "),
+            found.join(" AND ")
+        );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for change in changes {
             query = bound(query, Some(&change.new));
@@ -474,9 +490,9 @@ impl KeyedRows for Rows<'_> {
             names.join(", "),
             vec!["?"; row.len()].join(", ")
         );
-        let query = row
-            .iter()
-            .fold(sqlx::query(AssertSqlSafe(sql)), |query, value| bound(query, value.as_ref()));
+        let query = row.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, value| {
+            bound(query, value.as_ref())
+        });
         query
             .execute(&mut self.connection)
             .await

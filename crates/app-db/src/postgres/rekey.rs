@@ -19,8 +19,8 @@ use super::scheduler::check_ins;
 use super::schema::{ReadCatalogue, TableKind, read_catalogue};
 use crate::error::{failed, failed_at_rows, sql_state};
 use crate::rekey::{
-    Change, CheckIns, Form, KeyedRows, LOCK_WAIT_SECONDS, Pace, RekeyError, RekeyOptions, RekeyReport, Rekeying, Trial,
-    Walk, commit_failed, moved, run,
+    Change, CheckIns, Form, KeyedRows, LOCK_WAIT_SECONDS, Pace, RekeyError, RekeyOptions, RekeyReport,
+    Rekeying, Trial, Walk, commit_failed, moved, run,
 };
 
 /// A Postgres app DB whose key is to be changed.
@@ -78,7 +78,11 @@ impl Rows<'_> {
     }
 
     fn rows_of(&self, table: &Table) -> String {
-        let kind = self.there.readings.get(&table.name.key()).map(|reading| reading.kind);
+        let kind = self
+            .there
+            .readings
+            .get(&table.name.key())
+            .map(|reading| reading.kind);
         match kind {
             Some(TableKind::Partitioned) => named(table),
             Some(TableKind::Ordinary) | None => format!("ONLY {}", named(table)),
@@ -87,7 +91,11 @@ impl Rows<'_> {
 }
 
 fn named(table: &Table) -> String {
-    format!("{}.{}", quoted(table.schema.as_str()), quoted(table.name.as_str()))
+    format!(
+        "{}.{}",
+        quoted(table.schema.as_str()),
+        quoted(table.name.as_str())
+    )
 }
 
 fn bound<'q>(
@@ -241,7 +249,10 @@ impl KeyedRows for Rows<'_> {
             query = bound(query, Some(&change.old));
         }
         let done = query.execute(&mut self.connection).await.map_err(|error| {
-            failed_at_rows(format!("rewrite values of table {}", walk.table.name.key()), error)
+            failed_at_rows(
+                format!("rewrite values of table {}", walk.table.name.key()),
+                error,
+            )
         })?;
         if done.rows_affected() == 1 {
             Ok(())
@@ -261,9 +272,9 @@ impl KeyedRows for Rows<'_> {
             names.join(", "),
             values.join(", ")
         );
-        let query = row
-            .iter()
-            .fold(sqlx::query(AssertSqlSafe(sql)), |query, value| bound(query, value.as_ref()));
+        let query = row.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, value| {
+            bound(query, value.as_ref())
+        });
         query
             .execute(&mut self.connection)
             .await

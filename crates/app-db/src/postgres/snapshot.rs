@@ -168,8 +168,11 @@ impl Source for PostgresSource {
             tokio::time::sleep(ATTEMPT_PAUSE * attempt).await;
         }
         if let Some(locked) = locked {
-            return Err(PortError::new(ErrorKind::Conflict, format!("{locked}; nothing was read"))
-                .advising("wait until that session has ended, or end it (pg_terminate_backend), then retry"));
+            return Err(
+                PortError::new(ErrorKind::Conflict, format!("{locked}; nothing was read")).advising(
+                    "wait until that session has ended, or end it (pg_terminate_backend), then retry",
+                ),
+            );
         }
         Err(PortError::new(
             ErrorKind::Unavailable,

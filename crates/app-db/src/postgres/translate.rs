@@ -188,7 +188,8 @@ impl Translator<'_> {
             if let Some(native) = native_of(column) {
                 let name = identifier(&folded);
                 converted.push(
-                    format!("ALTER TABLE {quoted} ALTER COLUMN {name} TYPE {native} USING {name}::{native}").into(),
+                    format!("ALTER TABLE {quoted} ALTER COLUMN {name} TYPE {native} USING {name}::{native}")
+                        .into(),
                 );
                 converted.extend(self.default_of_native(table, column).map(|default| {
                     format!("ALTER TABLE {quoted} ALTER COLUMN {name} SET DEFAULT {default}").into()

@@ -128,7 +128,13 @@ fn is_known_file(raw: &[u8]) -> bool {
         _ => false,
     };
     is_der_sequence
-        || [&JAVA_KEY_STORE[..], &JCEKS_KEY_STORE, &JAVA_SERIALIZED, ZIP, &GZIP]
-            .iter()
-            .any(|magic| raw.starts_with(magic))
+        || [
+            &JAVA_KEY_STORE[..],
+            &JCEKS_KEY_STORE,
+            &JAVA_SERIALIZED,
+            ZIP,
+            &GZIP,
+        ]
+        .iter()
+        .any(|magic| raw.starts_with(magic))
 }

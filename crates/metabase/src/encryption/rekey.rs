@@ -8,7 +8,8 @@ use metaferry_domain::recoding::ValueRecoder;
 
 use super::envelope::Keyring;
 use super::recode::{
-    Decryption, ENCRYPTABLE_MAJOR_MAX, ENCRYPTED_COLUMNS, Encryption, RandomBytes, Rotation, Sentinel, Unreadable,
+    Decryption, ENCRYPTABLE_MAJOR_MAX, ENCRYPTED_COLUMNS, Encryption, RandomBytes, Rotation, Sentinel,
+    Unreadable,
 };
 use super::sentinel::{SENTINEL_SETTING, SentinelState, check_sentinel};
 use super::{DerivedKey, setting_aad};
@@ -85,24 +86,29 @@ impl Rekey {
         } else {
             Sentinel::Unknown
         };
-        let (change, recoding, mut proofs): (_, Arc<dyn ValueRecoder>, Vec<Arc<dyn ValueRecoder>>) = match (old, &new) {
-            (None, None) => return Err(RekeyRefused::NoKeys),
-            (Some(old), Some(new)) if old.root().is_same_as(new) => return Err(RekeyRefused::SameKey),
-            (Some(old), new) => {
-                let change = if new.is_some() { Change::Rotate } else { Change::Decrypt };
-                let rotation = Rotation::new(old, new.clone(), Arc::clone(&random), unreadable, written);
-                (change, Arc::new(rotation), Vec::new())
-            }
-            (None, Some(new)) => {
-                if !facts.major.is_some_and(|major| major <= ENCRYPTABLE_MAJOR_MAX) {
-                    return Err(RekeyRefused::NotEncryptable);
+        let (change, recoding, mut proofs): (_, Arc<dyn ValueRecoder>, Vec<Arc<dyn ValueRecoder>>) =
+            match (old, &new) {
+                (None, None) => return Err(RekeyRefused::NoKeys),
+                (Some(old), Some(new)) if old.root().is_same_as(new) => return Err(RekeyRefused::SameKey),
+                (Some(old), new) => {
+                    let change = if new.is_some() {
+                        Change::Rotate
+                    } else {
+                        Change::Decrypt
+                    };
+                    let rotation = Rotation::new(old, new.clone(), Arc::clone(&random), unreadable, written);
+                    (change, Arc::new(rotation), Vec::new())
                 }
-                let encryption = Encryption::new(Keyring::new(new.clone()), Arc::clone(&random), written);
-                // Nothing may be encrypted already, under whatever key and in whatever column.
-                let proof: Arc<dyn ValueRecoder> = Arc::new(Decryption::new(None, unreadable));
-                (Change::Encrypt, Arc::new(encryption), vec![proof])
-            }
-        };
+                (None, Some(new)) => {
+                    if !facts.major.is_some_and(|major| major <= ENCRYPTABLE_MAJOR_MAX) {
+                        return Err(RekeyRefused::NotEncryptable);
+                    }
+                    let encryption = Encryption::new(Keyring::new(new.clone()), Arc::clone(&random), written);
+                    // Nothing may be encrypted already, under whatever key and in whatever column.
+                    let proof: Arc<dyn ValueRecoder> = Arc::new(Decryption::new(None, unreadable));
+                    (Change::Encrypt, Arc::new(encryption), vec![proof])
+                }
+            };
         proofs.push(Arc::clone(&recoding));
         Ok(Self {
             change,

@@ -290,9 +290,18 @@ fn the_remaining_keys_are_read() {
 #[test]
 fn passwords_of_urls_are_masked_and_nothing_else_is() {
     for (url, expected) in [
-        ("postgres://me:hunter2@host:5432/db", Some("postgres://me:***@host:5432/db")),
-        ("jdbc:postgresql://me:a@b/c?d@host/db?ssl=true", Some("jdbc:postgresql://me:***@host/db?ssl=true")),
-        ("mysql://host/db?user=me&password=hunter2&useSSL=true", Some("mysql://host/db?user=me&password=***&useSSL=true")),
+        (
+            "postgres://me:hunter2@host:5432/db",
+            Some("postgres://me:***@host:5432/db"),
+        ),
+        (
+            "jdbc:postgresql://me:a@b/c?d@host/db?ssl=true",
+            Some("jdbc:postgresql://me:***@host/db?ssl=true"),
+        ),
+        (
+            "mysql://host/db?user=me&password=hunter2&useSSL=true",
+            Some("mysql://host/db?user=me&password=***&useSSL=true"),
+        ),
         ("mariadb://me:p@host:port/", Some("mariadb://me:***@host:port/")),
         ("postgres://me@host/db", None),
         ("postgres://me:***@host/db", None),

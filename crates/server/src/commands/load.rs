@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use metaferry_app_db::h2::file_of;
 use metaferry_app_db::load::{LoadOptions, UnknownColumns, Users};
-use metaferry_domain::ports::{DumpObserver, Source};
+use metaferry_domain::ports::{DumpObserver, Hold, Source};
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::copy_policy::Logs;
 use metaferry_metabase::env::address::AppDbAddress;
@@ -88,7 +88,13 @@ impl Loading {
         cancel: &Cancellation,
     ) -> Result<LoadReport, TransferError> {
         let snapshot = self.source.snapshot().await?;
-        let decided = self.policy.decide(&*snapshot).await?;
+        let decided = match self.policy.decide(&*snapshot).await {
+            // What could not be read may only show that the snapshot is gone.
+            Err(_) if matches!(snapshot.confirm().await, Ok(Hold::Lost)) => {
+                return Err(TransferError::SnapshotLost);
+            }
+            decided => decided?,
+        };
         let target = wiring::target(&self.to, self.options)?;
         let loaded = load(
             &*snapshot,

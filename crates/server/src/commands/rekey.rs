@@ -36,7 +36,11 @@ pub(super) async fn run(args: RekeyArgs, config: &Config, output: Output) -> Res
     let trial = if args.dry_run { Trial::Yes } else { Trial::No };
     let cancel = Cancellation::new();
     let options = RekeyOptions {
-        running: if args.force { Running::Warn } else { Running::Refuse },
+        running: if args.force {
+            Running::Warn
+        } else {
+            Running::Refuse
+        },
         trial,
         cancel: cancel.clone(),
     };
@@ -143,7 +147,10 @@ fn text(change: Change, report: &RekeyReport, trial: Trial) -> String {
         Trial::Yes => format!("{values} values in {columns} columns would be {done}; nothing is changed"),
     };
     for column in &report.columns {
-        text.push_str(&format!("\n{}.{}: {}", column.table, column.column, column.values));
+        text.push_str(&format!(
+            "\n{}.{}: {}",
+            column.table, column.column, column.values
+        ));
     }
     for (table, rows) in report.emptied.iter().filter(|(_, rows)| *rows > 0) {
         text.push_str(&format!("\nemptied: {table} ({rows} rows)"));

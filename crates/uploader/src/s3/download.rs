@@ -68,9 +68,14 @@ impl S3ObjectStore {
     pub async fn download(&self, file: &Path) -> Result<Download, PortError> {
         let name = format!("s3://{}/{}", self.bucket, self.key);
         let facts = self.facts().await?.ok_or_else(|| {
-            PortError::new(ErrorKind::Denied, format!("cannot look at {name}: the credentials may not read it"))
+            PortError::new(
+                ErrorKind::Denied,
+                format!("cannot look at {name}: the credentials may not read it"),
+            )
         })?;
-        let mut out = tokio::fs::File::create(file).await.map_err(|error| at_file(file, error))?;
+        let mut out = tokio::fs::File::create(file)
+            .await
+            .map_err(|error| at_file(file, error))?;
         let mut received = Received {
             bytes: 0,
             sha256: Sha256::new(),
@@ -96,7 +101,11 @@ impl S3ObjectStore {
         out.sync_all().await.map_err(|error| at_file(file, error))?;
         let sha256 = hex::encode(received.sha256.finalize());
         let md5 = received.md5.finalize();
-        let stored_md5 = facts.etag.as_deref().and_then(md5_in).filter(|_| received.etag == Etag::MayBeMd5);
+        let stored_md5 = facts
+            .etag
+            .as_deref()
+            .and_then(md5_in)
+            .filter(|_| received.etag == Etag::MayBeMd5);
         let compared = match (&facts.sha256, stored_md5) {
             (Some(stored), _) if *stored == sha256 => Compared::Sha256,
             (None, Some(stored)) if stored == *md5 => Compared::Md5,
@@ -159,10 +168,15 @@ impl S3ObjectStore {
             }
             received.sha256.update(&piece);
             received.md5.update(&piece);
-            out.write_all(&piece).await.map_err(|error| at_file(file, error))?;
+            out.write_all(&piece)
+                .await
+                .map_err(|error| at_file(file, error))?;
         }
         if received.bytes < facts.size_bytes {
-            return Err(broke(format!("{} of {} bytes came", received.bytes, facts.size_bytes)));
+            return Err(broke(format!(
+                "{} of {} bytes came",
+                received.bytes, facts.size_bytes
+            )));
         }
         Ok(())
     }

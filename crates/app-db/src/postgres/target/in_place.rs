@@ -24,7 +24,8 @@ use crate::sql::postgres_text::literal;
 /// How long whoever uses the tables is waited for.
 const LOCK_TIMEOUT_MS: u32 = 15_000;
 
-const IN_USE_ADVICE: &str = "stop whatever is connected to the target (pg_stat_activity lists it), then retry";
+const IN_USE_ADVICE: &str =
+    "stop whatever is connected to the target (pg_stat_activity lists it), then retry";
 
 /// A transaction that is being filled.
 pub(super) struct InPlace {

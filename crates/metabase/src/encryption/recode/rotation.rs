@@ -167,7 +167,12 @@ impl RotatingRows {
             .rotation
             .old
             .rewrap_data_key(material, new, self.rotation.nonce())
-            .map_err(|_| self.refusal(column, "holds a data key that MB_ENCRYPTION_SECRET_KEY does not open"))?;
+            .map_err(|_| {
+                self.refusal(
+                    column,
+                    "holds a data key that MB_ENCRYPTION_SECRET_KEY does not open",
+                )
+            })?;
         self.changed.add(column);
         Ok(Some(Recoded::Bytes(rewrapped)))
     }
@@ -246,8 +251,12 @@ impl RowRecoder for RotatingRows {
             None => "decrypted",
         };
         let changed = self.changed.notes(done);
-        let kept = self.kept.notes("left as they are, under data keys that are wrapped anew");
-        let carried = self.carried.notes("look encrypted and no key opens them; left as they are");
+        let kept = self
+            .kept
+            .notes("left as they are, under data keys that are wrapped anew");
+        let carried = self
+            .carried
+            .notes("look encrypted and no key opens them; left as they are");
         changed.chain(kept).chain(carried).collect()
     }
 }

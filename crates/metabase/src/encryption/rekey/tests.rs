@@ -82,5 +82,9 @@ fn a_data_key_that_is_wrapped_anew_opens_the_same_envelope_with_the_new_key_alon
     renewed.unwrap_data_key(1, &rewrapped).unwrap();
     assert_eq!(renewed.decrypt_text(ENVELOPE, None).unwrap(), r#"{"db":"x"}"#);
     assert!(Keyring::new(OLD.clone()).unwrap_data_key(1, &rewrapped).is_err());
-    assert!(Keyring::new(NEW.clone()).rewrap_data_key(&material, &OLD, [9; 12]).is_err());
+    assert!(
+        Keyring::new(NEW.clone())
+            .rewrap_data_key(&material, &OLD, [9; 12])
+            .is_err()
+    );
 }
