@@ -11,7 +11,7 @@ use crate::app_db::{AppDb, Process, command, ended, metaferry_with, psql, signal
 use crate::encryption::{ENVELOPE, Keys, OWN_TABLE, SECRET, encrypt, give_pgcrypto_of};
 
 const NEW_SECRET: &str = "a new horse, a new staple, 2026";
-/// hashlib.pbkdf2_hmac('sha512', NEW_SECRET, b'', 100000)
+/// `hashlib.pbkdf2_hmac('sha512', NEW_SECRET, b'', 100000)`
 const NEW_KEYS: Keys = Keys {
     mac: "d4b8bfca554af6021530d1b610f13a3458ee203bf8bca41711a1e36c2502d9dc",
     cipher: "88247a09d516c16589d36fc459ae81cebdd41cfce948fa956fef6cf6b17eec91",
@@ -336,13 +336,16 @@ fn a_postgres_app_db_is_decrypted_and_encrypted_where_it_is() {
     );
 }
 
+/// Database, old key, new key, exit code, a word of the message.
+type Refusal<'a> = (&'a AppDb, Option<&'a str>, Option<&'a str>, i32, &'a str);
+
 #[test]
 fn whatever_speaks_against_a_new_key_is_told_and_nothing_is_written() {
     let Some((plain, encrypted)) = plain_and_encrypted() else {
         return;
     };
     let other = "another horse, another staple";
-    let refusals: [(&AppDb, Option<&str>, Option<&str>, i32, &str); 9] = [
+    let refusals: [Refusal<'_>; 9] = [
         (
             &encrypted,
             Some(other),

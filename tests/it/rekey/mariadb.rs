@@ -38,20 +38,37 @@ fn values(
         .collect()
 }
 
+/// What a column holds.
+#[derive(Clone, Copy)]
+enum Form {
+    Text,
+    Bytes,
+}
+
+impl Form {
+    fn of(table: &str, column: &str) -> Self {
+        match (table, column) {
+            ("secret", "value") => Self::Bytes,
+            _ => Self::Text,
+        }
+    }
+}
+
 /// What pgcrypto makes of bytes, all given in hexadecimal digits.
 fn by_postgres(
     postgres: &AppDb,
     function: &str,
-    raw: bool,
+    form: Form,
     hex: &[(String, String)],
 ) -> Vec<(String, String)> {
     if hex.is_empty() {
         return Vec::new();
     }
-    let value = if raw {
-        format!("encode({function}(decode(hex, 'hex')), 'hex')")
-    } else {
-        format!("encode(convert_to({function}(convert_from(decode(hex, 'hex'), 'UTF8')), 'UTF8'), 'hex')")
+    let value = match form {
+        Form::Bytes => format!("encode({function}(decode(hex, 'hex')), 'hex')"),
+        Form::Text => {
+            format!("encode(convert_to({function}(convert_from(decode(hex, 'hex'), 'UTF8')), 'UTF8'), 'hex')")
+        }
     };
     let mut opened: Vec<(String, String)> = Vec::new();
     for some in hex.chunks(200) {
@@ -102,12 +119,7 @@ fn encrypted<'a>(maria: &'a Maria, postgres: &AppDb) -> (Database<'a>, Vec<Vec<(
         .collect();
     for (column, values) in COLUMNS.iter().zip(&plain) {
         let (table, name, key, _) = *column;
-        let sealed = by_postgres(
-            postgres,
-            "oracle.seal",
-            (table, name) == ("secret", "value"),
-            values,
-        );
+        let sealed = by_postgres(postgres, "oracle.seal", Form::of(table, name), values);
         let updates: Vec<String> = sealed
             .iter()
             .map(|(at, hex)| {
@@ -132,11 +144,10 @@ fn encrypted<'a>(maria: &'a Maria, postgres: &AppDb) -> (Database<'a>, Vec<Vec<(
 
 fn opened(database: &Database<'_>, postgres: &AppDb, schema: &str) -> Vec<Vec<(String, String)>> {
     let columns = COLUMNS.iter().map(|column| {
-        let raw = (column.0, column.1) == ("secret", "value");
         by_postgres(
             postgres,
             &format!("{schema}.open"),
-            raw,
+            Form::of(column.0, column.1),
             &values(database, *column),
         )
     });

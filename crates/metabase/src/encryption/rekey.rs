@@ -100,7 +100,7 @@ impl Rekey {
                     (change, Arc::new(rotation), Vec::new())
                 }
                 (None, Some(new)) => {
-                    if !facts.major.is_some_and(|major| major <= ENCRYPTABLE_MAJOR_MAX) {
+                    if facts.major.is_none_or(|major| major > ENCRYPTABLE_MAJOR_MAX) {
                         return Err(RekeyRefused::NotEncryptable);
                     }
                     let encryption = Encryption::new(Keyring::new(new.clone()), Arc::clone(&random), written);

@@ -216,12 +216,14 @@ fn lock_statement(schema: &str, relations: &[Relation], timeout_ms: u32) -> Stri
     )
 }
 
+/// Table, process, user, program, seconds since its transaction began.
+type Holder = (String, i32, Option<String>, Option<String>, Option<i64>);
+
 async fn blocker(connection: &mut PgConnection, relations: &[Relation]) -> Option<String> {
     sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.ok()?;
     let oids: Vec<Oid> = relations.iter().map(|relation| relation.oid).collect();
-    let found: Result<Option<(String, i32, Option<String>, Option<String>, Option<i64>)>, sqlx::Error> =
-        sqlx::query_as(
-            "SELECT c.relname::text, lock.pid, a.usename::text, nullif(a.application_name, ''),
+    let found: Result<Option<Holder>, sqlx::Error> = sqlx::query_as(
+        "SELECT c.relname::text, lock.pid, a.usename::text, nullif(a.application_name, ''),
              extract(epoch FROM clock_timestamp() - a.xact_start)::int8
          FROM pg_catalog.pg_locks lock
          JOIN pg_catalog.pg_class c ON c.oid = lock.relation
@@ -229,10 +231,10 @@ async fn blocker(connection: &mut PgConnection, relations: &[Relation]) -> Optio
          WHERE lock.relation = ANY ($1) AND lock.mode = 'AccessExclusiveLock' AND lock.granted
            AND lock.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
          ORDER BY a.xact_start NULLS LAST LIMIT 1",
-        )
-        .bind(oids)
-        .fetch_optional(connection)
-        .await;
+    )
+    .bind(oids)
+    .fetch_optional(connection)
+    .await;
     let (table, pid, user, application, seconds) = found.ok().flatten()?;
     let mut text = format!("table {table} is locked by session {pid}");
     if let Some(user) = user {
