@@ -117,7 +117,7 @@ impl Config {
                 .filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?.to_lowercase(), value.clone()))),
         );
         let mut keys = Keys { own, problems };
-        let new_encryption_key = keys.new_key(decrypts);
+        let new_encryption_key = keys.new_key(decrypts.then_some(NewKey::Plain));
         let config = Self {
             data_dir: keys
                 .take("data_dir")
@@ -220,8 +220,8 @@ impl Keys {
             .push(format!("{PREFIX}{}: {problem}", key.to_uppercase()));
     }
 
-    /// From the variable or from the file that another one names. An empty file is a mistake, not a wish.
-    fn new_key(&mut self, decrypts: bool) -> Option<NewKey> {
+    /// From the variable or from the file that another one names, else `unnamed`. An empty file is a mistake, not a wish.
+    fn new_key(&mut self, unnamed: Option<NewKey>) -> Option<NewKey> {
         const KEY: &str = "new_encryption_secret_key";
         const FILE: &str = "new_encryption_secret_key_file";
         let secret = match (self.take(KEY), self.take(FILE)) {
@@ -230,7 +230,7 @@ impl Keys {
                 return None;
             }
             (Some(secret), None) => Secret::new(secret),
-            (None, None) => return decrypts.then_some(NewKey::Plain),
+            (None, None) => return unnamed,
             (None, Some(path)) => match std::fs::read_to_string(&path) {
                 Ok(content) => Secret::new(content.trim_end_matches(['\r', '\n'])),
                 Err(error) => {
