@@ -9,8 +9,8 @@ use std::time::Duration;
 use metaferry_app_db::h2::{H2Source, file_of};
 use metaferry_app_db::load::LoadOptions;
 use metaferry_app_db::mysql::{
-    FreshMySql, MySqlAppDb, MySqlAuthenticator, MySqlProbe, MySqlQuartz, MySqlRekey, MySqlServer, MySqlSource,
-    MySqlTarget, MySqlUndoScript,
+    FreshMySql, MySqlAppDb, MySqlAuthenticator, MySqlProbe, MySqlQuartz, MySqlRekey, MySqlServer,
+    MySqlSource, MySqlTarget, MySqlUndoScript,
 };
 use metaferry_app_db::postgres::{
     FreshPostgres, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz, PostgresRekey,

@@ -19,7 +19,7 @@ use sqlx::{AssertSqlSafe, MySql, MySqlConnection, Row as _};
 use super::app_db::NOW_MICROS;
 use super::connect::{MySqlServer, close, quoted, text};
 use super::scheduler::check_ins;
-use super::schema::read_catalogue;
+use super::schema::{Which, read_catalogue};
 use crate::error::{failed, mysql_number};
 use crate::rekey::{
     Change, CheckIns, Form, KeyedRows, LOCK_WAIT_SECONDS, Pace, RekeyError, RekeyOptions, RekeyReport,
@@ -47,7 +47,7 @@ impl MySqlRekey {
 impl Rekeying for MySqlRekey {
     async fn rekey(&mut self, rekey: &Rekey, options: &RekeyOptions) -> Result<RekeyReport, RekeyError> {
         let mut session = self.server.connect().await.map_err(RekeyError::Refused)?;
-        let there = read_catalogue(&mut session, self.server.database())
+        let there = read_catalogue(&mut session, self.server.database(), Which::Shown)
             .await
             .map_err(RekeyError::Refused)?;
         let mut rows = Rows {
