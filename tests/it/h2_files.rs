@@ -96,7 +96,7 @@ fn an_encrypted_file_is_read_with_the_password_of_the_environment_only() {
 
 /// Python's terminal, and what a person types at it.
 const AT_A_TERMINAL: &str = r#"
-import os, pty, sys
+import os, pty, sys, termios, time
 child, terminal = pty.fork()
 if child == 0:
     os.execvp(sys.argv[2], sys.argv[2:])
@@ -110,6 +110,9 @@ while True:
         break
     seen += some
     if not typed and b"not shown" in seen:
+        # A person types later than the question appears.
+        while termios.tcgetattr(terminal)[3] & termios.ECHO:
+            time.sleep(0.01)
         os.write(terminal, sys.argv[1].encode() + b"\n")
         typed = True
 sys.stdout.buffer.write(seen)
