@@ -186,7 +186,7 @@ fn a_mariadb_app_db_is_under_the_new_key_or_as_it_was() {
     // A row of the table that comes last takes a minute; the program is killed in it.
     database.ask(
         "CREATE TRIGGER slow BEFORE UPDATE ON setting FOR EACH ROW
-             SET @slept = IF(new.`key` = 'site-url' OR new.`key` = 'encryption-check', sleep(60), 0)",
+             SET @slept = IF(new.`key` = 'site-url' OR new.`key` = 'encryption-check', SLEEP(60), 0)",
     );
     let mut child = command()
         .envs(variables(Some(SECRET), Some(NEW_SECRET)))
