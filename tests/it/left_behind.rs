@@ -4,6 +4,7 @@
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use metaferry_sample::credentials::{ORDINARY_API_KEY, SUPERUSER_API_KEY};
 use serde_json::Value;
 
 use crate::api::world::{Held, Options, Schema, World};
@@ -365,4 +366,63 @@ fn enforced_is_over_with_the_lease_of_who_was_killed_postgres() {
     assert_eq!(recovered["recovered"][0]["settled"], true, "{recovered}");
     assert_eq!(world.state_of_metabase(), before);
     assert_eq!(ours(&world), "");
+}
+
+#[test]
+fn the_api_tells_why_and_tries_again_postgres() {
+    let Some(world) = World::start(Options {
+        schema: Schema::Sample,
+        propagation_seconds: 600,
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let root = format!("X-API-KEY: {SUPERUSER_API_KEY}");
+    let ordinary = format!("X-API-KEY: {ORDINARY_API_KEY}");
+    let history = || world.ask("GET", "/api/cloud-migration/history", &[&root]);
+    let retry = |key: &str| world.ask("POST", "/api/cloud-migration/retry", &[key]);
+    assert_eq!((history().status, history().body.as_str()), (200, "[]"));
+    let none = retry(&root);
+    assert_eq!((none.status, &none.json()["code"]), (404, &"not_found".into()));
+
+    assert_eq!(world.begin().status, 200);
+    assert_eq!(
+        world.newest().json().get("reason"),
+        None,
+        "while it goes on the answer is Metabase's own"
+    );
+    world.wait_for("read-only is on", || world.read_only() == "true");
+    let busy = retry(&root);
+    assert_eq!((busy.status, &busy.json()["code"]), (409, &"conflict".into()));
+    assert_eq!(world.cancel().status, 200);
+    world.wait_for("everything is undone", || history().json()[0]["settled"] == true);
+    let newest = world.newest().json();
+    assert_eq!(newest["state"], "cancelled");
+    assert!(
+        newest["reason"].as_str().unwrap().contains("cancelled"),
+        "{newest}"
+    );
+    assert!(
+        newest["what_to_do"].as_str().unwrap().contains("retry"),
+        "{newest}"
+    );
+
+    for (key, status, code) in [
+        (&ordinary, 403, "forbidden"),
+        (&"X-API-KEY: mb_x".to_owned(), 401, "unauthenticated"),
+    ] {
+        let refused = retry(key);
+        assert_eq!((refused.status, &refused.json()["code"]), (status, &code.into()));
+        assert_eq!(
+            world.ask("GET", "/api/cloud-migration/history", &[key]).status,
+            status
+        );
+    }
+    let external_id = newest["external_id"].clone();
+    let again = retry(&root);
+    assert_eq!(again.status, 200, "{again:?}");
+    assert_eq!(again.json()["id"], newest["id"], "the same row");
+    assert_ne!(again.json()["external_id"], external_id);
+    assert_eq!(history().json()[0]["attempts"].as_array().unwrap().len(), 2);
+    assert_eq!(world.cancel().status, 200);
 }

@@ -292,3 +292,63 @@ async fn undo_sql_puts_everything_back_by_the_client_alone_and_then_changes_noth
     );
     database.drop().await;
 }
+
+#[tokio::test]
+async fn uninstalled_nothing_of_ours_is_left_in_mariadb_but_never_before_all_is_settled() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let pool = || async { MySqlServer::new(&database.address).pool(2).await.unwrap() };
+    assert_eq!(MySqlAppDb::uninstall(pool().await).await.unwrap(), [""; 0]);
+    let maria = fresh(&database).await;
+    let app_db = &maria.app_db;
+    let id = metaferry_domain::migration::MigrationId(uuid::Uuid::from_u128(7));
+    let record = metaferry_domain::ports::JournalRecord {
+        sequence: 1,
+        json: "{}".to_owned(),
+    };
+    let held = app_db.acquire("node", 60_000).await.unwrap();
+    app_db.append(held.token, id, &record).await.unwrap();
+    let refused = MySqlAppDb::uninstall(pool().await).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Conflict, "somebody is at it");
+    app_db.release(&held).await.unwrap();
+    let refused = MySqlAppDb::uninstall(pool().await).await.unwrap_err();
+    assert!(
+        refused.what.contains("metaferry recover"),
+        "something is left to undo: {}",
+        refused.what
+    );
+    let held = app_db.acquire("node", 60_000).await.unwrap();
+    app_db.settle(held.token, id).await.unwrap();
+    app_db.release(&held).await.unwrap();
+    assert_eq!(
+        MySqlAppDb::uninstall(pool().await).await.unwrap().len(),
+        5,
+        "every table of ours"
+    );
+    let mut connection = database.connect().await;
+    let left: Vec<String> = sqlx::query_scalar(
+        "SELECT CAST(table_name AS CHAR) FROM information_schema.tables WHERE table_schema = database()",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(left, ["cloud_migration"]);
+    assert_eq!(MySqlAppDb::uninstall(pool().await).await.unwrap(), [""; 0]);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_on_mariadb_is_said_beforehand() {
+    use metaferry_domain::ports::DeadMansSwitch as _;
+
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let app_db = open(&database).await;
+    assert!(app_db.obstacle().await.unwrap().is_some(), "no dead man's switch");
+    let why = app_db.why_not(ReadOnlyStrength::Enforced).await.unwrap().unwrap();
+    assert!(why.contains("TRUNCATE"), "{why}");
+    assert_eq!(app_db.why_not(ReadOnlyStrength::Flag).await.unwrap(), None);
+    database.drop().await;
+}

@@ -6,5 +6,6 @@ mod exclusion;
 mod failures;
 mod forward;
 mod node;
+mod retry;
 mod silence;
 mod stuck;

@@ -1,0 +1,130 @@
+//! Another attempt of what did not arrive: on the same row, one at a time, and undone as well as the first.
+
+use metaferry_domain::ErrorKind;
+use metaferry_domain::migration::{Attempt, Phase};
+use metaferry_orchestrator::{Ended, NotBegun};
+use metaferry_test_kit::fake::{Call, Fault, When, World};
+
+use crate::node::{Node, Run, assert_kept, recover, row_says};
+
+/// A first attempt that failed, in a world where nothing goes wrong any more.
+async fn failed_once() -> World {
+    let world = World::new(1);
+    world.strike(|strike| match strike.call {
+        Call::CopyRows => Fault::Fail(ErrorKind::Corrupt),
+        _ => Fault::Nothing,
+    });
+    let run = Node::new(&world).migrate().await;
+    assert_eq!(run.settled().phase(), Phase::Error);
+    world.calm();
+    world
+}
+
+/// Tries again and waits for the end.
+async fn retry(node: &Node) -> Run {
+    let run = async {
+        match node.orchestrator.retry().await {
+            Ok(row) => {
+                assert!(!row.phase.is_terminal(), "the row is open again: {row:?}");
+                Run::Ended(node.orchestrator.ended().await.expect("it was begun"))
+            }
+            Err(not_begun) => Run::NotBegun(not_begun),
+        }
+    };
+    tokio::select! {
+        biased;
+        () = node.process.crashed() => Run::Crashed,
+        run = run => run,
+    }
+}
+
+fn refused(run: &Run) -> ErrorKind {
+    match run {
+        Run::NotBegun(NotBegun { error, .. }) => error.kind,
+        Run::Ended(_) | Run::Crashed => panic!("it was begun: {run:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_arrives_on_the_same_row_under_a_new_id() {
+    let world = failed_once().await;
+    let before = world.durable().rows;
+    let run = retry(&Node::new(&world)).await;
+    let state = run.settled();
+    assert_eq!((state.phase(), state.run().attempt), (Phase::Done, Attempt(2)));
+    let rows = world.durable().rows;
+    assert_eq!((rows.len(), rows[0].id), (1, before[0].id));
+    assert_ne!(rows[0].external_id, before[0].external_id);
+    assert_kept(&world, "tried again");
+    let again = retry(&Node::new(&world)).await;
+    assert_eq!(refused(&again), ErrorKind::Precondition, "it arrived");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_attempt_that_crashes_at_any_call_is_settled_by_another_process() {
+    for when in [When::Before, When::After] {
+        let mut undone = 0;
+        for number in 1.. {
+            let world = failed_once().await;
+            world.strike(move |strike| {
+                if strike.process == 2 && strike.number == number {
+                    Fault::Crash(when)
+                } else {
+                    Fault::Nothing
+                }
+            });
+            let node = Node::new(&world);
+            let run = retry(&node).await;
+            let what = format!("crashed {when:?} call {number}");
+            if let Run::Ended(_) = run
+                && node.process.calls() < number
+            {
+                assert_eq!(row_says(&world), Some(Phase::Done));
+                break;
+            }
+            recover(&world).await;
+            assert_kept(&world, &what);
+            undone += usize::from(row_says(&world) == Some(Phase::Error));
+            // Whatever became of it, it can be tried once more, unless it arrived.
+            if row_says(&world) == Some(Phase::Error) {
+                let run = retry(&Node::new(&world)).await;
+                assert_eq!(run.settled().phase(), Phase::Done, "{what}");
+                assert_kept(&world, &what);
+            }
+        }
+        assert!(undone > 20, "{when:?}: {undone} undone");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_at_once_one_goes_through() {
+    let world = failed_once().await;
+    let nodes = [Node::new(&world), Node::new(&world)];
+    let (one, two) = tokio::join!(retry(&nodes[0]), retry(&nodes[1]));
+    let done = |run: &Run| matches!(run, Run::Ended(Ended::Settled(state)) if state.phase() == Phase::Done);
+    assert!(done(&one) != done(&two), "{one:?} {two:?}");
+    assert_eq!(refused(if done(&one) { &two } else { &one }), ErrorKind::Conflict);
+    assert_kept(&world, "two at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_never_begun_or_was_left_is_not_tried_again() {
+    let world = World::new(1);
+    assert_eq!(refused(&retry(&Node::new(&world)).await), ErrorKind::NotFound);
+    world.strike(|strike| match strike.call {
+        Call::CopyRows => Fault::Crash(When::After),
+        _ => Fault::Nothing,
+    });
+    assert!(matches!(Node::new(&world).migrate().await, Run::Crashed));
+    world.calm();
+    world.cancel_outside();
+    assert_eq!(
+        refused(&retry(&Node::new(&world)).await),
+        ErrorKind::Conflict,
+        "it must be undone first"
+    );
+    recover(&world).await;
+    let run = retry(&Node::new(&world)).await;
+    assert_eq!(run.settled().phase(), Phase::Done);
+    assert_kept(&world, "tried again after it was undone");
+}
