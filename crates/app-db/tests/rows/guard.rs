@@ -167,7 +167,6 @@ async fn its_end_is_in_the_function_itself() {
         .await;
     while is_guarded(&database).await {
         assert!(engaged.elapsed() < Duration::from_secs(10), "it does not end");
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     database.drop().await;
 }
@@ -195,7 +194,6 @@ async fn nobody_waits_long_behind_it_while_it_waits_for_a_long_transaction() {
         let asked = Instant::now();
         raw(&mut other, "UPDATE collection SET name = 'short' WHERE id = 1").await;
         longest = longest.max(asked.elapsed());
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(longest < Duration::from_millis(1500), "{longest:?}");
     assert!(!engaging.is_finished(), "it waits for what began before");
