@@ -33,7 +33,11 @@ const MASK: &str = "***";
 pub(super) fn masked(uri: &str) -> Option<String> {
     let body = uri.strip_prefix("jdbc:").unwrap_or(uri);
     let rest = SCHEMES.iter().find_map(|(scheme, _)| body.strip_prefix(scheme))?;
-    let (login, behind) = split_login(rest);
+    // Rather too much than a part of a password that holds an `@` itself: nobody reads it but people.
+    let (login, behind) = match (split_login(rest), rest.rfind('@')) {
+        ((Some(login), _), Some(at)) if login.contains(':') => (Some(&rest[..at]), &rest[at + 1..]),
+        (split, _) => split,
+    };
     let mut shown = uri[..uri.len() - rest.len()].to_owned();
     if let Some(login) = login {
         match login.split_once(':') {
