@@ -1,6 +1,8 @@
 //! A migration that is killed with no warning, and what is left of it: undone by hand, by Metabase's own check-ins, or
 //! tried again; told with its reason; and the program removed without a trace.
 
+mod again;
+
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -82,11 +84,16 @@ fn held_up_in_the_dump(world: &World) -> (Running, Held<'_>) {
 
 /// Quartz's own lock, in another session: whoever pauses or resumes waits.
 fn hold_quartz(world: &World) -> Process {
+    hold(world, "SELECT 1 FROM qrtz_locks WHERE lock_name = 'TRIGGER_ACCESS' FOR UPDATE")
+}
+
+/// Another session that does that, and does not end its transaction.
+fn hold(world: &World, sql: &str) -> Process {
     let process = Process(
         Command::new("psql")
             .args(["-q", "-d", &world.url, "-c"])
-            .arg("BEGIN; SELECT 1 FROM qrtz_locks WHERE lock_name = 'TRIGGER_ACCESS' FOR UPDATE; SELECT pg_sleep(600)")
-            .env("PGAPPNAME", "metaferry-test-quartz")
+            .arg(format!("BEGIN; {sql}; SELECT pg_sleep(600)"))
+            .env("PGAPPNAME", "metaferry-test-hold")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -94,16 +101,16 @@ fn hold_quartz(world: &World) -> Process {
     );
     world.wait_for("the lock is held", || {
         world.sql(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'metaferry-test-quartz' AND query LIKE '%pg_sleep%'
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'metaferry-test-hold' AND query LIKE '%pg_sleep%'
                  AND wait_event = 'PgSleep'",
         ) != "0"
     });
     process
 }
 
-fn let_quartz_go(world: &World, process: Process) {
+fn let_go(world: &World, process: Process) {
     world.sql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'metaferry-test-quartz'",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'metaferry-test-hold'",
     );
     drop(process);
 }
@@ -234,7 +241,7 @@ fn a_recovery_that_is_killed_is_recovered_postgres() {
         ) != "0"
     });
     drop(recovering);
-    let_quartz_go(&world, quartz);
+    let_go(&world, quartz);
     let recovered = succeeds(&world, &["recover", "--from", &world.url]);
     assert_eq!(recovered["recovered"][0]["settled"], true, "{recovered}");
     assert_eq!(world.state_of_metabase(), before);
@@ -333,7 +340,7 @@ fn enforced_holds_plain_sql_off_until_all_is_read_and_leaves_no_trace_postgres()
     world.wait_for("tables are guarded", || write_is_refused(&world));
     world.sql("UPDATE report_card SET last_used_at = now(); UPDATE core_user SET last_login = now()");
     world.sql("UPDATE metabase_database SET name = name");
-    let_quartz_go(&world, quartz);
+    let_go(&world, quartz);
     let output = migrating.wait_with_output().unwrap();
     let (json, code) = ended(&output);
     assert_eq!(code, 0, "{}", told(&output));
@@ -361,7 +368,7 @@ fn enforced_is_over_with_the_lease_of_who_was_killed_postgres() {
     world.wait_for("tables can be written again", || !write_is_refused(&world));
     let took = killed_at.elapsed();
     assert!(took <= Duration::from_secs(LEASE + 1), "{took:?}");
-    let_quartz_go(&world, quartz);
+    let_go(&world, quartz);
     let recovered = succeeds(&world, &["recover", "--from", &world.url]);
     assert_eq!(recovered["recovered"][0]["settled"], true, "{recovered}");
     assert_eq!(world.state_of_metabase(), before);

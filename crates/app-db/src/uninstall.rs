@@ -6,13 +6,19 @@ use metaferry_domain::{ErrorKind, PortError};
 
 /// How long nobody else may begin: removing takes less.
 const TERM_MS: u64 = 60_000;
+/// Migrations looked through for unsettled ones; only the newest can be, because nothing begins before it is settled.
+const MIGRATIONS_LOOKED_AT: u32 = 16;
 /// The name that the lease shows meanwhile.
-const HOLDER: &str = "metaferry uninstall";
+pub(crate) const HOLDER: &str = "metaferry uninstall";
 
 /// Takes the lease, so that no migration begins, and looks whether one is unsettled; then the lease is given back.
-pub(crate) async fn claim(leases: &dyn LeaseStore, journal: &dyn JournalStore) -> Result<Lease, PortError> {
-    let lease = leases.acquire(HOLDER, TERM_MS).await?;
-    let error = match journal.migrations(u32::MAX).await {
+pub(crate) async fn claim(
+    leases: &dyn LeaseStore,
+    journal: &dyn JournalStore,
+    holder: &str,
+) -> Result<Lease, PortError> {
+    let lease = leases.acquire(holder, TERM_MS).await?;
+    let error = match journal.migrations(MIGRATIONS_LOOKED_AT).await {
         Ok(migrations) => match migrations.iter().find(|migration| !migration.settled) {
             None => return Ok(lease),
             Some(unsettled) => PortError::new(

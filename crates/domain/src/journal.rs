@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::lease::FencingToken;
 use crate::migration::Attempt;
 use crate::state::MigrationState;
-use crate::transition::{IllegalEvent, next};
+use crate::transition::{IllegalEvent, next, without_switch};
 
 /// The version of entries that this code writes. It grows when an older reader would misunderstand an entry.
 pub const VERSION: u32 = 1;
@@ -135,12 +135,10 @@ pub(crate) fn replay_watched<'a>(
         }
         newest = newest.max(entry.token);
         let state = match (&replayed, &entry.event) {
-            (None, Event::Begun { id, plan }) => MigrationState::begun(*id, *plan),
+            (None, Event::Begun { id, plan }) => MigrationState::begun(*id, plan.clone()),
             (None, other) => return Err(ReplayError::NotBegun { event: other.name() }),
             (Some(state), event) => {
-                next(state, event)
-                    .map_err(|illegal| ReplayError::Illegal { sequence, illegal })?
-                    .state
+                next_of_any_age(state, event).map_err(|illegal| ReplayError::Illegal { sequence, illegal })?
             }
         };
         if state.run().attempt != entry.attempt {
@@ -154,4 +152,13 @@ pub(crate) fn replay_watched<'a>(
         replayed = Some(state);
     }
     replayed.ok_or(ReplayError::Empty)
+}
+
+/// The next state, also of a journal written before there was a dead man's switch: there it was neither armed nor taken
+/// away, and what comes after was due at once.
+fn next_of_any_age(state: &MigrationState, event: &Event) -> Result<MigrationState, IllegalEvent> {
+    next(state, event).map(|transition| transition.state).or_else(|illegal| {
+        let older = without_switch(state).and_then(|state| next(&state, event).ok());
+        older.map(|transition| transition.state).ok_or(illegal)
+    })
 }

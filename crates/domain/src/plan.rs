@@ -1,10 +1,12 @@
 //! What was chosen before a migration began, and which effects follow from it, phase by phase.
 
+use std::fmt;
+
 use crate::effect::Effect;
 use crate::migration::{Phase, ReadOnlyStrength};
 
 /// What a person chose. Fixed when the migration begins, the same in every attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct MigrationPlan {
     /// How strongly writes are held off.
     pub strength: ReadOnlyStrength,
@@ -14,6 +16,21 @@ pub struct MigrationPlan {
     pub retention: DumpRetention,
     /// What a write during the dump means.
     pub strictness: Strictness,
+    /// Which rows go along, and how long writes may be refused. `None` in a journal of before this was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+}
+
+/// Which rows go along, and how long writes may be refused: what an adapter is made for, so that another attempt must be made
+/// for the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Scope {
+    /// Tables whose rows stay behind because somebody said so.
+    pub exclude: Vec<String>,
+    /// Tables that go along because somebody said so.
+    pub include: Vec<String>,
+    /// When [`ReadOnlyStrength::Enforced`] ends, whatever has become of us, in seconds.
+    pub read_only_max_seconds: u64,
 }
 
 impl Default for MigrationPlan {
@@ -23,7 +40,21 @@ impl Default for MigrationPlan {
             scheduler: SchedulerPlan::Quiesce,
             retention: DumpRetention::Delete,
             strictness: Strictness::Lenient,
+            scope: None,
         }
+    }
+}
+
+impl fmt::Display for Scope {
+    /// As it is said on the command line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for table in &self.exclude {
+            write!(f, "--exclude {table} ")?;
+        }
+        for table in &self.include {
+            write!(f, "--include {table} ")?;
+        }
+        write!(f, "--read-only-max {}s", self.read_only_max_seconds)
     }
 }
 
@@ -58,6 +89,20 @@ pub enum Strictness {
 }
 
 impl MigrationPlan {
+    /// The scope that another attempt must have, if one made for `other` would carry other rows, or refuse writes for another
+    /// time.
+    #[must_use]
+    pub fn scope_unlike(&self, other: &Self) -> Option<&Scope> {
+        let planned = self.scope.as_ref()?;
+        let is_same = other.scope.as_ref().is_some_and(|other| {
+            let same_end = planned.read_only_max_seconds == other.read_only_max_seconds;
+            planned.exclude == other.exclude
+                && planned.include == other.include
+                && (same_end || self.strength != ReadOnlyStrength::Enforced)
+        });
+        (!is_same).then_some(planned)
+    }
+
     /// The effects of a phase in order, ending with the write that leads to the next phase. Terminal phases have
     /// none: what is still to do there follows from what is owed.
     #[must_use]

@@ -9,6 +9,7 @@ mod forward;
 mod illegal;
 mod tenure;
 
+pub(crate) use forward::without_switch;
 pub use illegal::{IllegalEvent, Why};
 
 use crate::effect::Effect;

@@ -101,8 +101,8 @@ impl Orchestrator {
     ///
     /// # Errors
     /// [`NotBegun`] if it failed before; then the row is as it was. Of kind [`ErrorKind::Conflict`] if a migration runs, or
-    /// is still being undone; [`ErrorKind::Precondition`] if the newest one arrived; [`ErrorKind::NotFound`] if there
-    /// is none, or Metaferry did not begin it.
+    /// is still being undone; [`ErrorKind::Precondition`] if the newest one arrived, or was planned for other
+    /// tables than this process is made for; [`ErrorKind::NotFound`] if there is none, or Metaferry did not begin it.
     pub async fn retry(&self) -> Result<MigrationRow, NotBegun> {
         let running = self.relaunch().await?;
         self.first_row(running).await
@@ -149,7 +149,7 @@ impl Orchestrator {
             return Err(self.not_ended(&what).await.into());
         }
         let id = MigrationId(self.ports.ids.new_id());
-        let state = MigrationState::begun(id, self.settings.plan);
+        let state = MigrationState::begun(id, self.settings.plan.clone());
         let entry = Driver::first_entry(&state, self.ports.clock.now_ms());
         tracing::info!(target: "cloud_migration", %id, shore = ?self.ports.shore, "begin");
         let (driver, view, cancel) = self.driver(state, vec![entry]);
@@ -189,6 +189,12 @@ impl Orchestrator {
         if !state.is_settled() {
             let what = format!("migration {id} is still being undone; recover it first");
             return Err(PortError::new(ErrorKind::Conflict, what).into());
+        }
+        if let Some(scope) = state.run().plan.scope_unlike(&self.settings.plan) {
+            let what = format!(
+                "migration {id} was begun with {scope}, which this process was not started with; `metaferry retry` keeps to it"
+            );
+            return Err(refused(ErrorKind::Precondition, &what));
         }
         tracing::info!(target: "cloud_migration", %id, shore = ?self.ports.shore, "try again");
         let (mut driver, view, cancel) = self.driver(state, entries);

@@ -126,7 +126,7 @@ impl Driver {
         let run = state.run();
         let event = Event::Begun {
             id: run.id,
-            plan: run.plan,
+            plan: run.plan.clone(),
         };
         JournalEntry {
             version: VERSION,
@@ -332,7 +332,7 @@ impl Driver {
         Performance {
             ports: self.ports.clone(),
             settings: Arc::clone(&self.settings),
-            plan: run.plan,
+            plan: run.plan.clone(),
             attempt: run.attempt,
             token: run.tenure.token(),
             row: run.row.id,

@@ -232,7 +232,7 @@ pub(crate) struct PlaintextArgs {
     pub(crate) keep_unreadable: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct TableArgs {
     /// Leave the rows of this table behind; may be repeated.
     #[arg(long, value_name = "TABLE")]

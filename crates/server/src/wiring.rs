@@ -13,7 +13,7 @@ use metaferry_app_db::mysql::{
     MySqlSource, MySqlTarget, MySqlUndoScript,
 };
 use metaferry_app_db::postgres::{
-    FreshPostgres, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz, PostgresRekey,
+    FreshPostgres, Leftovers, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz, PostgresRekey,
     PostgresServer, PostgresSource, PostgresTarget, PostgresUndoScript,
 };
 use metaferry_app_db::probe::Probe;
@@ -21,7 +21,7 @@ use metaferry_app_db::rekey::Rekeying;
 use metaferry_app_db::sqlite::SqliteState;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::part_plan::PartRules;
-use metaferry_domain::plan::{DumpRetention, MigrationPlan, SchedulerPlan, Strictness};
+use metaferry_domain::plan::{DumpRetention, MigrationPlan, SchedulerPlan, Scope, Strictness};
 use metaferry_domain::ports::{
     Authenticator, Clock, DeadMansSwitch, JournalStore, LeaseStore, LoadTarget, MigrationRows, ReadOnlyGuard,
     Scheduler, Source, UndoScript, Uploader,
@@ -132,7 +132,7 @@ impl FreshDatabase {
 }
 
 /// What a migration is to be like.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Choices {
     pub(crate) purpose: Purpose,
     pub(crate) to: String,
@@ -286,6 +286,11 @@ pub(crate) async fn shores(
             scheduler,
             retention: choices.retention,
             strictness: choices.strictness,
+            scope: Some(Scope {
+                exclude: choices.tables.exclude,
+                include: choices.tables.include,
+                read_only_max_seconds: choices.read_only_max.as_secs(),
+            }),
         },
         node: config.node.clone(),
         lease_term: config.lease_term,
@@ -350,6 +355,29 @@ pub(crate) async fn uninstall(config: &Config, address: &AppDbAddress) -> Result
         AppDbAddress::H2 { path } => SqliteState::uninstall(&state_file(config, &file_of(path))).await,
     };
     Ok(removed?)
+}
+
+/// Triggers of ours that settled migrations have left in an app DB, each with its table.
+pub(crate) async fn leftovers(address: &AppDbAddress) -> Result<Vec<String>, CommandError> {
+    match address {
+        AppDbAddress::Postgres(server) => {
+            let pool = PostgresServer::new(server).pool(CONNECTIONS_MAX).await?;
+            Ok(PostgresAppDb::leftovers(&pool).await?)
+        }
+        // There are no triggers of ours.
+        AppDbAddress::MySql(_) | AppDbAddress::H2 { .. } => Ok(Vec::new()),
+    }
+}
+
+/// Takes them away.
+pub(crate) async fn remove_leftovers(address: &AppDbAddress) -> Result<Leftovers, CommandError> {
+    match address {
+        AppDbAddress::Postgres(server) => {
+            let pool = PostgresServer::new(server).pool(CONNECTIONS_MAX).await?;
+            Ok(PostgresAppDb::remove_leftovers(pool).await?)
+        }
+        AppDbAddress::MySql(_) | AppDbAddress::H2 { .. } => Ok(Leftovers::default()),
+    }
 }
 
 /// What an app DB is opened for.

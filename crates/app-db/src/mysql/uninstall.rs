@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, MySqlPool};
 
 use super::app_db::MySqlAppDb;
 use crate::error::failed;
-use crate::uninstall::claim;
+use crate::uninstall::{HOLDER, claim};
 
 /// Every table of ours, those that refer to others first.
 const TABLES: [&str; 5] = [
@@ -25,7 +25,7 @@ impl MySqlAppDb {
     /// removed.
     pub async fn uninstall(pool: MySqlPool) -> Result<Vec<String>, PortError> {
         let app_db = Self::open_to_look(pool);
-        let lease = match claim(&app_db, &app_db).await {
+        let lease = match claim(&app_db, &app_db, HOLDER).await {
             Ok(lease) => Some(lease),
             // A removal that was interrupted may have left some of them.
             Err(error) if error.kind == ErrorKind::NotFound => None,

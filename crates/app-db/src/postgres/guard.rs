@@ -17,7 +17,7 @@ use super::undo_script::literal;
 use crate::error::failed;
 
 /// What the names of our triggers begin with.
-const TRIGGERS: &str = "metaferry_guard";
+pub(super) const TRIGGERS: &str = "metaferry_guard";
 /// How long it is tried to make all triggers, before the whole is tried again.
 const MAKE_MAX: Duration = Duration::from_secs(25);
 /// How long it is tried to take one table's away, before they are left behind.
@@ -204,8 +204,9 @@ impl PostgresAppDb {
         ))
     }
 
-    /// Takes triggers and function away, where they are. What is locked by others stays, and does nothing.
-    pub(super) async fn remove_guard(&self) -> Result<(), PortError> {
+    /// Takes triggers and function away, where they are. What is locked by others stays, and does nothing: answers these
+    /// triggers, each with its table.
+    pub(super) async fn remove_guard(&self) -> Result<Vec<String>, PortError> {
         let read = |error| failed("look for triggers that guard tables", error);
         let rows = sqlx::query(AssertSqlSafe(format!(
             "SELECT tgrelid::regclass::text, tgname::text FROM pg_catalog.pg_trigger
@@ -222,15 +223,16 @@ impl PostgresAppDb {
             let limit = REMOVE_MAX.min(REMOVE_ALL_MAX.saturating_sub(began.elapsed()));
             if let Err(error) = triggers::remove(&self.pool, &table, &trigger, limit).await {
                 tracing::warn!(target: "cloud_migration", error = error.chain(), "a trigger stays behind for now, and does nothing");
-                left.push(table);
+                left.push(format!("{trigger} on {table}"));
             }
         }
         if !left.is_empty() {
-            return Ok(());
+            return Ok(left);
         }
         let mut connection = self.pool.acquire().await.map_err(read)?;
         let sql = format!("DROP FUNCTION IF EXISTS {}()", self.own.guard_function());
-        triggers::run(&mut connection, sql, "remove the function that guards tables").await
+        triggers::run(&mut connection, sql, "remove the function that guards tables").await?;
+        Ok(left)
     }
 
     fn guard_ms(&self) -> i64 {

@@ -151,8 +151,8 @@ impl ReadOnlyGuard for PostgresAppDb {
 
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
         self.switch(token, &Switch::Back(before)).await?;
-        // Whatever is left of it does nothing any more.
-        self.remove_guard().await
+        // Whatever is left of it does nothing any more, and goes by `recover`, `uninstall` or the next migration.
+        self.remove_guard().await.map(drop)
     }
 
     async fn watch(&self, strength: ReadOnlyStrength) -> Result<(), PortError> {

@@ -21,7 +21,7 @@ use super::undo_script::{bumped, literal};
 use crate::error::failed;
 
 /// Where Metabase's nodes check in.
-const CHECK_INS: &str = "qrtz_scheduler_state";
+pub(super) const CHECK_INS: &str = "qrtz_scheduler_state";
 /// The trigger's name there.
 pub(super) const TRIGGER: &str = "metaferry_switch";
 
@@ -133,7 +133,7 @@ impl DeadMansSwitch for PostgresAppDb {
             tracing::warn!(
                 target: "cloud_migration", error = error.chain(),
                 "the trigger {TRIGGER} on {CHECK_INS} stays behind for now: it does nothing, and goes with the next \
-                 migration, or by `metaferry uninstall`"
+                 migration, or by `metaferry recover` or `uninstall`"
             );
         }
         Ok(())

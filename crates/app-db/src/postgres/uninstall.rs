@@ -1,20 +1,21 @@
 //! Removing everything of ours from a Postgres app DB.
 
-use metaferry_domain::PortError;
 use metaferry_domain::ports::LeaseStore as _;
+use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::app_db::{LOCK_TIMEOUT, PostgresAppDb, commit};
 use super::connect::quoted;
 use crate::error::failed;
-use crate::uninstall::claim;
+use crate::uninstall::{HOLDER, claim};
 
 impl PostgresAppDb {
     /// Removes our triggers, functions, tables and schema, and answers their names; empty if there was nothing.
     ///
     /// # Errors
     /// [`Conflict`](metaferry_domain::ErrorKind::Conflict) while somebody holds the lease, or a migration is not settled:
-    /// then nothing was removed.
+    /// then nothing was removed. The same if a trigger
+    /// of ours could not be: then our tables stay as well.
     pub async fn uninstall(pool: PgPool) -> Result<Vec<String>, PortError> {
         let mut removed = Vec::new();
         // In a schema of ours, beside Metabase's tables, or both.
@@ -22,16 +23,25 @@ impl PostgresAppDb {
             let Some(app_db) = Self::look(pool.clone()).await? else {
                 break;
             };
-            let lease = claim(&app_db, &app_db).await?;
-            let functions = async {
-                app_db.remove_switch().await?;
-                app_db.remove_guard().await
+            let lease = claim(&app_db, &app_db, HOLDER).await?;
+            let names = async {
+                let left = app_db.remove_triggers().await?;
+                // As long as one is there, our tables stay: by them it is found again.
+                if !left.is_empty() {
+                    return Err(PortError::new(
+                        ErrorKind::Conflict,
+                        format!(
+                            "{} of Metaferry's triggers could not be removed: {}; they do nothing; find the sessions that keep \
+                             their tables' locks in pg_stat_activity, wait for them or end them, and run `metaferry uninstall` \
+                             again",
+                            left.len(),
+                            left.join(", ")
+                        ),
+                    ));
+                }
+                app_db.remove().await
             };
-            if let Err(error) = functions.await {
-                app_db.release(&lease).await?;
-                return Err(error);
-            }
-            match app_db.remove().await {
+            match names.await {
                 Ok(names) => removed.extend(names),
                 Err(error) => {
                     app_db.release(&lease).await?;

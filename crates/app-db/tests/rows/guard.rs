@@ -6,7 +6,7 @@ use metaferry_app_db::postgres::PostgresAppDb;
 use metaferry_domain::ErrorKind;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength::{self, Enforced, Flag};
-use metaferry_domain::ports::{LeaseStore as _, ReadOnlyBefore, ReadOnlyGuard as _, ReadOnlyProof};
+use metaferry_domain::ports::{DeadMansSwitch as _, LeaseStore as _, ReadOnlyBefore, ReadOnlyGuard as _, ReadOnlyProof};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::database::{TestDatabase, raw, token};
@@ -257,6 +257,60 @@ async fn behind_a_long_reader_it_is_disarmed_at_once_and_removed_later() {
     raw(&mut reader, "ROLLBACK").await;
     app_db.restore(token, &before).await.unwrap();
     assert_eq!(database.rows(OURS).await, [""; 0]);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn what_a_lock_kept_keeps_our_tables_and_goes_when_it_can() {
+    let Some(database) = app_db().await else { return };
+    let app_db = database.open().await;
+    let (token, _) = engage(&app_db).await;
+    app_db.arm(token).await.unwrap();
+    // One trigger to wait for is enough.
+    database
+        .execute(
+            "UPDATE metaferry.lease SET guard_token = NULL, expires_at = clock_timestamp();
+             DROP TRIGGER metaferry_guard_update ON collection; DROP TRIGGER metaferry_guard_truncate ON collection",
+        )
+        .await;
+    let kept = "metaferry_guard_rows on collection".to_owned();
+    let mut reader = database.connect().await;
+    raw(&mut reader, "BEGIN; SELECT * FROM collection").await;
+    let swept = PostgresAppDb::remove_leftovers(database.pool().await)
+        .await
+        .unwrap();
+    assert_eq!(swept.left, [kept.clone()]);
+    let switch = "metaferry_switch on qrtz_scheduler_state".to_owned();
+    assert!(
+        swept.removed.contains(&switch) && swept.removed.len() > 3,
+        "{swept:?}"
+    );
+    let refused = PostgresAppDb::uninstall(database.pool().await).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Conflict);
+    assert!(refused.what.contains(&kept), "{}", refused.what);
+    let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'metaferry'";
+    assert!(!database.rows(tables).await.is_empty());
+    raw(&mut reader, "ROLLBACK").await;
+    let swept = PostgresAppDb::remove_leftovers(database.pool().await)
+        .await
+        .unwrap();
+    assert_eq!((swept.removed, swept.left), (vec![kept], Vec::new()));
+    assert_eq!(database.rows(OURS).await, [""; 0]);
+    let removed = PostgresAppDb::uninstall(database.pool().await).await.unwrap();
+    assert!(removed.contains(&"metaferry".to_owned()), "{removed:?}");
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn while_somebody_migrates_nothing_is_a_leftover() {
+    let Some(database) = app_db().await else { return };
+    let app_db = database.open().await;
+    engage(&app_db).await;
+    let refused = PostgresAppDb::remove_leftovers(database.pool().await)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Conflict);
+    assert!(is_guarded(&database).await);
     database.drop().await;
 }
 

@@ -19,7 +19,7 @@ impl Journal {
     fn begun() -> Self {
         let plan = MigrationPlan::default();
         let mut journal = Self {
-            state: MigrationState::begun(ID, plan),
+            state: MigrationState::begun(ID, plan.clone()),
             entries: Vec::new(),
         };
         journal.write(Event::Begun { id: ID, plan });

@@ -78,6 +78,28 @@ fn step(mut state: MigrationState, effect: Effect) -> Result<MigrationState, Why
     }
 }
 
+/// The same without arming or disarming the dead man's switch, if one of these is due and no switch is owed.
+pub(crate) fn without_switch(state: &MigrationState) -> Option<MigrationState> {
+    let mut state = state.clone();
+    let phase = state.phase();
+    match &mut state {
+        MigrationState::Setup { run, at, .. } | MigrationState::Dump { run, at, .. } => {
+            let of_switch = *at == Effect::ArmSwitch || *at == Effect::DisarmSwitch;
+            if !of_switch || run.undo.switch.is_some() || run.running.contains(at) {
+                return None;
+            }
+            *at = run.plan.after(phase, *at)?;
+            Some(state)
+        }
+        MigrationState::Init { .. }
+        | MigrationState::Upload { .. }
+        | MigrationState::RollingBack { .. }
+        | MigrationState::Done { .. }
+        | MigrationState::Error { .. }
+        | MigrationState::Cancelled { .. } => None,
+    }
+}
+
 /// The row says `phase` now.
 fn enter(state: MigrationState, phase: Phase) -> Result<MigrationState, Why> {
     match state {

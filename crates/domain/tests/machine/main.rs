@@ -5,6 +5,7 @@ mod docs;
 mod every_event;
 mod model;
 mod mutants;
+mod older;
 mod properties;
 mod stories;
 mod world;

@@ -337,7 +337,7 @@ fn is_forward(effect: Effect) -> bool {
 /// What must hold when an effect begins.
 fn may_start(node: &Node, effect: Effect) -> Result<(), Wrong> {
     let Node { state, world, .. } = node;
-    let plan = state.run().plan;
+    let plan = &state.run().plan;
     let held = match state.run().tenure {
         Tenure::Held(token) => world.lease == Some(token),
         Tenure::NotYet | Tenure::Lost(_) | Tenure::Released(_) => false,
@@ -452,7 +452,7 @@ fn plans() -> Vec<MigrationPlan> {
 #[test]
 fn whatever_goes_wrong_everything_is_undone_and_done_means_verified() {
     for plan in plans() {
-        let check = Check::run(next, plan, 2).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let check = Check::run(next, plan.clone(), 2).unwrap_or_else(|wrong| panic!("{wrong}"));
         assert_eq!(
             check.outcomes,
             HashSet::from(["Done", "Error", "Cancelled"]),

@@ -26,6 +26,7 @@ fn plans() -> impl Strategy<Value = MigrationPlan> {
             scheduler,
             retention,
             strictness,
+            scope: None,
         })
 }
 
@@ -79,7 +80,7 @@ fn legal(state: &MigrationState) -> Vec<(Event, MigrationState)> {
 
 /// A history: every state with the event that led to it; the first with `Begun`.
 fn history(plan: MigrationPlan, choices: &[usize]) -> Vec<(Event, MigrationState)> {
-    let begun = MigrationState::begun(samples::ID, plan);
+    let begun = MigrationState::begun(samples::ID, plan.clone());
     let mut history = vec![(
         Event::Begun {
             id: samples::ID,

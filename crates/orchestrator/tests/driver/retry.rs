@@ -2,10 +2,11 @@
 
 use metaferry_domain::ErrorKind;
 use metaferry_domain::migration::{Attempt, Phase};
+use metaferry_domain::plan::Scope;
 use metaferry_orchestrator::{Ended, NotBegun};
 use metaferry_test_kit::fake::{Call, Fault, When, World};
 
-use crate::node::{Node, Run, assert_kept, recover, row_says};
+use crate::node::{Node, Run, assert_kept, recover, row_says, settings};
 
 /// A first attempt that failed, in a world where nothing goes wrong any more.
 async fn failed_once() -> World {
@@ -127,4 +128,40 @@ async fn what_was_never_begun_or_was_left_is_not_tried_again() {
     let run = retry(&Node::new(&world)).await;
     assert_eq!(run.settled().phase(), Phase::Done);
     assert_kept(&world, "tried again after it was undone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_made_for_other_tables_does_not_try_it_again() {
+    let world = World::new(1);
+    let mut planned = settings();
+    planned.plan.scope = Some(Scope {
+        exclude: vec!["audit_log".to_owned()],
+        include: Vec::new(),
+        read_only_max_seconds: 1800,
+    });
+    world.strike(|strike| match strike.call {
+        Call::CopyRows => Fault::Fail(ErrorKind::Corrupt),
+        _ => Fault::Nothing,
+    });
+    let run = Node::with(&world, planned.clone()).migrate().await;
+    assert_eq!(run.settled().phase(), Phase::Error);
+    world.calm();
+    let mut other = planned.clone();
+    other.plan.scope = Some(Scope {
+        exclude: Vec::new(),
+        include: Vec::new(),
+        read_only_max_seconds: 1800,
+    });
+    assert_eq!(
+        refused(&retry(&Node::with(&world, other)).await),
+        ErrorKind::Precondition
+    );
+    assert_eq!(row_says(&world), Some(Phase::Error), "the row is as it was");
+    // Without triggers nobody asks how long they would hold.
+    if let Some(scope) = &mut planned.plan.scope {
+        scope.read_only_max_seconds = 60;
+    }
+    let run = retry(&Node::with(&world, planned)).await;
+    assert_eq!(run.settled().phase(), Phase::Done);
+    assert_kept(&world, "tried again by one made for the same tables");
 }

@@ -51,10 +51,16 @@ pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> R
         },
         tables: args.tables,
     };
-    let shores = wiring::shores(config, &address, choices).await?;
     if consent == Consent::Ask {
+        // Before anything is created in the app DB: who answers no has changed nothing.
+        let looking = wiring::Choices {
+            purpose: wiring::Purpose::Look,
+            ..choices.clone()
+        };
+        let shores = wiring::shores(config, &address, looking).await?;
         ask(&shores.preflight.check().await?, output)?;
     }
+    let shores = wiring::shores(config, &address, choices).await?;
     steer(shores.orchestrator, Beginning::New, config, output).await
 }
 

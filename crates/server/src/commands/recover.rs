@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use metaferry_app_db::postgres::Leftovers;
 use metaferry_domain::effect::Effect;
 use metaferry_domain::history::in_words;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::plan::{DumpRetention, Strictness};
 use metaferry_domain::recovery::{Course, course};
+use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_orchestrator::{Ended, Orchestrator, Orphan, Recovery, Warnings, orphans};
 use serde_json::{Value, json};
 
@@ -27,12 +29,7 @@ pub(super) async fn run(args: RecoverArgs, config: &Config, output: Output) -> R
     let ledger = wiring::ledger(config, &address).await?;
     let left = orphans(&*ledger.journal).await?;
     let Some(newest) = left.first() else {
-        let key = if args.dry_run { "would" } else { "recovered" };
-        output.result(
-            "nothing is left to be recovered",
-            &json!({key: [], "dry_run": args.dry_run}),
-        );
-        return Ok(Ending::Done);
+        return sweep(&args, &address, output).await;
     };
     if args.dry_run {
         tell_courses(&left, output);
@@ -55,6 +52,44 @@ pub(super) async fn run(args: RecoverArgs, config: &Config, output: Output) -> R
     let orchestrator = wiring::shores(config, &address, choices).await?.orchestrator;
     let recovered = patiently(&orchestrator, output).await?;
     Ok(tell(&recovered, output))
+}
+
+/// Every migration is settled: what some of them had to leave behind is taken away.
+async fn sweep(args: &RecoverArgs, address: &AppDbAddress, output: Output) -> Result<Ending, CommandError> {
+    let (key, there) = if args.dry_run {
+        ("would", wiring::leftovers(address).await?)
+    } else {
+        ("recovered", Vec::new())
+    };
+    let Leftovers { removed, left } = if args.dry_run {
+        Leftovers::default()
+    } else {
+        wiring::remove_leftovers(address).await?
+    };
+    let mut lines = Vec::new();
+    let mut json = json!({key: [], "dry_run": args.dry_run});
+    for (name, words, triggers) in [
+        ("would_remove", "would remove what does nothing any more", there),
+        ("removed", "removed what did nothing any more", removed),
+        ("left", "still there, and does nothing", left.clone()),
+    ] {
+        if !triggers.is_empty() {
+            lines.push(format!("{words}: {}", triggers.join(", ")));
+            json[name] = json!(triggers);
+        }
+    }
+    if lines.is_empty() {
+        lines.push("nothing is left to be recovered".to_owned());
+    }
+    output.result(&lines.join("\n"), &json);
+    if left.is_empty() {
+        return Ok(Ending::Done);
+    }
+    output.say(
+        "a trigger could not be removed: find the sessions that keep its table's lock in pg_stat_activity, wait for them or end \
+         them, and run `metaferry recover` again",
+    );
+    Ok(Ending::Failed)
 }
 
 /// What would be done, without doing it.
@@ -121,9 +156,14 @@ fn tell(recovered: &[Recovery], output: Output) -> Ending {
     let mut unsettled = 0;
     for recovery in recovered {
         match recovery {
-            Recovery::Marked { id } | Recovery::Held { id } => {
+            Recovery::Marked { id } => {
                 lines.push(format!("migration {id}: was done; marked as settled"));
                 told.push(json!({"migration": id.to_string(), "settled": true, "did": []}));
+            }
+            Recovery::Held { id } => {
+                unsettled += 1;
+                lines.push(format!("migration {id}: somebody holds its lease; nothing was touched"));
+                told.push(json!({"migration": id.to_string(), "settled": false, "did": []}));
             }
             Recovery::Steered {
                 id,

@@ -1,13 +1,15 @@
 //! `retry`: another attempt of the newest migration.
 
-use metaferry_domain::plan::{DumpRetention, Strictness};
+use std::time::Duration;
+
+use metaferry_domain::plan::{DumpRetention, MigrationPlan, Strictness};
 use metaferry_domain::ports::Destination;
 use metaferry_domain::state::MigrationState;
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_orchestrator::{Account, Warnings, accounts};
 
 use super::migrate::{Beginning, steer};
-use crate::cli::RetryArgs;
+use crate::cli::{RetryArgs, TableArgs};
 use crate::config::Config;
 use crate::exit::{CommandError, Ending};
 use crate::output::Output;
@@ -23,12 +25,13 @@ pub(super) async fn run(args: RetryArgs, config: &Config, output: Output) -> Res
         let what = "no migration of Metaferry's can be tried again: there is none in this app DB";
         return Err(PortError::new(ErrorKind::NotFound, what).into());
     };
+    let (tables, read_only_max) = as_planned(&state.run().plan, args.tables)?;
     let choices = wiring::Choices {
         purpose: wiring::Purpose::Migrate,
         to: args.to.unwrap_or_else(|| went_to(state)),
         // What was planned once holds for every attempt.
         strength: state.run().plan.strength,
-        read_only_max: wiring::READ_ONLY_MAX,
+        read_only_max,
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: if args.yes {
@@ -36,10 +39,35 @@ pub(super) async fn run(args: RetryArgs, config: &Config, output: Output) -> Res
         } else {
             Warnings::Refuse
         },
-        tables: args.tables,
+        tables,
     };
     let shores = wiring::shores(config, &address, choices).await?;
     steer(shores.orchestrator, Beginning::Retry, config, output).await
+}
+
+/// The tables that every attempt carries, and how long it may refuse writes.
+fn as_planned(plan: &MigrationPlan, said: TableArgs) -> Result<(TableArgs, Duration), CommandError> {
+    let nothing_said = said.exclude.is_empty() && said.include.is_empty();
+    let Some(scope) = &plan.scope else {
+        if nothing_said {
+            let what = "this migration was begun by an older metaferry, which did not write down what --exclude and --include \
+                 said: say them again, or begin a new one by `metaferry migrate`";
+            return Err(PortError::new(ErrorKind::Precondition, what).into());
+        }
+        return Ok((said, wiring::READ_ONLY_MAX));
+    };
+    let planned = TableArgs {
+        exclude: scope.exclude.clone(),
+        include: scope.include.clone(),
+    };
+    if !nothing_said && said != planned {
+        let what = format!(
+            "this migration was begun with {scope}, and another attempt of it carries the same tables: leave --exclude and \
+             --include out, or begin a new one by `metaferry migrate`"
+        );
+        return Err(PortError::new(ErrorKind::Precondition, what).into());
+    }
+    Ok((planned, Duration::from_secs(scope.read_only_max_seconds)))
 }
 
 fn state(account: &Account) -> Option<&MigrationState> {

@@ -1,0 +1,76 @@
+//! Triggers that a settled migration had to leave behind because somebody kept their tables locked, or because it was Metabase
+//! itself that put everything back. They do nothing, and are taken away here.
+
+use metaferry_domain::ports::LeaseStore as _;
+use metaferry_domain::{ErrorKind, PortError};
+use sqlx::{AssertSqlSafe, PgPool};
+
+use super::app_db::PostgresAppDb;
+use super::guard::TRIGGERS;
+use super::switch::{CHECK_INS, TRIGGER};
+use crate::error::failed;
+use crate::uninstall::claim;
+
+/// The name that the lease shows meanwhile.
+const HOLDER: &str = "metaferry recover";
+
+/// What became of triggers that were left behind: each with its table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Leftovers {
+    /// Gone now.
+    pub removed: Vec<String>,
+    /// Still there, because other sessions keep their tables locked. They do nothing.
+    pub left: Vec<String>,
+}
+
+impl PostgresAppDb {
+    /// The triggers of ours that are in an app DB, each with its table. While a migration is not settled it needs them.
+    ///
+    /// # Errors
+    /// If the app DB cannot be read.
+    pub async fn leftovers(pool: &PgPool) -> Result<Vec<String>, PortError> {
+        let sql = format!(
+            "SELECT tgname::text || ' on ' || tgrelid::regclass::text FROM pg_catalog.pg_trigger
+             WHERE NOT tgisinternal
+                 AND tgname IN ('{TRIGGER}', '{TRIGGERS}_rows', '{TRIGGERS}_update', '{TRIGGERS}_truncate') ORDER BY 1"
+        );
+        sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_all(pool)
+            .await
+            .map_err(|error| failed("look for triggers of Metaferry's", error))
+    }
+
+    /// Takes away what settled migrations have left behind. Touches nothing while somebody holds the lease.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) while a migration is not settled, or somebody holds the lease.
+    pub async fn remove_leftovers(pool: PgPool) -> Result<Leftovers, PortError> {
+        let there = Self::leftovers(&pool).await?;
+        if there.is_empty() {
+            return Ok(Leftovers::default());
+        }
+        let left = if let Some(app_db) = Self::look(pool.clone()).await? {
+            let lease = claim(&app_db, &app_db, HOLDER).await?;
+            let left = app_db.remove_triggers().await;
+            app_db.release(&lease).await?;
+            left?
+        } else {
+            // Without tables of ours nobody migrates.
+            Self::open_to_look(pool).await?.remove_triggers().await?
+        };
+        let removed = there.into_iter().filter(|name| !left.contains(name)).collect();
+        Ok(Leftovers { removed, left })
+    }
+
+    /// Takes every trigger and its function away, and answers what is left because somebody keeps its table locked.
+    pub(super) async fn remove_triggers(&self) -> Result<Vec<String>, PortError> {
+        let switch = self.remove_switch().await;
+        let mut left = self.remove_guard().await?;
+        match switch {
+            Ok(()) => {}
+            Err(error) if error.kind == ErrorKind::Unavailable => left.push(format!("{TRIGGER} on {CHECK_INS}")),
+            Err(error) => return Err(error),
+        }
+        Ok(left)
+    }
+}
