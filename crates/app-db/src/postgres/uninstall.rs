@@ -14,8 +14,7 @@ impl PostgresAppDb {
     ///
     /// # Errors
     /// [`Conflict`](metaferry_domain::ErrorKind::Conflict) while somebody holds the lease, or a migration is not settled:
-    /// then nothing was removed. The same if a trigger
-    /// of ours could not be: then our tables stay as well.
+    /// then nothing was removed. The same if a trigger of ours could not be: then our tables stay as well.
     pub async fn uninstall(pool: PgPool) -> Result<Vec<String>, PortError> {
         let mut removed = Vec::new();
         // In a schema of ours, beside Metabase's tables, or both.
@@ -27,19 +26,11 @@ impl PostgresAppDb {
             let names = async {
                 let left = app_db.remove_triggers().await?;
                 // As long as one is there, our tables stay: by them it is found again.
-                if !left.is_empty() {
-                    return Err(PortError::new(
-                        ErrorKind::Conflict,
-                        format!(
-                            "{} of Metaferry's triggers could not be removed: {}; they do nothing; find the sessions that keep \
-                             their tables' locks in pg_stat_activity, wait for them or end them, and run `metaferry uninstall` \
-                             again",
-                            left.len(),
-                            left.join(", ")
-                        ),
-                    ));
+                if left.is_empty() {
+                    app_db.remove().await
+                } else {
+                    Err(still_there(&left))
                 }
-                app_db.remove().await
             };
             match names.await {
                 Ok(names) => removed.extend(names),
@@ -49,6 +40,12 @@ impl PostgresAppDb {
                 }
             }
         }
+        // Triggers whose tables of ours are gone.
+        let swept = Self::remove_leftovers(pool).await?;
+        if !swept.left.is_empty() {
+            return Err(still_there(&swept.left));
+        }
+        removed.extend(swept.removed);
         Ok(removed)
     }
 
@@ -74,6 +71,18 @@ impl PostgresAppDb {
         commit(transaction, "remove Metaferry's own tables").await?;
         Ok(removed)
     }
+}
+
+fn still_there(left: &[String]) -> PortError {
+    PortError::new(
+        ErrorKind::Conflict,
+        format!(
+            "{} of Metaferry's triggers could not be removed: {}; they do nothing; find the sessions that keep their tables' \
+             locks in pg_stat_activity, wait for them or end them, and run `metaferry uninstall` again",
+            left.len(),
+            left.join(", ")
+        ),
+    )
 }
 
 /// Is it the user's own, and has nobody else put anything into it?

@@ -302,6 +302,28 @@ async fn what_a_lock_kept_keeps_our_tables_and_goes_when_it_can() {
 }
 
 #[tokio::test]
+async fn triggers_without_our_tables_are_removed_as_well() {
+    let Some(database) = app_db().await else { return };
+    let app_db = database.open().await;
+    engage(&app_db).await;
+    database
+        .execute(
+            "DO $$ DECLARE ours text; BEGIN
+                 FOR ours IN SELECT tablename FROM pg_tables WHERE schemaname = 'metaferry' LOOP
+                     EXECUTE 'DROP TABLE metaferry.' || quote_ident(ours) || ' CASCADE';
+                 END LOOP; END $$",
+        )
+        .await;
+    let removed = PostgresAppDb::uninstall(database.pool().await).await.unwrap();
+    assert!(
+        removed.contains(&"metaferry_guard_rows on collection".to_owned()),
+        "{removed:?}"
+    );
+    assert_eq!(database.rows(OURS).await, [""; 0]);
+    database.drop().await;
+}
+
+#[tokio::test]
 async fn while_somebody_migrates_nothing_is_a_leftover() {
     let Some(database) = app_db().await else { return };
     let app_db = database.open().await;
