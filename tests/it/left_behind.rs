@@ -84,7 +84,10 @@ fn held_up_in_the_dump(world: &World) -> (Running, Held<'_>) {
 
 /// Quartz's own lock, in another session: whoever pauses or resumes waits.
 fn hold_quartz(world: &World) -> Process {
-    hold(world, "SELECT 1 FROM qrtz_locks WHERE lock_name = 'TRIGGER_ACCESS' FOR UPDATE")
+    hold(
+        world,
+        "SELECT 1 FROM qrtz_locks WHERE lock_name = 'TRIGGER_ACCESS' FOR UPDATE",
+    )
 }
 
 /// Another session that does that, and does not end its transaction.

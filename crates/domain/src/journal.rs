@@ -157,8 +157,10 @@ pub(crate) fn replay_watched<'a>(
 /// The next state, also of a journal written before there was a dead man's switch: there it was neither armed nor taken
 /// away, and what comes after was due at once.
 fn next_of_any_age(state: &MigrationState, event: &Event) -> Result<MigrationState, IllegalEvent> {
-    next(state, event).map(|transition| transition.state).or_else(|illegal| {
-        let older = without_switch(state).and_then(|state| next(&state, event).ok());
-        older.map(|transition| transition.state).ok_or(illegal)
-    })
+    next(state, event)
+        .map(|transition| transition.state)
+        .or_else(|illegal| {
+            let older = without_switch(state).and_then(|state| next(&state, event).ok());
+            older.map(|transition| transition.state).ok_or(illegal)
+        })
 }

@@ -13,8 +13,8 @@ use metaferry_app_db::mysql::{
     MySqlSource, MySqlTarget, MySqlUndoScript,
 };
 use metaferry_app_db::postgres::{
-    FreshPostgres, Leftovers, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz, PostgresRekey,
-    PostgresServer, PostgresSource, PostgresTarget, PostgresUndoScript,
+    FreshPostgres, Leftovers, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz,
+    PostgresRekey, PostgresServer, PostgresSource, PostgresTarget, PostgresUndoScript,
 };
 use metaferry_app_db::probe::Probe;
 use metaferry_app_db::rekey::Rekeying;

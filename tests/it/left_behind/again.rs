@@ -40,7 +40,10 @@ fn a_retry_leaves_out_what_was_excluded_and_refuses_writes_as_long_as_planned_po
     assert_eq!(output.status.code(), Some(130), "{}", told(&output));
     assert!(world.arrived().is_empty());
 
-    let others = run(&world, &[&["retry", "--yes", "--exclude", "core_session"][..], &from].concat());
+    let others = run(
+        &world,
+        &[&["retry", "--yes", "--exclude", "core_session"][..], &from].concat(),
+    );
     assert_eq!(others.status.code(), Some(3), "{}", told(&others));
     assert!(told(&others).contains("--exclude audit_log"), "{}", told(&others));
 
@@ -57,7 +60,10 @@ fn a_retry_leaves_out_what_was_excluded_and_refuses_writes_as_long_as_planned_po
     assert_eq!(code, 0, "{}", told(&output));
     assert_eq!(json["attempt"], 2, "{json}");
     let dumps = world.arrived();
-    assert!(arrived(&dumps, GOES), "it does not lie in the file as it is: this test sees nothing");
+    assert!(
+        arrived(&dumps, GOES),
+        "it does not lie in the file as it is: this test sees nothing"
+    );
     assert!(!arrived(&dumps, STAYS), "{}", json["left_out"]);
 }
 
@@ -86,7 +92,10 @@ fn triggers_that_a_lock_kept_are_found_again_and_our_tables_stay_for_them_postgr
     let left = ours(&world);
     let would = succeeds(&world, &[&["recover", "--dry-run"][..], &from].concat());
     let named = would["would_remove"].to_string();
-    assert!(named.contains("metaferry_guard_rows on metabase_database"), "{would}");
+    assert!(
+        named.contains("metaferry_guard_rows on metabase_database"),
+        "{would}"
+    );
     assert_eq!(ours(&world), left, "a dry run touches nothing");
     let recovered = succeeds(&world, &[&["recover"][..], &from].concat());
     assert_eq!(recovered["removed"], would["would_remove"]);

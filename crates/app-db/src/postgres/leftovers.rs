@@ -68,7 +68,9 @@ impl PostgresAppDb {
         let mut left = self.remove_guard().await?;
         match switch {
             Ok(()) => {}
-            Err(error) if error.kind == ErrorKind::Unavailable => left.push(format!("{TRIGGER} on {CHECK_INS}")),
+            Err(error) if error.kind == ErrorKind::Unavailable => {
+                left.push(format!("{TRIGGER} on {CHECK_INS}"))
+            }
             Err(error) => return Err(error),
         }
         Ok(left)

@@ -6,7 +6,9 @@ use metaferry_app_db::postgres::PostgresAppDb;
 use metaferry_domain::ErrorKind;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength::{self, Enforced, Flag};
-use metaferry_domain::ports::{DeadMansSwitch as _, LeaseStore as _, ReadOnlyBefore, ReadOnlyGuard as _, ReadOnlyProof};
+use metaferry_domain::ports::{
+    DeadMansSwitch as _, LeaseStore as _, ReadOnlyBefore, ReadOnlyGuard as _, ReadOnlyProof,
+};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::database::{TestDatabase, raw, token};

@@ -85,7 +85,8 @@ pub(super) fn retry(state: &MigrationState) -> Result<MigrationState, Why> {
             if !state.is_settled() {
                 return Err(Why::NotSettled);
             }
-            let MigrationState::Init { run: fresh, at } = MigrationState::begun(run.id, run.plan.clone()) else {
+            let MigrationState::Init { run: fresh, at } = MigrationState::begun(run.id, run.plan.clone())
+            else {
                 return Err(Why::NotRetryable);
             };
             Ok(MigrationState::Init {

@@ -162,7 +162,9 @@ fn tell(recovered: &[Recovery], output: Output) -> Ending {
             }
             Recovery::Held { id } => {
                 unsettled += 1;
-                lines.push(format!("migration {id}: somebody holds its lease; nothing was touched"));
+                lines.push(format!(
+                    "migration {id}: somebody holds its lease; nothing was touched"
+                ));
                 told.push(json!({"migration": id.to_string(), "settled": false, "did": []}));
             }
             Recovery::Steered {
