@@ -104,7 +104,7 @@ fn hold(world: &World, sql: &str) -> Process {
     );
     world.wait_for("the lock is held", || {
         world.sql(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'metaferry-test-hold' AND query LIKE '%pg_sleep%'
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'metaferry-test-hold' AND query LIKE '%pg_sleep%'
                  AND wait_event = 'PgSleep'",
         ) != "0"
     });
@@ -113,7 +113,7 @@ fn hold(world: &World, sql: &str) -> Process {
 
 fn let_go(world: &World, process: Process) {
     world.sql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'metaferry-test-hold'",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'metaferry-test-hold'",
     );
     drop(process);
 }
@@ -239,7 +239,7 @@ fn a_recovery_that_is_killed_is_recovered_postgres() {
     );
     world.wait_for("it waits for Quartz's lock", || {
         world.sql(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'metaferry' AND wait_event_type = 'Lock'
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'metaferry' AND wait_event_type = 'Lock'
                  AND query LIKE '%qrtz_locks%'",
         ) != "0"
     });
