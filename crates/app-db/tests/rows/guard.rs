@@ -281,7 +281,7 @@ async fn what_a_lock_kept_keeps_our_tables_and_goes_when_it_can() {
     let swept = PostgresAppDb::remove_leftovers(database.pool().await)
         .await
         .unwrap();
-    assert_eq!(swept.left, [kept.clone()]);
+    assert_eq!(swept.left, std::slice::from_ref(&kept));
     let switch = "metaferry_switch on qrtz_scheduler_state".to_owned();
     assert!(
         swept.removed.contains(&switch) && swept.removed.len() > 3,
