@@ -61,7 +61,10 @@ fn entries(events: &[&str]) -> Vec<JournalEntry> {
 }
 
 fn up_to(last: &str) -> Vec<&'static str> {
-    let end = OLDER.iter().position(|event| event.contains(last)).unwrap();
+    let end = OLDER
+        .iter()
+        .position(|event| event.contains(last))
+        .expect("it is in the journal");
     OLDER[..=end].to_vec()
 }
 
@@ -70,7 +73,7 @@ fn recovered(state: &MigrationState) -> MigrationState {
         attempt: Attempt(1),
         token: samples::next_token(state),
     };
-    next(state, &event).unwrap().state
+    next(state, &event).expect("it can be recovered").state
 }
 
 /// Performs whatever is due, and answers what that was.
@@ -82,7 +85,7 @@ fn settled(mut state: MigrationState) -> (MigrationState, Vec<Effect>) {
             Event::EffectStarted(samples::intent(effect)),
             Event::EffectDone(samples::fact(effect, samples::next_token(&state))),
         ] {
-            state = next(&state, &event).unwrap().state;
+            state = next(&state, &event).expect("what is due can happen").state;
         }
     }
     (state, performed)
