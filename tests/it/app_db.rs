@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks: a look costs the processes under test their time.
 const PACE: Duration = Duration::from_millis(40);
 
+/// The most memory that the program may take, whatever it moves (promise P9).
+pub(crate) const PEAK_KIB_MAX: u64 = 128 << 10;
+
 /// The fixture in a database of its own, and a folder for dumps. Both end with it.
 pub(crate) struct AppDb {
     admin_url: String,
@@ -382,6 +385,24 @@ pub(crate) fn ended(output: &Output) -> (Value, i32) {
     let json = serde_json::from_slice(&output.stdout);
     let json = json.unwrap_or_else(|error| panic!("{error}: {}", told(output)));
     (json, output.status.code().unwrap())
+}
+
+/// What a command that went well says, and the most memory that it had, by GNU time.
+pub(crate) fn measured(variables: &[(&str, &str)], arguments: &[&str]) -> (Value, u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("time");
+    let output = Command::new("/usr/bin/time")
+        .envs(variables.iter().copied())
+        .args(["-f", "%M", "-o"])
+        .arg(&report)
+        .arg(program())
+        .args(arguments)
+        .output()
+        .unwrap();
+    let (json, code) = ended(&output);
+    assert_eq!(code, 0, "{}", told(&output));
+    let peak = std::fs::read_to_string(report).unwrap();
+    (json, peak.trim().parse().unwrap())
 }
 
 /// What a command said of itself.

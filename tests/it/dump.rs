@@ -345,6 +345,44 @@ impl Drop for SmallDisk {
 }
 
 #[test]
+fn an_argument_that_is_not_understood_is_told_without_its_password() {
+    let url = "mysql://me:hunter2@host/db";
+    let wrong: [(&[&str], &str); 5] = [
+        (
+            &["load", "--from", "file", url],
+            "unexpected argument 'mysql://me:***@host/db'",
+        ),
+        (&[url], "mysql://me:***@host/db"),
+        (
+            &[
+                "dump",
+                "--to",
+                "file",
+                "--from",
+                url,
+                "--include-logs=mysql://me:hunter2@host/db",
+            ],
+            "mysql://me:***@host/db",
+        ),
+        (&["serve", "--listen", url], "'mysql://me:***@host/db'"),
+        (
+            &["load", "--to=mysql://me:hunter2@host/db", url],
+            "unexpected argument 'mysql://me:***@host/db'",
+        ),
+    ];
+    for (arguments, says) in wrong {
+        let refused = metaferry(arguments);
+        let said = told(&refused) + &String::from_utf8_lossy(&refused.stdout);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(!said.contains("hunter2"), "{arguments:?}: {said}");
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+    let help = metaferry(&["load", "--help"]);
+    assert_eq!(help.status.code(), Some(0), "{}", told(&help));
+    assert!(String::from_utf8_lossy(&help.stdout).contains("--from"));
+}
+
+#[test]
 #[expect(clippy::print_stderr, reason = "a test that skips says so")]
 fn a_full_disk_is_named_with_its_file_and_nothing_is_left() {
     let Some(app_db) = AppDb::load() else { return };

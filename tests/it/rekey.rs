@@ -1,13 +1,15 @@
 //! `rekey` on the real binary. Postgres' own pgcrypto encrypts an app DB under the old key and opens it under the new one;
 //! the new key was derived by Python's hashlib, and Java's own cipher opens the data key that was wrapped anew.
 
+mod endings;
 mod mariadb;
+mod memory;
 
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::app_db::{AppDb, Process, command, ended, metaferry_with, psql, signal, told, wait_for};
+use crate::app_db::{AppDb, command, ended, metaferry_with, psql, told, wait_for};
 use crate::encryption::{ENVELOPE, Keys, OWN_TABLE, SECRET, encrypt, give_pgcrypto_of};
 
 const NEW_SECRET: &str = "a new horse, a new staple, 2026";
@@ -435,64 +437,6 @@ fn whatever_speaks_against_a_new_key_is_told_and_nothing_is_written() {
     );
     assert_eq!(refused.status.code(), Some(3));
     assert!(told(&refused).contains("dump --plaintext"), "{}", told(&refused));
-}
-
-#[test]
-fn a_new_key_that_fails_or_dies_in_the_middle_leaves_the_postgres_app_db_as_it_was() {
-    let Some((_, encrypted)) = plain_and_encrypted() else {
-        return;
-    };
-    let url = &encrypted.url;
-    let before = state(url);
-    // The last table of the walk that has values fails at one of its rows.
-    psql(
-        url,
-        "CREATE FUNCTION oracle.fails() RETURNS trigger LANGUAGE plpgsql AS $$
-             BEGIN IF new.id = 3 THEN RAISE EXCEPTION 'no room for row three'; END IF; RETURN new; END $$;
-         CREATE TRIGGER fails BEFORE UPDATE ON public.somebodys_own FOR EACH ROW EXECUTE FUNCTION oracle.fails()",
-    );
-    let failed = rekey(Some(SECRET), Some(NEW_SECRET), &[url]);
-    assert_eq!(failed.status.code(), Some(1), "{}", told(&failed));
-    assert!(told(&failed).contains("somebodys_own"), "{}", told(&failed));
-    assert_eq!(state(url), before);
-
-    // The same row takes a minute, in which the program is killed.
-    psql(
-        url,
-        "CREATE OR REPLACE FUNCTION oracle.fails() RETURNS trigger LANGUAGE plpgsql AS $$
-             BEGIN IF new.id = 3 THEN PERFORM pg_sleep(60); END IF; RETURN new; END $$",
-    );
-    for (name, code) in [("KILL", None), ("TERM", Some(130))] {
-        let mut child = command()
-            .envs(variables(Some(SECRET), Some(NEW_SECRET)))
-            .args(["--json", "rekey", url])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map(Process)
-            .unwrap();
-        let session = format!(
-            "SELECT pid FROM pg_stat_activity WHERE datname = '{}' AND wait_event = 'PgSleep'",
-            encrypted.database
-        );
-        wait_for("it is in the middle", || !psql(url, &session).is_empty());
-        let backend = psql(url, &session);
-        signal(name, child.0.id());
-        if name == "TERM" {
-            // It ends between two rows.
-            psql(url, &format!("SELECT pg_cancel_backend({backend})"));
-        }
-        let status = child.0.wait().unwrap();
-        if code.is_none() {
-            assert_eq!(status.code(), code);
-        } else {
-            assert!(!status.success());
-        }
-        wait_for("the server has noticed", || psql(url, &session).is_empty());
-        assert_eq!(state(url), before, "{name}");
-    }
-    psql(url, "DROP TRIGGER fails ON public.somebodys_own");
-    done(&rekey(Some(SECRET), Some(NEW_SECRET), &[url]));
 }
 
 #[test]

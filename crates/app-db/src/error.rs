@@ -48,6 +48,17 @@ pub(crate) fn failed_at_rows(what: impl Into<String>, error: sqlx::Error) -> Por
     failed(detail, error)
 }
 
+/// The same for a statement over rows whose values are credentials, without the server's own words: MySQL and MariaDB
+/// quote values in theirs.
+pub(crate) fn failed_at_secrets(what: impl Into<String>, error: sqlx::Error) -> PortError {
+    match mysql_number(&error) {
+        Some(number) => PortError::new(kind(&error), what).because(format!(
+            "the server's error {number}; what it says of the values is not shown"
+        )),
+        None => failed(what, error),
+    }
+}
+
 /// What kind of failure it was.
 pub(crate) fn kind(error: &sqlx::Error) -> ErrorKind {
     match error {

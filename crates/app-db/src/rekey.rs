@@ -2,9 +2,10 @@
 //! [`Rekey`]'s; how a database is locked, walked and written is [`KeyedRows`]'s, in each database's folder.
 //!
 //! Every value is looked at before the first one is written, under locks that let nobody change one in between. Rows
-//! are walked in small batches, and only values come that could be encrypted at all.
+//! are walked in batches, and only values come that could be encrypted at all. How long values are is asked before they
+//! are: whatever rows come after which, no more than one batch is ever held.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -20,18 +21,18 @@ use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, bump};
 
 /// The longest wait for somebody else's lock.
 pub(crate) const LOCK_WAIT_SECONDS: u32 = 10;
-/// About so much is held of a table at once.
-const BATCH_BYTES: usize = 4 << 20;
-/// At most so many rows are.
-const BATCH_ROWS_MAX: u64 = 512;
-/// The first batch of a table, of which nobody knows how wide its rows are.
-const BATCH_ROWS_FIRST: u64 = 16;
+/// About so much is held of a table at once, or one row that is longer.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Of so many rows the lengths are asked for at once.
+pub(crate) const SIZED_ROWS: usize = 512;
 /// Columns that are named when they speak against it.
 const PROBLEMS_MAX: usize = 100;
 /// How often a time that must wait for the clock is tried: ten seconds each at the most.
 const BUMP_TRIES: u32 = 3;
 /// Between two looks at the check-ins of nodes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks at whether the work is interrupted.
+const INTERRUPTED_EVERY: Duration = Duration::from_millis(50);
 /// A check-in that is so much older than the database's clock, in milliseconds, is of a node that is gone, however wrong
 /// that node's clock was.
 const CHECK_IN_AGE_MAX_MS: i64 = 600_000;
@@ -189,25 +190,32 @@ fn form(column: &Column) -> Option<Form> {
     }
 }
 
-/// How many rows the next batch has, so that it is about as large as it may be.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace(u64);
+/// How many bytes each of the next rows will bring, as the database says before it sends them.
+#[derive(Debug, Default)]
+pub(crate) struct Sizes(VecDeque<u64>);
 
-impl Pace {
-    pub(crate) fn first() -> Self {
-        Self(BATCH_ROWS_FIRST)
+impl Sizes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    pub(crate) fn rows(self) -> u64 {
-        self.0
+    /// Of the rows that come after those. What the database does not know the length of is empty.
+    pub(crate) fn add(&mut self, bytes: i64) {
+        self.0.push_back(u64::try_from(bytes).unwrap_or(0));
     }
 
-    pub(crate) fn after(self, batch: &RowBatch) -> Self {
-        let rows = batch.rows().max(1);
-        let row_bytes = batch.bytes().div_ceil(rows).max(1);
-        let fits = u64::try_from(BATCH_BYTES / row_bytes).unwrap_or(u64::MAX);
-        // Never much more at once than was just seen to be well.
-        Self(fits.min(self.0.saturating_mul(4)).clamp(1, BATCH_ROWS_MAX))
+    /// How many of them make the next batch: as many as may be held, one at least, none where none is left.
+    pub(crate) fn next_batch(&mut self) -> usize {
+        let (mut rows, mut bytes) = (0, 0_u64);
+        while let Some(next) = self.0.front() {
+            bytes = bytes.saturating_add(*next);
+            if rows > 0 && bytes > BATCH_BYTES {
+                break;
+            }
+            self.0.pop_front();
+            rows += 1;
+        }
+        rows
     }
 }
 
@@ -293,14 +301,19 @@ pub(crate) async fn run<R: KeyedRows>(
         .collect();
     let walks: Vec<Walk> = kept.iter().filter_map(|table| Walk::of(table, rekey)).collect();
     let tables: Vec<&Table> = catalogue.tables.iter().collect();
-    let last_updated = match catalogue.table("setting") {
-        Some(_) => begin_in_time(rows, &tables, &mut report).await,
-        None => rows.begin(&tables).await.map(|()| None),
+    // Nothing is written yet: whoever interrupts need not wait for somebody's lock.
+    let begun = async {
+        let last_updated = match catalogue.table("setting") {
+            Some(_) => begin_in_time(rows, &tables, &mut report).await?,
+            None => rows.begin(&tables).await.map(|()| None)?,
+        };
+        prove(rows, &walks, rekey, options).await?;
+        Ok::<_, PortError>(last_updated)
     };
-    let last_updated = last_updated.map_err(RekeyError::Refused)?;
-    prove(rows, &walks, rekey, options)
-        .await
-        .map_err(RekeyError::Refused)?;
+    let last_updated = tokio::select! {
+        begun = begun => begun.map_err(RekeyError::Refused)?,
+        interrupted = interrupted(options) => return Err(RekeyError::Refused(interrupted)),
+    };
     let written = write(
         rows,
         catalogue,
@@ -329,6 +342,16 @@ fn go_on(options: &RekeyOptions) -> Result<(), PortError> {
         ))
     } else {
         Ok(())
+    }
+}
+
+/// Ends when the work is interrupted.
+async fn interrupted(options: &RekeyOptions) -> PortError {
+    loop {
+        match go_on(options) {
+            Ok(()) => tokio::time::sleep(INTERRUPTED_EVERY).await,
+            Err(interrupted) => return interrupted,
+        }
     }
 }
 
@@ -575,7 +598,18 @@ fn owned(cell: Cell<'_>) -> Option<Recoded> {
     match cell {
         Cell::Text(text) => Some(Recoded::Text(text.to_owned())),
         Cell::Bytes(bytes) => Some(Recoded::Bytes(bytes.to_vec())),
-        _ => None,
+        Cell::Null
+        | Cell::Boolean(_)
+        | Cell::Int(_)
+        | Cell::Decimal(_)
+        | Cell::Real(_)
+        | Cell::Double(_)
+        | Cell::Date(_)
+        | Cell::Time(_)
+        | Cell::TimeTz(..)
+        | Cell::Timestamp(_)
+        | Cell::TimestampTz(..)
+        | Cell::Uuid(_) => None,
     }
 }
 
@@ -603,25 +637,29 @@ pub(crate) fn commit_failed(error: sqlx::Error) -> PortError {
 
 #[cfg(test)]
 mod tests {
-    use metaferry_domain::row_batch::{Cell, RowBatch};
+    use super::{BATCH_BYTES, SIZED_ROWS, Sizes};
 
-    use super::{BATCH_ROWS_MAX, Pace};
+    fn batches(rows: impl IntoIterator<Item = i64>) -> Vec<usize> {
+        let mut sizes = Sizes::default();
+        for bytes in rows {
+            sizes.add(bytes);
+        }
+        let mut batches = Vec::new();
+        while !sizes.is_empty() {
+            batches.push(sizes.next_batch());
+        }
+        assert_eq!(sizes.next_batch(), 0);
+        batches
+    }
 
     #[test]
-    fn batches_of_wide_rows_are_small_and_of_narrow_ones_bounded() {
-        let mut wide = RowBatch::new(1);
-        wide.push(Cell::Bytes(&[0; 3 << 20]));
-        wide.end_row();
-        assert_eq!(Pace::first().after(&wide).rows(), 1);
-        let mut narrow = RowBatch::new(1);
-        for _ in 0..16 {
-            narrow.push(Cell::Text("x"));
-            narrow.end_row();
-        }
-        let mut pace = Pace::first();
-        for _ in 0..9 {
-            pace = pace.after(&narrow);
-        }
-        assert_eq!(pace.rows(), BATCH_ROWS_MAX);
+    fn a_batch_ends_at_the_bytes_that_may_be_held_whatever_came_before() {
+        let mebibyte = 1 << 20;
+        let wide = i64::try_from(BATCH_BYTES).unwrap() * 5;
+        assert_eq!(batches([30; SIZED_ROWS]), [SIZED_ROWS]);
+        assert_eq!(batches([mebibyte; 9]), [4, 4, 1]);
+        assert_eq!(batches([30, 30, mebibyte, wide, 30, wide, wide]), [3, 1, 1, 1, 1]);
+        let narrow_then_wide = [30; 300].into_iter().chain([mebibyte; 7]);
+        assert_eq!(batches(narrow_then_wide), [303, 4]);
     }
 }

@@ -110,7 +110,6 @@ pub enum SettingRefused {
 
 /// Why the encryption key of a database is not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[non_exhaustive]
 pub enum RekeyRefused {
     /// Neither an old nor a new key.
     #[error("neither an old nor a new key is given: there is nothing to change")]

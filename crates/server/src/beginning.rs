@@ -72,9 +72,40 @@ fn masked(argument: &str) -> Option<String> {
     }
 }
 
+/// A text that may quote arguments, with each that shows a password masked.
+pub(crate) fn without_passwords(text: &str, arguments: &[OsString]) -> String {
+    let mut shown = text.to_owned();
+    for argument in arguments {
+        let argument = argument.to_string_lossy();
+        // A flag's value is also quoted alone.
+        let value = argument.split_once('=').map(|(_, value)| value);
+        for quoted in std::iter::once(&*argument).chain(value) {
+            if let Some(masked) = masked(quoted) {
+                shown = shown.replace(quoted, &masked);
+            }
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
-    use super::masked;
+    use super::{masked, without_passwords};
+
+    #[test]
+    fn a_text_that_quotes_arguments_shows_no_password() {
+        let arguments = [
+            "metaferry",
+            "--from=mysql://me:hunter2@host/db",
+            "postgres://a:b@c/d",
+        ];
+        let text =
+            "invalid value 'mysql://me:hunter2@host/db', unexpected argument 'postgres://a:b@c/d' found";
+        assert_eq!(
+            without_passwords(text, &arguments.map(Into::into)),
+            "invalid value 'mysql://me:***@host/db', unexpected argument 'postgres://a:***@c/d' found"
+        );
+    }
 
     #[test]
     fn urls_are_masked_with_and_without_their_flag() {

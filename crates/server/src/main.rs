@@ -17,6 +17,7 @@ mod telemetry;
 mod unguarded;
 mod wiring;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -29,7 +30,11 @@ use crate::output::Output;
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse_from(beginning::arguments());
+    let arguments = beginning::arguments();
+    let cli = match cli::Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return wrong_usage(&error, &arguments),
+    };
     let output = Output { json: cli.json };
     let ended = Config::read().and_then(|config| {
         telemetry::begin(config.log.as_deref(), config.log_format);
@@ -63,4 +68,15 @@ fn main() -> ExitCode {
             error.ending.into()
         }
     }
+}
+
+/// What is wrong with the arguments, or the help that they ask for; an argument in it shows no password.
+fn wrong_usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    let text = error.to_string();
+    let shown = beginning::without_passwords(&text, arguments);
+    if shown == text {
+        error.exit();
+    }
+    Output { json: false }.say(shown.trim_end());
+    exit::Ending::Usage.into()
 }

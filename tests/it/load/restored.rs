@@ -99,6 +99,11 @@ fn an_object_of_s3_is_fetched_compared_and_restored_although_its_connection_brea
     let key = "s3://freight/some/dump.mv.db";
     let left = || std::fs::read_dir(&data).unwrap().count();
 
+    // As a kill in the middle leaves it, and as another restore has it.
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("restore-killed.mv.db"), &bytes).unwrap();
+    let other = std::fs::File::create(data.join("restore-other.mv.db")).unwrap();
+    other.lock().unwrap();
     let (endpoint, _) = s3_stub::serve(bytes.clone(), &"0".repeat(32), 0);
     let damaged = restore(&endpoint, key);
     assert_eq!(damaged.status.code(), Some(1), "{}", told(&damaged));
@@ -107,7 +112,10 @@ fn an_object_of_s3_is_fetched_compared_and_restored_although_its_connection_brea
         "{}",
         told(&damaged)
     );
-    assert_eq!((databases(&app_db, &prefix), left()), (Vec::new(), 0));
+    assert!(told(&damaged).contains("restore-killed.mv.db, which a restore that was killed left"));
+    assert!(data.join("restore-other.mv.db").exists(), "somebody has it");
+    assert_eq!((databases(&app_db, &prefix), left()), (Vec::new(), 1));
+    drop(other);
 
     let (endpoint, gets) = s3_stub::serve(bytes, &md5(&file), 2);
     let restored = restore(&endpoint, key);

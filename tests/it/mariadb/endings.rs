@@ -2,7 +2,7 @@
 //! the target holds something else than was read, 1 where the rows break a key; and all is as it was.
 
 use super::{Database, Maria, With};
-use crate::app_db::{AppDb, psql, told};
+use crate::app_db::{AppDb, metaferry, psql, told};
 use crate::load::load_into;
 
 /// Tables, views and the rows of all.
@@ -84,6 +84,42 @@ fn rows_that_break_a_key_leave_mariadb_as_it_was() {
         );
         assert_eq!(content(&to), before);
     }
+}
+
+/// Keys of sessions are credentials, and the server quotes those that it holds equal.
+#[test]
+fn a_session_that_mariadb_refuses_is_not_shown() {
+    let Some(maria) = Maria::new() else { return };
+    let Some(app_db) = AppDb::load() else { return };
+    let refused = || {
+        let to = maria.database(With::Nothing);
+        let (from, url) = (&app_db.url, to.url());
+        let copied = metaferry(&["copy", "--from", from, "--to", &url, "--include", "core_session"]);
+        let said = told(&copied);
+        assert!(!copied.status.success(), "{said}");
+        assert!(!said.to_lowercase().contains("cookie"), "{said}");
+        assert!(said.contains("the server's error "), "{said}");
+        assert_eq!(to.tables(), [""; 0]);
+    };
+    let session = "INSERT INTO core_session (id, user_id, created_at, key_hashed) SELECT";
+    let user = "min(id), now()";
+    // Met where an index is made, then where a row is written.
+    psql(
+        &app_db.url,
+        &format!(
+            "CREATE UNIQUE INDEX idx_one ON core_session (key_hashed);
+             {session} 'one', {user}, 'a cookie' FROM core_user; {session} 'two', {user}, 'A COOKIE' FROM core_user"
+        ),
+    );
+    refused();
+    psql(
+        &app_db.url,
+        &format!(
+            "DELETE FROM core_session WHERE id = 'two'; {session} 'cookie', {user}, 'three' FROM core_user;
+             {session} 'Cookie', {user}, 'four' FROM core_user"
+        ),
+    );
+    refused();
 }
 
 /// A user of the usual rights, all on its own database and nothing else, fills it.

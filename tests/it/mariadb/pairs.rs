@@ -2,19 +2,14 @@
 //! station holds what the fixture says, as JDBC reads it.
 
 use std::collections::BTreeMap;
-use std::process::Command;
-
-use serde_json::Value;
 
 use super::{Database, Maria, With};
-use crate::app_db::{AppDb, Scale, ended, program, told};
+use crate::app_db::{AppDb, PEAK_KIB_MAX, Scale, measured};
 use crate::crossing::rows::{self, Contents};
 use crate::crossing::shape::Shape;
 use crate::load::round_trip::are_equal;
 use crate::load::{copy, done};
 
-/// The most memory that the program may take, whatever it moves (promise P9).
-const PEAK_KIB_MAX: u64 = 128 << 10;
 /// Every kind of database.
 const KINDS: [Kind; 3] = [Kind::Postgres, Kind::MariaDb, Kind::H2];
 /// In the order of the canonical form.
@@ -227,7 +222,7 @@ fn large_there_and_back() {
 fn large_from_mariadb_to_mariadb_in_bounded_memory() {
     let Some(maria) = Maria::new() else { return };
     let (from, to) = (maria.generated(), maria.database(With::Nothing));
-    let (json, peak_kib) = measured(&["--json", "copy", "--from", &from.url(), "--to", &to.url()]);
+    let (json, peak_kib) = measured(&[], &["--json", "copy", "--from", &from.url(), "--to", &to.url()]);
     assert!(peak_kib < PEAK_KIB_MAX, "{peak_kib} KiB at its peak");
     assert!(json["rows"].as_u64().unwrap() > 90_000, "{}", json["rows"]);
     assert_eq!(json["notes"], serde_json::json!([]));
@@ -236,21 +231,4 @@ fn large_from_mariadb_to_mariadb_in_bounded_memory() {
         .filter(|table| !super::CHANGED.contains(&table.as_str()))
         .collect();
     assert_eq!(to.checksums(&tables), from.checksums(&tables));
-}
-
-/// What a command that went well says, and the most memory that it had, by GNU time.
-fn measured(arguments: &[&str]) -> (Value, u64) {
-    let folder = tempfile::tempdir().unwrap();
-    let report = folder.path().join("time");
-    let output = Command::new("/usr/bin/time")
-        .args(["-f", "%M", "-o"])
-        .arg(&report)
-        .arg(program())
-        .args(arguments)
-        .output()
-        .unwrap();
-    let (json, code) = ended(&output);
-    assert_eq!(code, 0, "{}", told(&output));
-    let peak = std::fs::read_to_string(report).unwrap();
-    (json, peak.trim().parse().unwrap())
 }

@@ -97,7 +97,10 @@ fn sorted(mut values: Vec<(String, String)>) -> Vec<(String, String)> {
 
 /// Plain values in every column, tables without a primary key and with one of two columns, and more rows than one
 /// batch has; then all of it under the old key.
-fn encrypted<'a>(maria: &'a Maria, postgres: &AppDb) -> (Database<'a>, Vec<Vec<(String, String)>>) {
+pub(super) fn encrypted<'a>(
+    maria: &'a Maria,
+    postgres: &AppDb,
+) -> (Database<'a>, Vec<Vec<(String, String)>>) {
     let database = maria.database(With::Rows);
     database.ask(
         "UPDATE metabase_database SET details = concat('{\"host\":\"h', id, '\"}'), settings = concat('{\"a\":', id, '}');

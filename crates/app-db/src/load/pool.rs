@@ -94,13 +94,14 @@ impl<S: Opens> Pool<S> {
         self: &Arc<Self>,
         set_up: &str,
         jobs: VecDeque<Vec<String>>,
-        because: fn(&str, sqlx::Error) -> PortError,
+        because: impl Fn(&str, sqlx::Error) -> PortError + Clone + Send + 'static,
     ) -> Result<(), PortError> {
         let sessions = self.size.min(jobs.len());
         let jobs = Arc::new(Mutex::new(jobs));
         let mut workers = tokio::task::JoinSet::new();
         for _ in 0..sessions {
             let (pool, jobs, set_up) = (Arc::clone(self), Arc::clone(&jobs), set_up.to_owned());
+            let because = because.clone();
             workers.spawn(async move {
                 let mut lent = pool.get().await?;
                 if !set_up.is_empty() {

@@ -22,8 +22,8 @@ use super::scheduler::check_ins;
 use super::schema::{Which, read_catalogue};
 use crate::error::{failed, mysql_number};
 use crate::rekey::{
-    Change, CheckIns, Form, KeyedRows, LOCK_WAIT_SECONDS, Pace, RekeyError, RekeyOptions, RekeyReport,
-    Rekeying, Trial, Walk, commit_failed, moved, run,
+    Change, CheckIns, Form, KeyedRows, LOCK_WAIT_SECONDS, RekeyError, RekeyOptions, RekeyReport, Rekeying,
+    SIZED_ROWS, Sizes, Trial, Walk, commit_failed, moved, run,
 };
 
 /// As much of a table without a primary key may be encrypted at the most.
@@ -55,7 +55,7 @@ impl Rekeying for MySqlRekey {
             database: self.server.database(),
             quartz: there.catalogue.table("qrtz_scheduler_state").is_some(),
             place: Progress::Ended,
-            pace: Pace::first(),
+            sizes: Sizes::default(),
         };
         let done = run(&mut rows, &there.catalogue, rekey, options).await;
         // Whatever is not committed ends with the session.
@@ -69,7 +69,7 @@ struct Rows<'a> {
     database: &'a str,
     quartz: bool,
     place: Progress,
-    pace: Pace,
+    sizes: Sizes,
 }
 
 /// How far a table has been read.
@@ -199,9 +199,10 @@ impl Rows<'_> {
             .collect()
     }
 
-    /// What is shown of a row beside its key, and which rows are of interest.
-    fn shown(walk: &Walk) -> (Vec<String>, String) {
+    /// What is shown of a row beside its key, how many bytes that is, and which rows are of interest.
+    fn shown(walk: &Walk) -> (Vec<String>, String, String) {
         let mut shown = Vec::new();
+        let mut sizes = Vec::new();
         let mut wanted = Vec::new();
         for (at, column) in walk.columns.iter().enumerate() {
             let name = quoted(walk.name(at));
@@ -210,9 +211,11 @@ impl Rows<'_> {
                 bytes => format!("OCTET_LENGTH({name}) >= {bytes}"),
             };
             shown.push(format!("CASE WHEN {enough} THEN {name} END"));
+            sizes.push(format!("CASE WHEN {enough} THEN OCTET_LENGTH({name}) ELSE 0 END"));
             wanted.push(enough);
         }
-        (shown, wanted.join(" OR "))
+        let size = format!("CAST({} AS SIGNED)", sizes.join(" + "));
+        (shown, size, wanted.join(" OR "))
     }
 
     fn push(walk: &Walk, row: &MySqlRow, first: usize, batch: &mut RowBatch) -> Result<(), sqlx::Error> {
@@ -240,7 +243,7 @@ impl Rows<'_> {
         batch: &mut RowBatch,
         places: &mut Vec<Place>,
     ) -> Result<(), sqlx::Error> {
-        let (shown, wanted) = Self::shown(walk);
+        let (shown, size, wanted) = Self::shown(walk);
         let keys: Vec<String> = key.iter().map(KeyColumn::shown).collect();
         let order: Vec<String> = key.iter().map(|column| quoted(&column.name)).collect();
         let mut bounds = String::new();
@@ -259,19 +262,30 @@ impl Rows<'_> {
                 .collect();
             bounds = format!(" AND ({})", longer.join(" OR "));
         }
-        let sql = format!(
-            "SELECT {}, {} FROM {} WHERE ({wanted}){bounds} ORDER BY {} LIMIT {} FOR UPDATE",
-            keys.join(", "),
-            shown.join(", "),
-            self.named(&walk.table),
-            order.join(", "),
-            self.pace.rows()
-        );
-        let query = given.into_iter().fold(
-            sqlx::query(AssertSqlSafe(sql)).persistent(false),
-            |query, value| bound(query, Some(value)),
-        );
-        let rows = query.fetch_all(&mut self.connection).await?;
+        let table = self.named(&walk.table);
+        let ask = |shown: &str, rows: usize| {
+            let sql = format!(
+                "SELECT {shown} FROM {table} WHERE ({wanted}){bounds} ORDER BY {} LIMIT {rows} FOR UPDATE",
+                order.join(", ")
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+            given
+                .iter()
+                .copied()
+                .fold(query, |query, value| bound(query, Some(value)))
+        };
+        if self.sizes.is_empty() {
+            let mut rows = ask(&size, SIZED_ROWS).fetch(&mut self.connection);
+            while let Some(row) = rows.try_next().await? {
+                self.sizes.add(row.try_get(0)?);
+            }
+        }
+        let count = self.sizes.next_batch();
+        if count == 0 {
+            return Ok(());
+        }
+        let columns = [keys, shown].concat().join(", ");
+        let rows = ask(&columns, count).fetch_all(&mut self.connection).await?;
         for row in &rows {
             let mut place = Vec::with_capacity(key.len());
             for (at, column) in key.iter().enumerate() {
@@ -295,7 +309,7 @@ impl Rows<'_> {
     ) -> Result<(), PortError> {
         let table = walk.table.name.key();
         let read = |error| failed(format!("read table {table}"), error);
-        let (shown, wanted) = Self::shown(walk);
+        let (shown, _, wanted) = Self::shown(walk);
         let sql = format!(
             "SELECT DISTINCT {} FROM {} WHERE {wanted} FOR UPDATE",
             shown.join(", "),
@@ -362,7 +376,7 @@ impl KeyedRows for Rows<'_> {
                 error,
             )
         })?;
-        self.pace = Pace::first();
+        self.sizes = Sizes::default();
         self.place = match key_of(&walk.table) {
             Some(key) => Progress::Keyed {
                 key,
@@ -412,7 +426,6 @@ impl KeyedRows for Rows<'_> {
                             failed(format!("read table {table}"), error)
                         }
                     })?;
-                self.pace = self.pace.after(batch);
                 let after = match places.last() {
                     Some(Place::Keyed(last)) => Some(last.clone()),
                     Some(Place::ByValue) | None => after,

@@ -19,8 +19,8 @@ use super::scheduler::check_ins;
 use super::schema::{ReadCatalogue, TableKind, read_catalogue};
 use crate::error::{failed, failed_at_rows, sql_state};
 use crate::rekey::{
-    Change, CheckIns, Form, KeyedRows, LOCK_WAIT_SECONDS, Pace, RekeyError, RekeyOptions, RekeyReport,
-    Rekeying, Trial, Walk, commit_failed, moved, run,
+    Change, CheckIns, Form, KeyedRows, LOCK_WAIT_SECONDS, RekeyError, RekeyOptions, RekeyReport, Rekeying,
+    SIZED_ROWS, Sizes, Trial, Walk, commit_failed, moved, run,
 };
 
 /// A Postgres app DB whose key is to be changed.
@@ -48,7 +48,7 @@ impl Rekeying for PostgresRekey {
             connection: session.connection,
             there: &there,
             cursors: 0,
-            pace: Pace::first(),
+            sizes: Sizes::default(),
         };
         let done = run(&mut rows, &there.catalogue, rekey, options).await;
         // Whatever is not committed ends with the session.
@@ -60,9 +60,9 @@ impl Rekeying for PostgresRekey {
 struct Rows<'a> {
     connection: PgConnection,
     there: &'a ReadCatalogue,
-    /// Each has a name of its own: a statement that is kept must not change what it answers.
+    /// Tables so far. Cursors of each have names of their own: a statement that is kept must not change what it answers.
     cursors: u64,
-    pace: Pace,
+    sizes: Sizes,
 }
 
 impl Rows<'_> {
@@ -73,8 +73,14 @@ impl Rows<'_> {
             .map(drop)
     }
 
+    /// Of the rows.
     fn cursor(&self) -> String {
         format!("metaferry_rekey_{}", self.cursors)
+    }
+
+    /// Of their lengths, in the same order.
+    fn sizes_cursor(&self) -> String {
+        format!("metaferry_rekey_sizes_{}", self.cursors)
     }
 
     fn rows_of(&self, table: &Table) -> String {
@@ -141,7 +147,8 @@ impl KeyedRows for Rows<'_> {
             format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", names.join(", "))
         };
         self.say(format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'; {lock}"
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'; \
+             SET LOCAL synchronize_seqscans = off; {lock}"
         ))
         .await
         .map_err(|error| match sql_state(&error).as_deref() {
@@ -161,12 +168,13 @@ impl KeyedRows for Rows<'_> {
         let failed = |error| failed(format!("read table {table}"), error);
         if self.cursors > 0 {
             // Of the table before; closed already where that failed.
-            let close = format!("CLOSE {}", self.cursor());
+            let close = format!("CLOSE {}; CLOSE {}", self.cursor(), self.sizes_cursor());
             self.say(close).await.map_err(failed)?;
         }
         self.cursors += 1;
-        self.pace = Pace::first();
+        self.sizes = Sizes::default();
         let mut shown = vec!["tableoid".to_owned(), "ctid::text".to_owned()];
+        let mut sizes = Vec::new();
         let mut wanted = Vec::new();
         for (at, column) in walk.columns.iter().enumerate() {
             let name = quoted(walk.name(at));
@@ -176,16 +184,22 @@ impl KeyedRows for Rows<'_> {
                 bytes => format!("octet_length({name}::{form}) >= {bytes}"),
             };
             shown.push(format!("CASE WHEN {enough} THEN {name}::{form} END"));
+            sizes.push(format!(
+                "CASE WHEN {enough} THEN octet_length({name}::{form}) ELSE 0 END::bigint"
+            ));
             wanted.push(enough);
         }
-        let sql = format!(
-            "DECLARE {} NO SCROLL CURSOR FOR SELECT {} FROM {} WHERE {}",
-            self.cursor(),
-            shown.join(", "),
-            self.rows_of(&walk.table),
-            wanted.join(" OR ")
-        );
-        self.say(sql).await.map_err(failed)
+        // The same scan twice, each from the first page on.
+        let declare = |cursor: String, shown: String| {
+            format!(
+                "DECLARE {cursor} NO SCROLL CURSOR FOR SELECT {shown} FROM {} WHERE {}",
+                self.rows_of(&walk.table),
+                wanted.join(" OR ")
+            )
+        };
+        let sizes = declare(self.sizes_cursor(), sizes.join(" + "));
+        let rows = declare(self.cursor(), shown.join(", "));
+        self.say(format!("{sizes}; {rows}")).await.map_err(failed)
     }
 
     async fn next(
@@ -198,7 +212,20 @@ impl KeyedRows for Rows<'_> {
         let failed = |error| failed(format!("read table {table}"), error);
         batch.clear(walk.columns.len());
         places.clear();
-        let sql = format!("FETCH {} FROM {}", self.pace.rows(), self.cursor());
+        if self.sizes.is_empty() {
+            let sql = format!("FETCH {SIZED_ROWS} FROM {}", self.sizes_cursor());
+            let sizes: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+                .persistent(false)
+                .fetch_all(&mut self.connection)
+                .await
+                .map_err(failed)?;
+            sizes.into_iter().for_each(|bytes| self.sizes.add(bytes));
+        }
+        let rows = self.sizes.next_batch();
+        if rows == 0 {
+            return Ok(());
+        }
+        let sql = format!("FETCH {rows} FROM {}", self.cursor());
         let rows = sqlx::query(AssertSqlSafe(sql))
             .persistent(false)
             .fetch_all(&mut self.connection)
@@ -220,7 +247,6 @@ impl KeyedRows for Rows<'_> {
             }
             batch.end_row();
         }
-        self.pace = self.pace.after(batch);
         Ok(())
     }
 

@@ -129,7 +129,11 @@ async fn plan(snapshot: &dyn Snapshot, keys: Keys, unreadable: Unreadable) -> Re
 fn refused(error: RekeyRefused) -> PortError {
     let kind = match error {
         RekeyRefused::NotEncryptable => ErrorKind::Unsupported,
-        _ => ErrorKind::Precondition,
+        RekeyRefused::NoKeys
+        | RekeyRefused::SameKey
+        | RekeyRefused::KeyMissing
+        | RekeyRefused::WrongKey
+        | RekeyRefused::NotEncrypted => ErrorKind::Precondition,
     };
     PortError::new(kind, error.to_string())
 }

@@ -1,13 +1,12 @@
-//! `restore`: a dump, a file or an object of S3, into a fresh database, which is made for it by a name template and removed again if the dump
-//! does not arrive.
+//! `restore`: a dump, a file or an object of S3, into a fresh database, which is made for it by a name template and
+//! removed again if the dump does not arrive.
+
+mod fetched;
 
 use metaferry_app_db::h2::file_of;
 use metaferry_app_db::load::{LoadOptions, UnknownColumns, Users};
-use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::copy_policy::Logs;
 use metaferry_metabase::env::address::AppDbAddress;
-use metaferry_uploader::Compared;
-use tempfile::NamedTempFile;
 
 use super::dump;
 use super::load::Loading;
@@ -17,45 +16,18 @@ use crate::exit::{CommandError, Ending};
 use crate::output::Output;
 use crate::policy::MetabasePolicy;
 use crate::system::fill_in_template;
-use crate::{shutdown, wiring};
-
-/// An object of S3 as a temporary file in the data folder, compared with what the store knows of it.
-async fn fetch(url: &str, config: &Config, output: Output) -> Result<NamedTempFile, CommandError> {
-    let object = wiring::object(config, url)?;
-    let folder = wiring::data_folder(config)?;
-    let file = tempfile::Builder::new()
-        .prefix("restore-")
-        .suffix(".mv.db")
-        .tempfile_in(folder)
-        .map_err(|error| {
-            let what = format!("make a file in {} (METAFERRY_DATA_DIR)", folder.display());
-            PortError::new(ErrorKind::Denied, what).because(error)
-        })?;
-    output.say(&format!("fetching {url}"));
-    let fetched = tokio::select! {
-        fetched = object.download(file.path()) => fetched?,
-        () = shutdown::requested() => return Err(PortError::new(ErrorKind::Cancelled, "interrupted").into()),
-    };
-    let compared = match fetched.compared {
-        Compared::Sha256 => "equal to the store's SHA-256",
-        Compared::Md5 => "equal to the store's MD5",
-        Compared::Size => "as long as the store says; it has no checksum of the whole",
-    };
-    output.say(&format!(
-        "fetched {} bytes, {compared}; SHA-256 {}",
-        fetched.size_bytes, fetched.sha256
-    ));
-    Ok(file)
-}
+use crate::wiring;
 
 pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let named = fill_in_template(&args.to)?;
     let to = address("--to", &named)?;
     let name = args.from.to_string_lossy();
     // Goes with this, whatever happens.
-    let fetched = match name.starts_with("s3://") {
-        true => Some(fetch(&name, config, output).await?),
-        false => None,
+    let fetched = if name.starts_with("s3://") {
+        Some(fetched::fetch(&name, config, output).await?)
+    } else {
+        fetched::remove_leftovers(config, output);
+        None
     };
     let file = match &fetched {
         Some(fetched) => fetched.path().to_owned(),

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::plan::{Bounds, TablePlan};
 use super::pool::{Lent, Pool};
 use super::run;
-use crate::error::{failed, failed_at_rows};
+use crate::error::{failed, failed_at_rows, failed_at_secrets};
 use crate::h2::calendar::{date_of, moment_of};
 use crate::mysql::connect::quoted;
 use crate::row_names::{is_secret, show};
@@ -154,8 +154,7 @@ impl InsertWriter {
     fn refused(&self, error: sqlx::Error) -> PortError {
         let what = format!("write table {}", self.table);
         if is_secret(&self.table) {
-            // The values in its answer are credentials.
-            failed(what, error)
+            failed_at_secrets(what, error)
         } else {
             failed_at_rows(what, error)
         }

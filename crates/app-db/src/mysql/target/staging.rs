@@ -17,15 +17,15 @@ use super::insert::Limits;
 use super::plan::{self, Bounds, TablePlan, key_positions};
 use super::pool::Pool;
 use super::{WRITERS, leftovers, run};
-use crate::error::{failed, failed_at_rows, kind};
+use crate::error::{failed, failed_at_secrets, kind};
 use crate::mysql::connect::{MySqlServer, Session, close, quoted, text};
-
 use crate::mysql::schema::{self, Which};
 use crate::mysql::snapshot::staged;
 use crate::mysql::translate::own_changes::complete_history;
 use crate::mysql::translate::{
     SESSION_OF_VIEWS, Supply, TranslatedTable, Translation, auto_increment, translate,
 };
+use crate::row_names::is_secret;
 
 /// Sessions that read the rows again at once.
 const READERS: usize = 2;
@@ -148,9 +148,11 @@ impl Staging {
             .filter_map(|table| self.alter(table, completions(table, self.moments)))
             .map(|statement| vec![statement])
             .collect();
+        let secret = self.secret_places();
+        let because = move |statement: &str, error| unbuilt(&secret, statement, error);
         // Of two equal keys the server must say so now.
         self.pool
-            .work_off("SET SESSION unique_checks = 1", jobs, unbuilt)
+            .work_off("SET SESSION unique_checks = 1", jobs, because.clone())
             .await?;
         let places: HashMap<String, String> = self
             .plans
@@ -164,7 +166,7 @@ impl Staging {
             if let Some(statement) = self.alter(table, table.foreign_keys.clone()) {
                 run(&mut self.leader.connection, statement.clone())
                     .await
-                    .map_err(|error| unbuilt(&statement, error))?;
+                    .map_err(|error| because(&statement, error))?;
             }
         }
         self.try_views().await
@@ -186,6 +188,12 @@ impl Staging {
     /// What a table or view is called meanwhile.
     fn place<'a>(&'a self, name: &'a str) -> &'a str {
         self.staged.get(name).map_or(name, String::as_str)
+    }
+
+    /// Where tables are filled whose keys are credentials, as statements name them.
+    fn secret_places(&self) -> Vec<String> {
+        let secret = self.plans.iter().filter(|plan| is_secret(&plan.key));
+        secret.map(|plan| quoted(&plan.name)).collect()
     }
 
     fn alter(&self, table: &TranslatedTable, clauses: Vec<String>) -> Option<String> {
@@ -330,15 +338,15 @@ fn completions(table: &TranslatedTable, moments: Moments) -> Vec<String> {
     clauses.chain(next).collect()
 }
 
-/// A key that the rows break is what the rows are, not a conflict with somebody.
-fn unbuilt(statement: &str, error: sqlx::Error) -> PortError {
+/// A key that the rows break is what the rows are, not a conflict with somebody. `secret`: how statements name the tables
+/// whose keys are credentials.
+fn unbuilt(secret: &[String], statement: &str, error: sqlx::Error) -> PortError {
     let is_data = kind(&error) == ErrorKind::Conflict;
     let what = format!("run {statement}");
-    let failure = if statement.contains("core_session") {
-        // The keys in its answer are credentials.
-        failed(what, error)
+    let failure = if secret.iter().any(|place| statement.contains(place)) {
+        failed_at_secrets(what, error)
     } else {
-        failed_at_rows(what, error)
+        failed(what, error)
     };
     if is_data {
         PortError::new(ErrorKind::Corrupt, "the rows break a key").because(failure)
