@@ -8,7 +8,7 @@ mod odd_tables;
 mod restored;
 pub(crate) mod round_trip;
 mod s3_stub;
-mod schema;
+pub(crate) mod schema;
 
 use std::path::Path;
 use std::process::Output;

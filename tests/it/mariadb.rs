@@ -15,6 +15,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::app_db::{AppDb, command, ended, listen, metaferry, psql, told};
+use crate::load::schema::the_list_explains;
+use crate::load::{copy as copy_between, done};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -279,6 +281,108 @@ fn postgres_and_mariadb_hold_the_same_and_copies_of_each_other() {
         .collect();
     assert!(tables.len() > 55, "{tables:?}");
     assert_eq!(to.checksums(&tables), rows.checksums(&tables));
+}
+
+/// Every difference between what a copy from MariaDB makes and what Metabase's own migrations make on Postgres, with its
+/// reason.
+const POSTGRES_DIFFERENCES: &str = include_str!("../data/postgres_from_mariadb_differences.txt");
+
+#[test]
+fn a_schema_from_mariadb_is_metabases_own_on_postgres_but_for_what_the_list_explains() {
+    let Some(maria) = Maria::new() else { return };
+    let Some(postgres) = AppDb::load() else { return };
+    let from = maria.database(With::Rows);
+    let target = postgres.empty_beside();
+    done(&copy_between(&from.url(), &target.url, &[]));
+    the_list_explains(&postgres, &target, POSTGRES_DIFFERENCES);
+}
+
+/// A name, a generated column or a table without columns that MySQL cannot have made the whole copy impossible.
+#[test]
+fn somebodys_table_that_mariadb_cannot_have_is_left_out_where_asked() {
+    let Some(maria) = Maria::new() else { return };
+    let Some(postgres) = AppDb::load() else { return };
+    let long = "l".repeat(63);
+    psql(
+        &postgres.url,
+        &format!(
+            "CREATE TABLE nothing_in_it ();
+             CREATE TABLE odd (id int PRIMARY KEY, total text GENERATED ALWAYS AS (to_hex(id)) STORED);
+             INSERT INTO odd VALUES (1);
+             CREATE TABLE of_odd (id int PRIMARY KEY, odd int REFERENCES odd, at timestamptz);
+             INSERT INTO of_odd VALUES (7, 1, '2037-01-01 00:00:00+00');
+             CREATE VIEW seen AS SELECT of_odd.id, odd.total FROM of_odd JOIN odd ON odd.id = of_odd.odd;
+             CREATE VIEW {long} AS SELECT id FROM seen"
+        ),
+    );
+    let to = maria.database(With::Nothing);
+    let excluding = |names: &[&str]| {
+        let options: Vec<&str> = names.iter().flat_map(|name| ["--exclude", *name]).collect();
+        copy_between(&postgres.url, &to.url(), &options)
+    };
+    let refused = excluding(&["nothing_in_it"]);
+    assert_eq!(refused.status.code(), Some(3), "{}", told(&refused));
+    assert!(told(&refused).contains("odd, column total"), "{}", told(&refused));
+    assert_eq!(to.tables(), [""; 0]);
+    let copied = done(&excluding(&["nothing_in_it", "odd"]));
+    for note in [
+        "foreign key of_odd_odd_fkey of table of_odd is left out with table odd".to_owned(),
+        "view seen is left out with odd".to_owned(),
+        format!("view {long} is left out with seen"),
+    ] {
+        assert!(
+            copied["notes"]
+                .as_array()
+                .unwrap()
+                .contains(&note.as_str().into()),
+            "{copied}"
+        );
+    }
+    assert_eq!(to.ask("SELECT id, odd IS NULL FROM of_odd"), ["7\t1"]);
+    let there = to.tables();
+    assert!(!there.contains(&"odd".to_owned()), "{there:?}");
+    assert!(there.contains(&"report_card".to_owned()), "{there:?}");
+    // An empty Postgres likewise.
+    let empty = postgres.empty_beside();
+    done(&copy_between(&postgres.url, &empty.url, &["--exclude", "odd"]));
+    assert_eq!(psql(&empty.url, "SELECT count(*) FROM of_odd"), "1");
+    assert_eq!(
+        psql(&empty.url, "SELECT coalesce(to_regclass('odd')::text, '')"),
+        ""
+    );
+}
+
+/// The server said so itself, of a table by a name that nobody knows.
+#[test]
+fn moments_that_mariadb_has_no_timestamp_for_are_named_with_their_row() {
+    let Some(maria) = Maria::new() else { return };
+    let Some(postgres) = AppDb::load() else { return };
+    for with in [With::Nothing, With::Schema] {
+        let to = maria.database(with);
+        let given = |moment: &str| {
+            let update = format!("UPDATE report_card SET created_at = '{moment}' WHERE id = 3");
+            psql(&postgres.url, &update);
+            copy_between(&postgres.url, &to.url(), &["--force"])
+        };
+        for beyond in ["2038-01-19 03:14:08+00", "1970-01-01 00:00:00+00"] {
+            let refused = given(beyond);
+            assert_ne!(refused.status.code(), Some(0), "{beyond}");
+            let said = told(&refused);
+            let named = format!(
+                "table report_card, column created_at, row id = 3: {}",
+                &beyond[..19]
+            );
+            assert!(said.contains(&named), "{said}");
+        }
+        for (within, shown) in [
+            ("2038-01-19 03:14:07+00", "2147483647"),
+            ("1970-01-01 00:00:01+00", "1"),
+        ] {
+            done(&given(within));
+            let seconds = to.ask("SELECT floor(unix_timestamp(created_at)) FROM report_card WHERE id = 3");
+            assert_eq!(seconds, [shown], "{within}");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a copy leaves out or changes. The engine obeys it without knowing why; who builds it knows the application.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::recoding::Recoding;
 
@@ -11,6 +11,8 @@ pub struct CopyPolicy {
     pub tables: BTreeMap<String, TablePolicy>,
     /// How values are changed that stay where they are; `None`: not at all.
     pub recoding: Option<Recoding>,
+    /// Tables, by the same key, that are not even made at the target. Their rows must be left out by `tables`.
+    pub absent: BTreeSet<String>,
 }
 
 impl CopyPolicy {
@@ -33,7 +35,7 @@ pub enum TablePolicy {
         /// Does the application's own schema have this table?
         origin: Origin,
     },
-    /// The table exists at the target, empty.
+    /// The table exists at the target, empty, unless it is [`absent`](CopyPolicy::absent).
     LeaveOut {
         /// Why, for the report.
         why: String,

@@ -1,6 +1,8 @@
 //! What a database holds, as every adapter describes it: tables, columns, keys, views. Expressions stay SQL
 //! text marked with the dialect they are written in; translating them is the adapters' work.
 
+mod without;
+
 use std::fmt;
 
 /// The SQL dialect of a text, and the kind of a database.

@@ -123,6 +123,10 @@ pub fn decide(catalogue: &Catalogue, options: &PolicyOptions) -> Result<Decision
     for table in &catalogue.tables {
         let key = table.name.key();
         let policy = if let Some(why) = left_out.get(&key) {
+            // Somebody's own, which may be what the target cannot have.
+            if exclude.contains(&key) && !is_known(&key) {
+                decision.policy.absent.insert(key.clone());
+            }
             TablePolicy::LeaveOut { why: why.clone() }
         } else {
             let origin = if is_known(&key) {

@@ -234,7 +234,7 @@ pub(crate) struct PlaintextArgs {
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct TableArgs {
-    /// Leave the rows of this table behind; may be repeated.
+    /// Leave the rows of this table behind, and a table that is not Metabase's altogether; may be repeated.
     #[arg(long, value_name = "TABLE")]
     pub(crate) exclude: Vec<String>,
     /// Carry this table although it would be left behind; may be repeated.

@@ -8,6 +8,7 @@ use metaferry_domain::ports::{
     DumpObserver, Hold, LeftOut, RowReader, Snapshot, TableReport, TableWriter, Target,
 };
 use metaferry_domain::row_batch::RowBatch;
+use metaferry_domain::schema::Catalogue;
 use metaferry_domain::{Cancellation, ErrorKind};
 use tokio::task::JoinSet;
 
@@ -50,18 +51,23 @@ pub async fn copy(
         target.row_order(),
         target.generated_columns(),
     );
-    carry(snapshot, target, &plan, observer, cancel).await
+    let (made, mut notes) = snapshot.catalogue().without(&policy.absent);
+    let mut report = carry(snapshot, &made, target, &plan, observer, cancel).await?;
+    notes.append(&mut report.notes);
+    report.notes = notes;
+    Ok(report)
 }
 
-/// Copies what the plan says.
+/// Copies what the plan says into what is `made` of the catalogue.
 pub(crate) async fn carry(
     snapshot: &dyn Snapshot,
+    made: &Catalogue,
     target: &mut dyn Target,
     plan: &Plan,
     observer: Arc<dyn DumpObserver>,
     cancel: &Cancellation,
 ) -> Result<CopyReport, TransferError> {
-    let mut notes = target.prepare(snapshot.catalogue()).await?;
+    let mut notes = target.prepare(made).await?;
     notes.extend(
         plan.unknown
             .iter()

@@ -14,8 +14,10 @@ use crate::error::TransferError;
 use crate::plan::{Plan, TablePlan};
 use crate::row_rules::RowRules;
 
-/// Keys of one table, of all its rules, that are held in memory; beyond them it is left to the target itself.
-const KEYS_MAX: usize = 1_000_000;
+/// Keys of one table, of all its rules, that are held in memory; beyond them it is left to the target itself. An entry
+/// takes 33 bytes in a map that doubles: with so many of them a map has at most 17 MiB, and half as much more while it
+/// grows.
+const KEYS_MAX: usize = 400_000;
 /// Keys that an error names, per rule.
 const EXAMPLES_MAX: usize = 5;
 /// Longest part of a key that an error quotes, in characters.
@@ -41,7 +43,7 @@ pub(crate) async fn refuse(
         match look(snapshot, table, &rules, target, cancel).await? {
             Found::Duplicates(found) => keys.extend(found),
             Found::TooMany => notes.push(format!(
-                "table {} has too many rows to look for duplicates beforehand",
+                "table {} has more than {KEYS_MAX} keys, too many to look for duplicates beforehand",
                 table.read.table
             )),
         }

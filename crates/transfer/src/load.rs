@@ -82,7 +82,10 @@ async fn fill(
         mut policy,
         mut notes,
     } = decided;
-    let survey = target.survey(catalogue, &policy).await?;
+    // What is left out may be what the target cannot have.
+    let (made, left_out) = catalogue.without(&policy.absent);
+    let survey = target.survey(&made, &policy).await?;
+    notes.extend(left_out);
     notes.extend(snapshot.notes());
     notes.extend(survey.notes);
     for kept in survey.kept {
@@ -99,7 +102,7 @@ async fn fill(
     let looked = looked.await;
     notes.extend(confirmed(snapshot, looked).await?);
 
-    let copied = carry(snapshot, target, &plan, observer, cancel).await?;
+    let copied = carry(snapshot, &made, target, &plan, observer, cancel).await?;
     notes.extend(copied.notes);
     let snapshot_seconds = started.elapsed().as_secs_f64();
 

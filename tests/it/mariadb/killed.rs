@@ -79,6 +79,11 @@ fn killed_while_an_empty_mariadb_is_filled() {
     assert_eq!(visible(&target), complete);
     assert_eq!(leftovers(&target), [""; 0]);
     seen.prove_something();
+    // So few kills as always run may all come before or after.
+    assert!(
+        seen.half_done > 0 || kills() <= KILLS,
+        "no kill came while tables were filled: {seen:?}"
+    );
 }
 
 #[test]
@@ -175,6 +180,28 @@ fn views_that_a_dead_mariadb_owed_are_made_by_the_next_start() {
     assert_eq!(visible(&target), complete);
     // What has no comment of ours is not ours.
     assert_eq!(leftovers(&target), ["metaferry_load_ffffffffffff"]);
+}
+
+/// Whoever may make tables could write such a one; what it holds would be run by a user who may do more.
+#[test]
+fn a_register_that_holds_something_else_than_views_is_refused() {
+    let Some(maria) = Maria::new() else { return };
+    let Some(app_db) = AppDb::load() else { return };
+    let target = maria.database(With::Nothing);
+    target.ask(
+        "CREATE TABLE metaferry_load_0123456789ab (position int PRIMARY KEY, statement longtext NOT NULL)
+             COMMENT='metaferry: an unfinished load; may be dropped';
+         INSERT INTO metaferry_load_0123456789ab VALUES (0, 'CREATE TABLE ours (id int)'),
+             (1, 'CREATE VIEW v AS SELECT 1; CREATE TABLE ours (id int)')",
+    );
+    let refused = load_into(&app_db.h2_fixture(), &target.url(), &[]);
+    assert_eq!(refused.status.code(), Some(3), "{}", told(&refused));
+    assert!(
+        told(&refused).contains("metaferry_load_0123456789ab"),
+        "{}",
+        told(&refused)
+    );
+    assert_eq!(target.tables(), ["metaferry_load_0123456789ab"]);
 }
 
 /// What was found after a kill.

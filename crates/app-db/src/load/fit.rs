@@ -200,7 +200,29 @@ fn case(column: &Column, texts: Texts) -> CaseRule {
             Texts::Collated,
         ) => CaseRule::Collated,
         (DataType::VarcharIgnoreCase(_), Texts::AsDeclared) => CaseRule::Folded,
-        _ => CaseRule::Exact,
+        (
+            DataType::Char(_)
+            | DataType::Varchar(_)
+            | DataType::Text
+            | DataType::Boolean
+            | DataType::SmallInt
+            | DataType::Integer
+            | DataType::BigInt
+            | DataType::Real
+            | DataType::Double
+            | DataType::Decimal(_)
+            | DataType::Binary(_)
+            | DataType::Blob
+            | DataType::Date
+            | DataType::Time
+            | DataType::TimeTz
+            | DataType::Timestamp
+            | DataType::TimestampTz
+            | DataType::Uuid
+            | DataType::Json
+            | DataType::Other,
+            Texts::AsDeclared | Texts::Collated,
+        ) => CaseRule::Exact,
     }
 }
 

@@ -7,6 +7,9 @@ use metaferry_domain::schema::{DataType, Dialect, SqlText};
 
 use super::types::is_number;
 
+/// How long a definition that somebody changes is waited for, where nothing else is said. The servers' own time is a day.
+const LOCK_WAIT_SECONDS: &str = "10";
+
 /// Whose server it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flavour {
@@ -45,6 +48,15 @@ impl Version {
         match self.flavour {
             Flavour::MariaDb => self.numbers >= (10, 4),
             Flavour::MySql => self.numbers >= (8, 0),
+        }
+    }
+
+    /// The last second that a TIMESTAMP holds, of the Unix epoch: MariaDB's has 32 bits without a sign since 11.5 (its
+    /// documentation, "TIMESTAMP").
+    pub(super) fn last_timestamp(&self) -> i64 {
+        match self.flavour {
+            Flavour::MariaDb if self.numbers >= (11, 5) => 4_294_967_295,
+            Flavour::MariaDb | Flavour::MySql => 2_147_483_647,
         }
     }
 
@@ -171,6 +183,7 @@ impl Flavour {
             ("idle_transaction_timeout", "0"),
             ("idle_readonly_transaction_timeout", "0"),
             ("idle_write_transaction_timeout", "0"),
+            ("lock_wait_timeout", LOCK_WAIT_SECONDS),
             ("max_statement_time", "0"),
             ("max_execution_time", "0"),
             ("sql_select_limit", "18446744073709551615"),

@@ -89,6 +89,8 @@ pub(super) struct TranslatedColumn {
     pub(super) source: Supply,
     /// Where it is not [`COLLATION`].
     pub(super) collation: Option<&'static str>,
+    /// Is it a TIMESTAMP, which holds few decades?
+    pub(super) is_timestamp: bool,
 }
 
 /// Who supplies a column's values.
@@ -219,7 +221,26 @@ impl Translator<'_> {
         for at in keys::too_wide(&types, &|at| !is_keyed(at)) {
             let large = match types[at] {
                 MySqlType::Varbinary(_) => MySqlType::LongBlob,
-                _ => MySqlType::LongText,
+                // Nothing else is too wide.
+                MySqlType::Varchar(_)
+                | MySqlType::Char(_)
+                | MySqlType::Bit
+                | MySqlType::TinyInt
+                | MySqlType::SmallInt
+                | MySqlType::Int
+                | MySqlType::BigInt
+                | MySqlType::Float
+                | MySqlType::Double
+                | MySqlType::Decimal(..)
+                | MySqlType::LongText
+                | MySqlType::Binary(_)
+                | MySqlType::Blob
+                | MySqlType::LongBlob
+                | MySqlType::Date
+                | MySqlType::Time(_)
+                | MySqlType::DateTime(_)
+                | MySqlType::Timestamp(_)
+                | MySqlType::Native(_) => MySqlType::LongText,
             };
             self.notes.push(format!(
                 "{}: {} becomes {}, as the row would be too wide",

@@ -5,6 +5,7 @@
 
 mod callers;
 mod catalogue;
+mod comparing;
 mod consistency;
 mod database;
 mod fixture;
@@ -18,3 +19,4 @@ mod own_rows;
 mod reading;
 mod refusals;
 mod rows;
+mod showing;

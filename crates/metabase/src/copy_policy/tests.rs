@@ -401,6 +401,17 @@ fn people_may_include_exclude_and_want_logs() {
         [false; 4]
     );
 
+    // The tables are made all the same, for Metabase wants them.
+    let exclude = vec!["view_log".to_owned(), "task_history".to_owned()];
+    let decision = decide(
+        &catalogue,
+        &PolicyOptions {
+            exclude,
+            ..options(55)
+        },
+    );
+    assert_eq!(decision.unwrap().policy.absent, BTreeSet::new());
+
     let wrong = PolicyOptions {
         include: vec!["nothing".to_owned(), "view_log".to_owned()],
         exclude: vec!["VIEW_LOG".to_owned()],
@@ -442,6 +453,17 @@ fn a_table_of_metabases_is_never_dropped_for_its_references() {
         table("core_user", &["!id"]),
         refers(table("revision", &["!id", "!user_id"]), "user_id", "core_user"),
     ]);
+    let decision = decide(
+        &catalogue,
+        &PolicyOptions {
+            exclude: vec!["OUR_NOTES".to_owned()],
+            ..options(55)
+        },
+    )
+    .unwrap();
+    assert_eq!(decision.policy.absent, BTreeSet::from(["our_notes".to_owned()]));
+    assert!(!is_carried(&decision, "our_notes"));
+
     let exclude = vec!["core_user".to_owned()];
     assert_eq!(
         decide(

@@ -112,7 +112,7 @@ fn policy() -> CopyPolicy {
             .into_iter()
             .map(|(name, policy)| (name.to_owned(), policy))
             .collect(),
-        recoding: None,
+        ..CopyPolicy::default()
     }
 }
 
@@ -191,6 +191,31 @@ async fn what_the_policy_leaves_out_drops_or_changes_counts_alike_on_both_shores
     let source_shore = scan(&database, &policy(), &cancel).await.unwrap();
     assert_eq!(source_shore.tables, carried);
     assert_eq!(source_shore.dangling, Vec::<String>::new());
+}
+
+/// The target may have no way to make it.
+#[tokio::test]
+async fn a_table_that_is_absent_is_not_made_and_its_rows_are_told() {
+    let place = Place::new();
+    let odd = table("odd", vec![column("id", Int)]);
+    let database = database().with(odd, vec![vec![Value::Int(1)]]);
+    let mut policy = known(&database);
+    let why = "excluded by request".to_owned();
+    let left_out = LeftOut {
+        name: "odd".to_owned(),
+        rows: 1,
+        why: why.clone(),
+    };
+    policy
+        .tables
+        .insert("odd".to_owned(), TablePolicy::LeaveOut { why });
+    policy.absent.insert("odd".to_owned());
+    let format = JsonFormat::of(&database.catalogue);
+    let dumper = dumper(&database, &format, &policy, Existing::Refuse);
+    let report = dump(&dumper, &place, &Cancellation::new()).await.unwrap();
+    assert_eq!(report.snapshot.left_out, [left_out]);
+    let made: Vec<String> = rows_in(&place.file()).into_keys().collect();
+    assert_eq!(made, ["core_user", "report_card", "setting"]);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use metaferry_domain::PortError;
+use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 
 use crate::error::failed;
@@ -130,7 +130,18 @@ async fn ask<'a>(
         .map_err(look)?;
     for (position, &text) in texts.iter().enumerate() {
         let key: Option<Vec<u8>> = row.try_get_unchecked(position).map_err(look)?;
-        known.insert(text, key.unwrap_or_default());
+        // Without a key all such texts would be one.
+        let key = key.ok_or_else(|| {
+            PortError::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "a text of {} bytes in a column that is part of a key is longer than what the target compares at once; \
+                     raise its max_allowed_packet, or leave the table out",
+                    text.len()
+                ),
+            )
+        })?;
+        known.insert(text, key);
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::insert::Limits;
 use super::plan::{self, TablePlan};
 use super::pool::Pool;
 use super::{WAIT_SECONDS, run};
-use crate::error::{failed, mysql_number};
+use crate::error::{failed, kind, mysql_number};
 use crate::load::UnknownColumns;
 use crate::mysql::connect::{close, quoted};
 use crate::mysql::schema::ReadCatalogue;
@@ -106,9 +106,7 @@ impl InPlace {
         .fetch_one(&mut connection)
         .await
         .map_err(|error| failed("look at the size of the tables", error))?;
-        run(&mut connection, "COMMIT".to_owned())
-            .await
-            .map_err(|error| failed("show the new rows", error))?;
+        run(&mut connection, "COMMIT".to_owned()).await.map_err(unshown)?;
         close(connection).await;
         Ok(FinishedTarget {
             bytes: bytes.unsigned_abs(),
@@ -128,6 +126,19 @@ impl InPlace {
     }
 }
 
+/// A commit that the server refused, or whose answer got lost.
+fn unshown(error: sqlx::Error) -> PortError {
+    if kind(&error) == ErrorKind::Unavailable {
+        failed(
+            "show the new rows; whether the server still did it is not known",
+            error,
+        )
+        .advising("compare the target with the source (`metaferry verify`); where they differ, load again")
+    } else {
+        failed("show the new rows; nothing is changed", error)
+    }
+}
+
 fn unemptied(table: &str, error: sqlx::Error) -> PortError {
     let busy = matches!(mysql_number(&error), Some(1205 | 1213));
     let failure = failed(format!("empty table {table} of the target"), error);
@@ -140,5 +151,23 @@ fn unemptied(table: &str, error: sqlx::Error) -> PortError {
         .advising("stop whatever is connected to the target (SHOW PROCESSLIST lists it), then retry")
     } else {
         failure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unshown;
+
+    /// It read like a failure: the rows may be there.
+    #[test]
+    fn a_lost_answer_to_the_commit_is_told_as_unknown() {
+        let lost = sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into());
+        let error = unshown(lost);
+        assert!(error.what.ends_with("is not known"), "{error:?}");
+        assert!(
+            error
+                .remedy()
+                .is_some_and(|remedy| remedy.contains("metaferry verify"))
+        );
     }
 }

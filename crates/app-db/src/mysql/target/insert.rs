@@ -11,12 +11,13 @@ use metaferry_domain::{ErrorKind, PortError};
 use sqlx::MySqlConnection;
 use tokio::task::JoinHandle;
 
-use super::plan::{Bounds, TablePlan};
+use super::plan::{Bounds, Holds, Place, TablePlan};
 use super::pool::{Lent, Pool};
 use super::run;
 use crate::error::{failed, failed_at_rows, failed_at_secrets};
 use crate::h2::calendar::{date_of, moment_of};
-use crate::mysql::connect::quoted;
+use crate::mysql::connect::{quoted, text};
+use crate::mysql::flavour::Version;
 use crate::row_names::{is_secret, show};
 
 /// An insert is sent when it has so many bytes.
@@ -29,17 +30,25 @@ const WRITING: &str = "writing to a string cannot fail";
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     statement_bytes: usize,
+    /// The last second that a TIMESTAMP holds, of the Unix epoch.
+    last_timestamp: i64,
 }
 
 impl Limits {
     pub(super) async fn of(connection: &mut MySqlConnection) -> Result<Self, PortError> {
         let packet: i64 = sqlx::query_scalar("SELECT CAST(@@max_allowed_packet AS SIGNED)")
-            .fetch_one(connection)
+            .fetch_one(&mut *connection)
             .await
             .map_err(|error| failed("ask how long a packet may be", error))?;
+        let version = sqlx::query("SELECT VERSION()")
+            .fetch_one(connection)
+            .await
+            .and_then(|row| text(&row, 0))
+            .map_err(|error| failed("ask for the server's version", error))?;
         let bytes = packet.unsigned_abs().saturating_sub(1024).min(PACKET_BYTES);
         Ok(Self {
             statement_bytes: usize::try_from(bytes).unwrap_or(INSERT_BYTES),
+            last_timestamp: Version::parse(&version.unwrap_or_default()).last_timestamp(),
         })
     }
 }
@@ -47,7 +56,7 @@ impl Limits {
 /// Writes one table. While the server takes one insert the next is put together.
 pub(super) struct InsertWriter {
     table: String,
-    columns: Vec<String>,
+    columns: Vec<Place>,
     /// Cells of the primary key, unless it is a credential.
     key: Vec<usize>,
     beginning: String,
@@ -75,18 +84,18 @@ pub(super) async fn start(
     limits: Limits,
     pool: &Arc<Pool>,
 ) -> Result<InsertWriter, PortError> {
-    let mut names = Vec::with_capacity(columns.len());
+    let mut places = Vec::with_capacity(columns.len());
     for &position in columns {
-        let name = plan.columns.get(position).and_then(Option::as_ref);
-        let name = name.ok_or_else(|| {
+        let place = plan.columns.get(position).and_then(Option::as_ref);
+        let place = place.ok_or_else(|| {
             PortError::new(
                 ErrorKind::Precondition,
                 format!("table {} takes nothing from column {position}", plan.key),
             )
         })?;
-        names.push(name.clone());
+        places.push(place.clone());
     }
-    let list: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    let list: Vec<String> = places.iter().map(|place| quoted(&place.name)).collect();
     let key = if is_secret(&plan.key) {
         Vec::new()
     } else {
@@ -110,7 +119,7 @@ pub(super) async fn start(
             quoted(&plan.name),
             list.join(", ")
         ),
-        columns: names,
+        columns: places,
         key,
         statement: String::new(),
         limits,
@@ -174,7 +183,7 @@ impl InsertWriter {
             .map(|&cell| {
                 Some(format!(
                     "{} = {}",
-                    self.columns.get(cell)?,
+                    self.columns.get(cell)?.name,
                     show(batch.cell(row, cell))?
                 ))
             })
@@ -183,7 +192,7 @@ impl InsertWriter {
             Some(key) if !key.is_empty() => format!("row {}", key.join(", ")),
             Some(_) | None => format!("row number {}", self.rows + 1),
         };
-        let column = self.columns.get(column).map_or("", String::as_str);
+        let column = self.columns.get(column).map_or("", |place| &place.name);
         PortError::new(
             ErrorKind::Unsupported,
             format!("table {}, column {column}, {place}: {why}", self.table),
@@ -202,16 +211,26 @@ impl TableWriter for InsertWriter {
                 if column > 0 {
                     values.push(',');
                 }
-                push(&mut values, batch.cell(row, column))
-                    .map_err(|why| self.unfit(batch, row, column, why))?;
+                let cell = batch.cell(row, column);
+                let holds = self
+                    .columns
+                    .get(column)
+                    .map_or(Holds::Anything, |place| place.holds);
+                match holds {
+                    Holds::FewMoments => within(cell, self.limits.last_timestamp)
+                        .map_err(|why| self.unfit(batch, row, column, &why))?,
+                    Holds::Anything => {}
+                }
+                push(&mut values, cell).map_err(|why| self.unfit(batch, row, column, why))?;
             }
             values.push(')');
             if self.beginning.len() + values.len() > self.limits.statement_bytes {
                 let why = format!(
                     "the row has {} bytes and the server takes {} at once; raise max_allowed_packet (16 MiB are the \
-                     most that is used), or leave the table out",
+                     most that is used), or leave the table out (--exclude {})",
                     values.len(),
-                    self.limits.statement_bytes
+                    self.limits.statement_bytes,
+                    self.table
                 );
                 return Err(self.unfit(batch, row, 0, &why));
             }
@@ -241,6 +260,46 @@ impl TableWriter for InsertWriter {
         }
         lent.put_back();
         Ok(self.rows)
+    }
+}
+
+/// Refuses a moment that a TIMESTAMP whose last second that is does not hold. Its first is not the epoch itself, which
+/// stands for no moment there.
+fn within(cell: Cell<'_>, last: i64) -> Result<(), String> {
+    match cell {
+        Cell::Timestamp(instant) | Cell::TimestampTz(instant, _) => {
+            let seconds = instant.micros.div_euclid(1_000_000);
+            if (1..=last).contains(&seconds) {
+                return Ok(());
+            }
+            let shown = |seconds: i64| {
+                let mut text = String::new();
+                let micros = seconds.saturating_mul(1_000_000);
+                match moment(&mut text, Instant { micros, nanos: 0 }) {
+                    Ok(()) => text.trim_matches('\'').trim_end_matches(".000000").to_owned(),
+                    Err(_) => "what is outside of the years 1 to 9999".to_owned(),
+                }
+            };
+            Err(format!(
+                "{} is no moment for a TIMESTAMP of MySQL, which holds those from {} to {} (UTC); change the value at the \
+                 source, or leave the table out",
+                shown(seconds),
+                shown(1),
+                shown(last)
+            ))
+        }
+        Cell::Null
+        | Cell::Boolean(_)
+        | Cell::Int(_)
+        | Cell::Real(_)
+        | Cell::Double(_)
+        | Cell::Decimal(_)
+        | Cell::Text(_)
+        | Cell::Bytes(_)
+        | Cell::Uuid(_)
+        | Cell::Date(_)
+        | Cell::Time(_)
+        | Cell::TimeTz(..) => Ok(()),
     }
 }
 
@@ -335,6 +394,30 @@ mod tests {
         assert_eq!(literal(Cell::Text("'")), "''''");
         assert_eq!(literal(Cell::Text("")), "''");
         assert_eq!(literal(Cell::Bytes(&[0, 0xff])), "x'00ff'");
+    }
+
+    /// The server said so in the middle of a load, with the name of a table that nobody knows.
+    #[test]
+    fn a_moment_that_a_timestamp_does_not_hold_is_told_with_both_ends() {
+        let last = Version::parse("10.11.6-MariaDB").last_timestamp();
+        let at = |micros| within(Cell::TimestampTz(Instant { micros, nanos: 0 }, 0), last);
+        let ends = (1_000_000, 2_147_483_647_999_999);
+        assert_eq!((at(ends.0), at(ends.1)), (Ok(()), Ok(())));
+        assert!(
+            at(ends.0 - 1)
+                .unwrap_err()
+                .starts_with("1970-01-01 00:00:00 is no moment")
+        );
+        let beyond = at(ends.1 + 1).unwrap_err();
+        assert!(
+            beyond.starts_with("2038-01-19 03:14:08 is no moment")
+                && beyond.contains("from 1970-01-01 00:00:01 to 2038-01-19 03:14:07 (UTC)"),
+            "{beyond}"
+        );
+        assert_eq!(within(Cell::Null, last), Ok(()));
+        // Since MariaDB 11.5 they end later.
+        assert_eq!(Version::parse("11.8.2-MariaDB").last_timestamp(), 4_294_967_295);
+        assert_eq!(Version::parse("8.4.0").last_timestamp(), last);
     }
 
     #[test]

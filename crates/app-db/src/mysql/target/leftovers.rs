@@ -7,7 +7,7 @@
 //! right after the renaming, whether or not its client still lives; only where the server itself died between the two
 //! is anything left to do, and the next load does it.
 
-use metaferry_domain::PortError;
+use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
 use super::run;
@@ -126,14 +126,80 @@ async fn complete(connection: &mut MySqlConnection, load: &str) -> Result<(), Po
         .fetch_all(&mut *connection)
         .await
         .map_err(look)?;
+    let mut statements = Vec::with_capacity(rows.len());
     for row in &rows {
         let statement = text(row, 0).map_err(look)?.unwrap_or_default();
+        if !makes_one_view(&statement) {
+            return Err(PortError::new(
+                ErrorKind::Precondition,
+                format!(
+                    "table {load} of the target says it is an unfinished load's, and holds something else than statements \
+                     that make views; nothing of it is run: see what it is, and drop it"
+                ),
+            ));
+        }
+        statements.push(statement);
+    }
+    for statement in statements {
         if let Err(error) = run(connection, statement.clone()).await {
             // Those that were made before the server died are there already.
             tracing::warn!(%error, statement, "a view of a load that died was not made");
         }
     }
     Ok(())
+}
+
+/// Is it one statement that makes a view and nothing else, as [`promise`] writes them down? Whoever may make tables in the
+/// database could have written another.
+fn makes_one_view(statement: &str) -> bool {
+    let Some(rest) = statement.strip_prefix("CREATE VIEW ") else {
+        return false;
+    };
+    let mut letters = rest.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\'' | '"' | '`' => {
+                // Our sessions read no backslash as an escape; a doubled quote opens the text again.
+                if !letters.any(|next| next == letter) {
+                    return false;
+                }
+            }
+            // The end of a statement, and comments, in which the servers also hide statements.
+            ';' | '#' => return false,
+            '-' if is_comment(&mut letters.clone()) => return false,
+            '/' if letters.peek() == Some(&'*') => return false,
+            _ => {}
+        }
+    }
+    let rest = rest.to_ascii_lowercase();
+    [" as select ", " as (select ", " as with "]
+        .iter()
+        .any(|beginning| rest.contains(beginning))
+}
+
+/// Does what follows a dash make it a comment? A second one does that a blank follows.
+fn is_comment(letters: &mut dyn Iterator<Item = char>) -> bool {
+    letters.next() == Some('-')
+        && letters
+            .next()
+            .is_none_or(|next| next.is_whitespace() || next.is_control())
+}
+
+/// Is the register of that load there?
+pub(super) async fn is_registered(
+    connection: &mut MySqlConnection,
+    database: &str,
+    load: &str,
+) -> Result<bool, PortError> {
+    sqlx::query_scalar(
+        "SELECT CAST(count(*) AS SIGNED) FROM information_schema.tables WHERE table_schema = ? AND table_name = ?",
+    )
+    .bind(database)
+    .bind(load)
+    .fetch_one(connection)
+    .await
+    .map(|count: i64| count > 0)
+    .map_err(|error| failed("look for what a load left", error))
 }
 
 async fn staged(
@@ -159,4 +225,32 @@ async fn staged(
         names.extend(text(row, 0).map_err(look)?);
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::makes_one_view;
+
+    #[test]
+    fn only_what_makes_one_view_is_run() {
+        for view in [
+            "CREATE VIEW `v` (`a``;`) AS SELECT ';', \"--\", 'it''s # /*', 3 - -1, 4--1, 4 / 2 FROM `t`",
+            "CREATE VIEW v AS select 1",
+        ] {
+            assert!(makes_one_view(view), "{view}");
+        }
+        for other in [
+            "DROP TABLE core_user",
+            "CREATE VIEW `v` (`a`) AS SELECT 1; DROP TABLE core_user",
+            "CREATE VIEW `v` (`a`) AS SELECT '\\'; DROP TABLE core_user; -- '",
+            "CREATE VIEW `v` (`a`) AS SELECT 1 /*! FROM t */",
+            "CREATE VIEW `v` (`a`) AS SELECT 1 -- x",
+            "CREATE VIEW `v` (`a`) AS SELECT 1 # x",
+            "CREATE VIEW `v` (`a`) AS SELECT 'open",
+            "CREATE TABLE t AS SELECT 1",
+            "",
+        ] {
+            assert!(!makes_one_view(other), "{other}");
+        }
+    }
 }

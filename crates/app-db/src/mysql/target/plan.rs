@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use metaferry_domain::schema::{Catalogue, ForeignKey, Table};
+use metaferry_domain::schema::{Catalogue, DataType, ForeignKey, Table};
 use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
@@ -17,11 +17,27 @@ pub(super) struct TablePlan {
     pub(super) key: String,
     /// The target's name of it.
     pub(super) name: String,
-    /// The target's name of each column of the source's table; `None` where nothing is written.
-    pub(super) columns: Vec<Option<String>>,
+    /// Where each column of the source's table goes; `None` where nothing is written.
+    pub(super) columns: Vec<Option<Place>>,
     /// Positions of the primary key's columns in the source's table.
     pub(super) primary_key: Vec<usize>,
     pub(super) bounds: Bounds,
+}
+
+/// A column of the target.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) name: String,
+    pub(super) holds: Holds,
+}
+
+/// Which values a column holds, as far as its literals do not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// Moments of a TIMESTAMP: some decades.
+    FewMoments,
+    /// Whatever can be said.
+    Anything,
 }
 
 /// The transaction that a table is filled in.
@@ -65,7 +81,14 @@ fn plan(source: &Table, place: &Table, unknown: UnknownColumns) -> Result<TableP
             }
             None => columns.push(None),
             Some(there) if there.is_generated() => columns.push(None),
-            Some(there) => columns.push(Some(there.name.as_str().to_owned())),
+            Some(there) => columns.push(Some(Place {
+                name: there.name.as_str().to_owned(),
+                holds: if there.data_type == DataType::TimestampTz {
+                    Holds::FewMoments
+                } else {
+                    Holds::Anything
+                },
+            })),
         }
     }
     Ok(TablePlan {

@@ -4,19 +4,19 @@
 //! The tables are in the database itself, and not in one of their own, because that is where a Metabase's user may
 //! make tables: to make a database is a right that it seldom has. Renaming them is one statement either way.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use metaferry_domain::ports::{FinishedTarget, Snapshot};
 use metaferry_domain::schema::{Catalogue, Name};
 use metaferry_domain::{ErrorKind, PortError};
 
-use sqlx::MySqlConnection;
+use sqlx::{Connection as _, MySqlConnection};
 
 use super::insert::Limits;
-use super::plan::{self, Bounds, TablePlan, key_positions};
+use super::plan::{self, Bounds, Holds, Place, TablePlan, key_positions};
 use super::pool::Pool;
-use super::{WRITERS, leftovers, run};
+use super::{WRITERS, leftovers, lock, run};
 use crate::error::{failed, failed_at_secrets, kind};
 use crate::mysql::connect::{MySqlServer, Session, close, quoted, text};
 use crate::mysql::schema::{self, Which};
@@ -115,7 +115,14 @@ impl Staging {
                     .iter()
                     .map(|column| match column.source {
                         Supply::Generated => None,
-                        Supply::Rows | Supply::Identity { .. } => Some(column.name.clone()),
+                        Supply::Rows | Supply::Identity { .. } => Some(Place {
+                            name: column.name.clone(),
+                            holds: if column.is_timestamp {
+                                Holds::FewMoments
+                            } else {
+                                Holds::Anything
+                            },
+                        }),
                     })
                     .collect(),
                 primary_key: key_positions(table),
@@ -300,10 +307,37 @@ impl Staging {
         statements.push(format!("DROP TABLE {}", quoted(&self.load)));
         let swap = self.leader.flavour.to_the_end(&statements);
         if let Err(error) = run(&mut self.leader.connection, swap).await {
+            let lives =
+                matches!(error, sqlx::Error::Database(_)) && self.leader.connection.ping().await.is_ok();
+            let session = if lives {
+                Some(self.leader)
+            } else {
+                // Nothing more is learnt from this one, and the lock is to be given up.
+                drop(self.leader);
+                None
+            };
             let failure = failed("show the new tables", error);
-            // Removes them, or completes what was shown.
-            leftovers::settle(&mut self.leader.connection, &database, &self.load).await?;
-            return Err(failure);
+            let views = self.shown.views.iter().map(|view| view.name.clone());
+            let names = self.shown.tables.iter().map(|table| table.name.clone());
+            let names = names.chain(views).collect();
+            let answer = look_again(&self.server, session, &self.load, names).await;
+            return match answer {
+                Ok(Shown::Yes) => Ok(FinishedTarget {
+                    bytes: bytes.unsigned_abs(),
+                    notes: vec![format!(
+                        "the last step is done, although the server did not say so ({})",
+                        failure.chain()
+                    )],
+                }),
+                Ok(Shown::No) => Err(failure),
+                Err(unsettled) => {
+                    // The first error is what the caller must hear.
+                    tracing::warn!(error = %unsettled.chain(), "not everything could be taken back");
+                    Err(failure.advising(
+                        "load again: that removes what is left, or says that the new tables have been shown after all",
+                    ))
+                }
+            };
         }
         close(self.leader.connection).await;
         Ok(FinishedTarget {
@@ -320,6 +354,48 @@ impl Staging {
         close(self.leader.connection).await;
         settled
     }
+}
+
+/// Have the new tables and views been shown?
+enum Shown {
+    Yes,
+    No,
+}
+
+/// After a step that was not answered well: removes the tables of the load, or completes what was shown, and says which it
+/// was. A session that has broken is replaced by a new one, which gets the lock once the server has ended the old one.
+async fn look_again(
+    server: &MySqlServer,
+    session: Option<Session>,
+    load: &str,
+    names: BTreeSet<String>,
+) -> Result<Shown, PortError> {
+    let mut connection = match session {
+        Some(session) => session.connection,
+        None => {
+            let mut connection = server.connect().await?.connection;
+            lock(&mut connection, server).await?;
+            connection
+        }
+    };
+    let database = server.database();
+    // The register goes last: without it there is nothing to settle.
+    if leftovers::is_registered(&mut connection, database, load).await? {
+        leftovers::settle(&mut connection, database, load).await?;
+    }
+    let look = |error| failed("look whether the new tables are shown", error);
+    let rows = sqlx::query("SELECT table_name FROM information_schema.tables WHERE table_schema = ?")
+        .bind(database)
+        .fetch_all(&mut connection)
+        .await
+        .map_err(look)?;
+    let mut there = BTreeSet::new();
+    for row in &rows {
+        there.extend(text(row, 0).map_err(look)?.map(|name| name.to_lowercase()));
+    }
+    close(connection).await;
+    let shown = !names.is_empty() && names.iter().all(|name| there.contains(&name.to_lowercase()));
+    Ok(if shown { Shown::Yes } else { Shown::No })
 }
 
 /// What is added to a table when its rows are there, but for its foreign keys.

@@ -64,7 +64,7 @@ impl Translator<'_> {
             ValueSource::Generated(expression) => {
                 let text = sql::expression_to_mysql(expression, table).map_err(|why| {
                     unsupported(format!(
-                        "{} is generated as {}, which cannot be carried to MySQL because of {why}; leave the table out",
+                        "{} is generated as {}, which cannot be carried to MySQL because of {why}; leave the table out (--exclude)",
                         place(table, column),
                         expression.text
                     ))
@@ -110,6 +110,7 @@ impl Translator<'_> {
             name,
             source,
             collation,
+            is_timestamp: mysql_type.is_timestamp(),
         })
     }
 }
@@ -128,7 +129,27 @@ fn fitting_default(text: String, mysql_type: &MySqlType) -> Result<String, Strin
             (MySqlType::Time(_), Some(digits)) => Ok(format!("(curtime({digits}))")),
             (MySqlType::Date, _) => Ok("(curdate())".to_owned()),
             (MySqlType::Native(_), _) => Ok(text),
-            _ => Err(format!("a moment in a {}", mysql_type.spelled())),
+            (
+                MySqlType::Bit
+                | MySqlType::TinyInt
+                | MySqlType::SmallInt
+                | MySqlType::Int
+                | MySqlType::BigInt
+                | MySqlType::Float
+                | MySqlType::Double
+                | MySqlType::Decimal(..)
+                | MySqlType::Char(_)
+                | MySqlType::Varchar(_)
+                | MySqlType::LongText
+                | MySqlType::Binary(_)
+                | MySqlType::Varbinary(_)
+                | MySqlType::Blob
+                | MySqlType::LongBlob
+                | MySqlType::Time(_)
+                | MySqlType::DateTime(_)
+                | MySqlType::Timestamp(_),
+                _,
+            ) => Err(format!("a moment in a {}", mysql_type.spelled())),
         };
     }
     if mysql_type.is_large() && !text.starts_with('(') && !text.eq_ignore_ascii_case("null") {

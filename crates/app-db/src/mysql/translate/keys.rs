@@ -51,7 +51,11 @@ pub(super) fn prefixes(key: &[Extent]) -> Option<Vec<Option<u32>>> {
         .iter()
         .map(|extent| match extent {
             Extent::Fixed(bytes) => *bytes,
-            _ => 0,
+            Extent::Letters(_)
+            | Extent::Bytes(_)
+            | Extent::EndlessLetters
+            | Extent::EndlessBytes
+            | Extent::Unknown => 0,
         })
         .sum();
     let others = key

@@ -101,7 +101,22 @@ impl MySqlType {
             Self::SmallInt | Self::Int | Self::BigInt => true,
             // Only whole numbers are AUTO_INCREMENT at the source.
             Self::Native(_) => true,
-            _ => false,
+            Self::Bit
+            | Self::TinyInt
+            | Self::Float
+            | Self::Double
+            | Self::Decimal(..)
+            | Self::Char(_)
+            | Self::Varchar(_)
+            | Self::LongText
+            | Self::Binary(_)
+            | Self::Varbinary(_)
+            | Self::Blob
+            | Self::LongBlob
+            | Self::Date
+            | Self::Time(_)
+            | Self::DateTime(_)
+            | Self::Timestamp(_) => false,
         }
     }
 
@@ -110,7 +125,24 @@ impl MySqlType {
         match self {
             Self::Timestamp(_) => true,
             Self::Native(spelled) => spelled.to_lowercase().starts_with("timestamp"),
-            _ => false,
+            Self::Bit
+            | Self::TinyInt
+            | Self::SmallInt
+            | Self::Int
+            | Self::BigInt
+            | Self::Float
+            | Self::Double
+            | Self::Decimal(..)
+            | Self::Char(_)
+            | Self::Varchar(_)
+            | Self::LongText
+            | Self::Binary(_)
+            | Self::Varbinary(_)
+            | Self::Blob
+            | Self::LongBlob
+            | Self::Date
+            | Self::Time(_)
+            | Self::DateTime(_) => false,
         }
     }
 
@@ -118,7 +150,23 @@ impl MySqlType {
     pub(super) fn fraction_digits(&self) -> Option<u8> {
         match self {
             Self::Time(digits) | Self::DateTime(digits) | Self::Timestamp(digits) => Some(*digits),
-            _ => None,
+            Self::Bit
+            | Self::TinyInt
+            | Self::SmallInt
+            | Self::Int
+            | Self::BigInt
+            | Self::Float
+            | Self::Double
+            | Self::Decimal(..)
+            | Self::Char(_)
+            | Self::Varchar(_)
+            | Self::LongText
+            | Self::Binary(_)
+            | Self::Varbinary(_)
+            | Self::Blob
+            | Self::LongBlob
+            | Self::Date
+            | Self::Native(_) => None,
         }
     }
 
@@ -132,7 +180,22 @@ impl MySqlType {
                     .iter()
                     .any(|word| lower.contains(word))
             }
-            _ => false,
+            Self::Bit
+            | Self::TinyInt
+            | Self::SmallInt
+            | Self::Int
+            | Self::BigInt
+            | Self::Float
+            | Self::Double
+            | Self::Decimal(..)
+            | Self::Char(_)
+            | Self::Varchar(_)
+            | Self::Binary(_)
+            | Self::Varbinary(_)
+            | Self::Date
+            | Self::Time(_)
+            | Self::DateTime(_)
+            | Self::Timestamp(_) => false,
         }
     }
 

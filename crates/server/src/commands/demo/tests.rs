@@ -106,7 +106,7 @@ async fn one_missing_row_is_never_called_equal() {
     };
     let policy = CopyPolicy {
         tables: [("setting".to_owned(), without)].into(),
-        recoding: None,
+        ..CopyPolicy::default()
     };
     let snapshot = H2Source::new(&source).snapshot().await.unwrap();
     let mut target: Box<dyn Target> = Box::new(H2Target::new(&object));
