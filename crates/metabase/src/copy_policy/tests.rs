@@ -431,6 +431,21 @@ fn people_may_include_exclude_and_want_logs() {
 }
 
 #[test]
+fn somebodys_table_that_is_excluded_is_not_even_made() {
+    let catalogue = catalogue(vec![table("core_user", &["!id"]), table("our_notes", &["!id"])]);
+    let decision = decide(
+        &catalogue,
+        &PolicyOptions {
+            exclude: vec!["OUR_NOTES".to_owned()],
+            ..options(55)
+        },
+    )
+    .unwrap();
+    assert_eq!(decision.policy.absent, BTreeSet::from(["our_notes".to_owned()]));
+    assert!(!is_carried(&decision, "our_notes"));
+}
+
+#[test]
 fn unknown_tables_travel_unless_what_they_refer_to_stays() {
     let catalogue = catalogue(vec![
         table("core_user", &["!id"]),
@@ -453,17 +468,6 @@ fn a_table_of_metabases_is_never_dropped_for_its_references() {
         table("core_user", &["!id"]),
         refers(table("revision", &["!id", "!user_id"]), "user_id", "core_user"),
     ]);
-    let decision = decide(
-        &catalogue,
-        &PolicyOptions {
-            exclude: vec!["OUR_NOTES".to_owned()],
-            ..options(55)
-        },
-    )
-    .unwrap();
-    assert_eq!(decision.policy.absent, BTreeSet::from(["our_notes".to_owned()]));
-    assert!(!is_carried(&decision, "our_notes"));
-
     let exclude = vec!["core_user".to_owned()];
     assert_eq!(
         decide(
