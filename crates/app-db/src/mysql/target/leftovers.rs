@@ -160,7 +160,8 @@ fn makes_one_view(statement: &str) -> bool {
         match letter {
             '\'' | '"' | '`' => {
                 // Our sessions read no backslash as an escape; a doubled quote opens the text again.
-                if !letters.any(|next| next == letter) {
+                let is_closed = letters.any(|next| next == letter);
+                if !is_closed {
                     return false;
                 }
             }
