@@ -6,6 +6,7 @@
 mod app_db;
 pub(crate) mod load;
 mod measure;
+mod pairs;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -32,7 +32,8 @@ usage: cargo xtask COMMAND
   layers                        who depends on whom, compared with the table
   tidy                          what no lint sees: long files, stray words, dead links
   bench dump [--scale S] […]    dump beside COPY, pg_dump and a JDBC copy, in one run (needs ../shared)
-  bench load|copy [--scale S]   H2 or Postgres into an empty Postgres beside pg_restore -j 2 and a JDBC copy
+  bench load [--scale S]        H2 into an empty Postgres beside pg_restore -j 2 and a JDBC copy
+  bench copy [--scale S]        every other pair of databases, beside pg_restore, pg_dump and mariadb-dump
   kill-load [N]                 load ended by SIGKILL at N random moments, 50 unless told, into all kinds of target
   pairs                         all nine pairs of Postgres, MariaDB and H2 there and back at scale 1
 

@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::failure::Failure;
 use crate::machine;
 
-use mariadb::TempMariaDb;
+pub(crate) use mariadb::TempMariaDb;
 pub(crate) use postgres::TempPostgres;
 
 /// Running servers and the variables that lead to them. Dropping it ends the servers.

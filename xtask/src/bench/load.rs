@@ -1,5 +1,5 @@
 //! `cargo xtask bench load` and `bench copy`: our load of an H2 file into an empty Postgres beside `pg_restore -j 2` of the
-//! same tables and a JDBC copy, and our copy from Postgres to Postgres beside `pg_dump | pg_restore`, in one run.
+//! same tables and a JDBC copy, and our copy from Postgres to Postgres beside `pg_dump | pg_restore`, in one run; `bench/pairs.rs` has the other pairs.
 //!
 //! The measure is a ratio: `pg_restore -j 2` is 1. Each contender gets a database of its own, made beforehand.
 
@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::measure::{self, Cost};
-use super::{NEEDS, app_db, build_metaferry, postgres_client, print_table, tables};
+use super::{NEEDS, app_db, build_metaferry, pairs, postgres_client, print_table, tables};
 use crate::failure::Failure;
+use crate::machine::{self, Need};
 use crate::servers::TempPostgres;
-use crate::{machine, workspace};
+use crate::workspace;
 
 const USAGE: &str = "usage: cargo xtask bench load|copy [--scale S] [--binary FILE]      (S: 1 = 125 thousand rows, 110 MB of text)";
 /// The bar of issue 3: load into an empty database, in units of `pg_restore -j 2`, judged from scale 10 on.
@@ -56,6 +57,10 @@ pub(crate) fn run(journey: Journey, options: &[&str]) -> Result<(), Failure> {
         )
     })?;
     machine::provide(NEEDS)?;
+    match journey {
+        Journey::Load => {}
+        Journey::Copy => machine::provide(&[Need::MariaDbServer])?,
+    }
     let metaferry = binary.map_or_else(build_metaferry, Ok)?;
     let postgres = TempPostgres::start()?;
     let files = postgres.folder().join("bench");
@@ -90,6 +95,10 @@ pub(crate) fn run(journey: Journey, options: &[&str]) -> Result<(), Failure> {
             Err(other) => return Err(other),
         }
         app_db::unmake(&postgres, contender.database)?;
+    }
+    match journey {
+        Journey::Load => {}
+        Journey::Copy => pairs::run(&metaferry, &postgres, &dump, &mut rows)?,
     }
     println!("\nscale {scale}: {} tables, {size}", carried.len());
     print_table(&rows);

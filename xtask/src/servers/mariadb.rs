@@ -34,6 +34,11 @@ impl TempMariaDb {
         format!("mysql://root@127.0.0.1:{}/{database}", self.0.port())
     }
 
+    /// One of its clients, told how to reach it.
+    pub(crate) fn client(&self, name: &str) -> Result<Command, Failure> {
+        client(name, self.0.port())
+    }
+
     /// See `Servers::watch_child`.
     pub(crate) fn watch_child(&self, pid: Option<u32>) {
         self.0.watch_child(pid);
@@ -75,12 +80,18 @@ fn commands(folder: &Path, port: u16) -> Result<Commands, Failure> {
     Ok(Commands { prepare, serve })
 }
 
-fn answers(_: &Path, port: u16) -> Result<bool, Failure> {
-    let answer = Command::new(program("mariadb-admin")?)
-        .args(["--no-defaults", "--host=127.0.0.1", "--user=root", "--silent"])
+fn client(name: &str, port: u16) -> Result<Command, Failure> {
+    let mut client = Command::new(program(name)?);
+    client
+        .args(["--no-defaults", "--host=127.0.0.1", "--user=root"])
         .arg(format!("--port={port}"))
-        .arg("ping")
-        .stdin(Stdio::null())
+        .stdin(Stdio::null());
+    Ok(client)
+}
+
+fn answers(_: &Path, port: u16) -> Result<bool, Failure> {
+    let answer = client("mariadb-admin", port)?
+        .args(["--silent", "ping"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
