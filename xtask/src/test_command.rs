@@ -45,16 +45,25 @@ pub(crate) fn kill_load(kills: &str) -> Result<(), Failure> {
     if !is_number {
         return Err(Failure::Usage("kill-load takes how often, a number".to_owned()));
     }
-    long_form("::killed::", "METAFERRY_TEST_KILLS", kills)
+    long_form(WHOLE, "::killed::", "METAFERRY_TEST_KILLS", kills)
 }
 
 /// `cargo xtask pairs`: all nine pairs of databases, there and back, at scale 1.
 pub(crate) fn pairs() -> Result<(), Failure> {
-    long_form("::pairs::large", "METAFERRY_TEST_ALL_PAIRS", "1")
+    long_form(WHOLE, "::pairs::large", "METAFERRY_TEST_ALL_PAIRS", "1")
 }
 
-/// Tests of the whole program in the form that takes too long for every run, one after the other.
-fn long_form(filter: &str, variable: &str, value: &str) -> Result<(), Failure> {
+/// `cargo xtask hot-read`: 200 snapshots of an H2 file in use, in each of its modes.
+pub(crate) fn hot_read() -> Result<(), Failure> {
+    let test = ["metaferry-h2-file", "hot_read"];
+    long_form(test, "", "METAFERRY_TEST_HOT_SNAPSHOTS", "200")
+}
+
+/// Package and test binary of the whole program.
+const WHOLE: [&str; 2] = ["workspace-tests", "it"];
+
+/// Tests in the form that takes too long for every run, one after the other.
+fn long_form([package, test]: [&str; 2], filter: &str, variable: &str, value: &str) -> Result<(), Failure> {
     let servers = Servers::start()?;
     let build = workspace::cargo()
         .args(["build", "--quiet", "--package", "metaferry-server"])
@@ -64,7 +73,7 @@ fn long_form(filter: &str, variable: &str, value: &str) -> Result<(), Failure> {
     }
     let mut tests = workspace::cargo();
     tests
-        .args(["test", "--package", "workspace-tests", "--test", "it", "--"])
+        .args(["test", "--package", package, "--test", test, "--"])
         .args(["--nocapture", "--test-threads=1", filter])
         .env(variable, value);
     watched(&servers, &mut tests)?.check()

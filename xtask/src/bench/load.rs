@@ -102,7 +102,7 @@ pub(crate) fn run(journey: Journey, options: &[&str]) -> Result<(), Failure> {
     }
     println!("\nscale {scale}: {} tables, {size}", carried.len());
     print_table(&rows);
-    judge(&rows, factor)
+    judge(journey, &rows, factor)
 }
 
 fn contenders(
@@ -181,23 +181,28 @@ fn contenders(
     Ok(contenders)
 }
 
-/// Says whether the bar is met; below the scale where it counts, only says.
-fn judge(rows: &[(&str, Cost)], scale: f64) -> Result<(), Failure> {
-    let ours = rows.iter().find(|(name, _)| *name == "metaferry (re-read)");
-    let (Some((_, base)), Some((_, ours))) = (rows.first(), ours) else {
-        return Err(Failure::Failed(
-            "no ratio: pg_restore or metaferry did not run".to_owned(),
-        ));
+/// Says whether the bar is met; below the scale where it counts, only says. A copy from Postgres also reads there: its
+/// measure is `pg_dump | pg_restore`, without a bar.
+fn judge(journey: Journey, rows: &[(&str, Cost)], scale: f64) -> Result<(), Failure> {
+    let (base, ratio_max) = match journey {
+        Journey::Load => ("pg_restore -j 2", WALL_RATIO_MAX),
+        Journey::Copy => ("pg_dump | pg_restore", f64::INFINITY),
     };
-    let ratio = ours.wall_seconds / base.wall_seconds;
+    let of = |wanted: &str| rows.iter().find(|(name, _)| *name == wanted);
+    let (Some((_, theirs)), Some((_, ours))) = (of(base), of("metaferry (re-read)")) else {
+        return Err(Failure::Failed(format!(
+            "no ratio: {base} or metaferry did not run"
+        )));
+    };
+    let ratio = ours.wall_seconds / theirs.wall_seconds;
     let peak = rows
         .iter()
         .filter(|(name, _)| name.starts_with("metaferry"))
         .map(|(_, cost)| cost.peak_mib);
     let peak = peak.fold(0.0, f64::max);
-    let met = ratio <= WALL_RATIO_MAX && peak <= PEAK_MIB_MAX;
+    let met = ratio <= ratio_max && peak <= PEAK_MIB_MAX;
     println!(
-        "bar: wall at most {WALL_RATIO_MAX} x pg_restore -j 2, peak at most {PEAK_MIB_MAX} MiB: {ratio:.2} x, {peak:.1} MiB: {}",
+        "bar: wall at most {ratio_max} x {base}, peak at most {PEAK_MIB_MAX} MiB: {ratio:.2} x, {peak:.1} MiB: {}",
         if met { "met" } else { "MISSED" }
     );
     if met || scale < JUDGED_FROM_SCALE {

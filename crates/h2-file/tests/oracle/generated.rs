@@ -156,8 +156,33 @@ fn indexes_are_of_the_rows(database: &Database, table: &TableDefinition, rows: &
     }
 }
 
-/// Cases of [`generated_databases_come_back`].
+/// Cases of each of these properties.
 const CASES: u32 = 1000;
+/// Of those in which H2 itself writes: every closing by it takes a third of a second.
+const CASES_OF_H2: u32 = 120;
+/// H2 gives each closing up to a fifth of a second to tidy up; of one file in three we ask that by name.
+const NO_COMPACTING: &str = ";MAX_COMPACT_TIME=0";
+
+/// Thousands of files that H2 syncs, each with its wait for a disk; memory where the system has such a folder.
+fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
+/// Every so often one with many rows.
+const LARGE_EVERY: u32 = 25;
+
+/// Rows of each table, and what they are made of.
+fn size_and_seed(case: u32) -> (usize, u8) {
+    let rows = if case.is_multiple_of(LARGE_EVERY) {
+        10 * (case / LARGE_EVERY)
+    } else {
+        case % 7
+    };
+    let [seed, ..] = case.to_le_bytes();
+    (rows as usize, seed)
+}
 
 #[test]
 fn generated_databases_come_back() {
@@ -262,15 +287,16 @@ fn type_name(sql_type: &SqlType) -> Option<String> {
 #[test]
 fn rows_that_h2_writes_are_what_is_read() {
     let Some(mut h2) = Oracle::start() else { return };
-    let folder = tempfile::tempdir().unwrap();
+    let folder = in_memory();
     let mut runner = runner(11);
     let (mut by_literal, mut by_copy) = (0, 0);
-    for case in 0..30_u8 {
+    for case in 0..CASES_OF_H2 {
         let definition = definitions(&mut runner);
+        let (count, seed) = size_and_seed(case);
         let rows: Vec<Rows> = definition
             .tables
             .iter()
-            .map(|table| rows_of(table, usize::from(case), case))
+            .map(|table| rows_of(table, count.min(30), seed))
             .collect();
         // The same tables twice: one file with the rows, for H2 to copy from, and one without them, for H2 to fill.
         let (filled, empty) = (
@@ -282,7 +308,7 @@ fn rows_that_h2_writes_are_what_is_read() {
         write(&empty, &definition, &none, WriteOptions::default());
         let last = definition.tables.len();
 
-        h2.connect(&empty, "");
+        h2.connect(&empty, NO_COMPACTING);
         let mut expected = Vec::new();
         for (table, rows) in definition.tables.iter().zip(&rows) {
             let name = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
@@ -307,7 +333,7 @@ fn rows_that_h2_writes_are_what_is_read() {
         }
         // Killed it would lose what it has not written yet.
         h2.run("CHECKPOINT SYNC");
-        h2.run(["SHUTDOWN", "SHUTDOWN COMPACT", "SHUTDOWN IMMEDIATELY"][usize::from(case % 3)]);
+        h2.run(["SHUTDOWN", "SHUTDOWN COMPACT", "SHUTDOWN IMMEDIATELY"][(case % 3) as usize]);
         let database = Database::open(&empty).unwrap();
         for (table, rows) in definition.tables.iter().zip(&expected) {
             let mut found = read(&database, table);
@@ -317,7 +343,7 @@ fn rows_that_h2_writes_are_what_is_read() {
             assert_same(&found, &rows);
         }
 
-        h2.connect(&filled, "");
+        h2.connect(&filled, NO_COMPACTING);
         for table in &definition.tables {
             let name = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
             h2.run(&format!(
@@ -346,6 +372,9 @@ fn rows_that_h2_writes_are_what_is_read() {
             assert_same(&found, &rows);
             by_copy += rows.len();
         }
+        drop(database);
+        std::fs::remove_file(&filled).unwrap();
+        std::fs::remove_file(&empty).unwrap();
     }
     assert!(by_literal > 200 && by_copy > 600, "{by_literal} {by_copy}");
 }
@@ -353,14 +382,15 @@ fn rows_that_h2_writes_are_what_is_read() {
 #[test]
 fn generated_databases_are_what_h2_reads() {
     let Some(mut h2) = Oracle::start() else { return };
-    let folder = tempfile::tempdir().unwrap();
+    let folder = in_memory();
     let mut runner = runner(7);
-    for case in 0..40_u8 {
+    for case in 0..CASES {
         let definition = definitions(&mut runner);
+        let (count, seed) = size_and_seed(case);
         let rows: Vec<Rows> = definition
             .tables
             .iter()
-            .map(|table| rows_of(table, 10 * usize::from(case), case))
+            .map(|table| rows_of(table, count, seed))
             .collect();
         let file = folder.path().join(format!("case{case}.mv.db"));
         let options = WriteOptions {
@@ -375,7 +405,14 @@ fn generated_databases_are_what_h2_reads() {
             ..WriteOptions::default()
         };
         write(&file, &definition, &rows, options);
-        h2.connect(&file, if case % 2 == 0 { ";ACCESS_MODE_DATA=r" } else { "" });
+        h2.connect(
+            &file,
+            if case % 2 == 0 {
+                ";ACCESS_MODE_DATA=r"
+            } else {
+                NO_COMPACTING
+            },
+        );
         for (table, rows) in definition.tables.iter().zip(&rows) {
             let name = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
             assert_same(
@@ -393,6 +430,7 @@ fn generated_databases_are_what_h2_reads() {
             }
         }
         h2.run("!close");
+        std::fs::remove_file(&file).unwrap();
     }
 }
 
