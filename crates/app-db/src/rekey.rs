@@ -1,5 +1,5 @@
 //! Changing the encryption key of a whole app DB where it is, in one transaction. What becomes of a value is
-//! [`Rekey`]'s; how a database is locked, walked and written is [`KeyedRows`]'s, in each database's folder.
+//! [`Rekey`]'s; how a database is locked, walked and written is `KeyedRows`'s, in each database's folder.
 //!
 //! Every value is looked at before the first one is written, under locks that let nobody change one in between. Rows
 //! are walked in batches, and only values come that could be encrypted at all. How long values are is asked before they
