@@ -15,6 +15,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::app_db::{AppDb, command, ended, listen, metaferry, psql, told};
+use crate::load::schema::the_list_explains;
 use crate::load::{copy as copy_between, done};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -280,6 +281,20 @@ fn postgres_and_mariadb_hold_the_same_and_copies_of_each_other() {
         .collect();
     assert!(tables.len() > 55, "{tables:?}");
     assert_eq!(to.checksums(&tables), rows.checksums(&tables));
+}
+
+/// Every difference between what a copy from MariaDB makes and what Metabase's own migrations make on Postgres, with its
+/// reason.
+const POSTGRES_DIFFERENCES: &str = include_str!("../data/postgres_from_mariadb_differences.txt");
+
+#[test]
+fn a_schema_from_mariadb_is_metabases_own_on_postgres_but_for_what_the_list_explains() {
+    let Some(maria) = Maria::new() else { return };
+    let Some(postgres) = AppDb::load() else { return };
+    let from = maria.database(With::Rows);
+    let target = postgres.empty_beside();
+    done(&copy_between(&from.url(), &target.url, &[]));
+    the_list_explains(&postgres, &target, POSTGRES_DIFFERENCES);
 }
 
 /// A name, a generated column or a table without columns that MySQL cannot have made the whole copy impossible.
