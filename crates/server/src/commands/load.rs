@@ -146,10 +146,15 @@ impl Loading {
     }
 }
 
-/// A difference that the re-reading found is told from what could not be done.
+/// Of a file that is rewritten faster than the target takes its rows.
+const DUMP_FIRST: &str = "take a `metaferry dump` of it first, which reads faster than a database takes rows, and go on from the dump";
+
+/// A difference that the re-reading found is told from what could not be done, and what to do is said.
 fn differing(error: TransferError) -> CommandError {
     let differs = matches!(error, TransferError::Differs { .. });
-    let error = CommandError::from(PortError::from(error));
+    let lost = matches!(error, TransferError::SnapshotLost);
+    let error = PortError::from(error);
+    let error = CommandError::from(if lost { error.advising(DUMP_FIRST) } else { error });
     if differs {
         CommandError {
             ending: Ending::Different,
