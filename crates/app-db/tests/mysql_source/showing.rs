@@ -129,7 +129,6 @@ async fn broken(
             // The server marks the session and wakes it: one that is let go before it woke still does its step.
             while !texts(&mut admin, waiting.clone()).await.is_empty() {
                 assert!(began.elapsed() < PATIENCE, "the session outlives its end");
-                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
         Break::Cut => line.cut(),
