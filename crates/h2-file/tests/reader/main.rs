@@ -7,6 +7,7 @@ mod committed;
 mod damage;
 mod fixtures;
 mod h2_text;
+mod headers;
 mod in_use;
 mod index_order;
 mod newest_version;
