@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::app_db::{AppDb, ended, metaferry, metaferry_with, psql, told};
+use crate::api::network::Network;
+use crate::app_db::{AppDb, command, ended, metaferry, metaferry_with, told};
 
 const PASSWORD: &str = "METAFERRY_H2_FILE_PASSWORD";
 
@@ -287,6 +288,9 @@ fn a_page_store_is_refused_with_advice() {
 }
 
 /// The writer of `h2-file`'s hot read test: every state that it commits keeps its foreign keys.
+/// Of a network on which loading the file takes longer than its chunks last.
+const SLOW_BYTES_PER_SECOND: usize = 100_000;
+
 #[test]
 fn a_file_that_java_writes_without_pause_is_dumped_and_inspected() {
     let Some(jar) = std::env::var_os("METAFERRY_TEST_H2_JAR") else {
@@ -344,31 +348,21 @@ fn a_file_that_java_writes_without_pause_is_dumped_and_inspected() {
         );
         digests.push(json["tables"].clone());
         if let (1, Some(app_db)) = (number, AppDb::load()) {
-            // What is read in its middle is overwritten; a load begins again too, unless the database is so much slower than
-            // the writer that it gives up, says what to do, and that is done.
+            // A slow database takes rows later than they are overwritten; by way of a copy they arrive.
             let target = app_db.empty_beside();
-            let load =
-                |from: &Path| metaferry(&["load", "--from", argument(from), "--to", &target.url, "--json"]);
-            let output = load(&hot);
-            let (mut json, code) = ended(&output);
-            if code != 0 {
-                assert_eq!(code, 1, "{}", told(&output));
-                assert!(
-                    told(&output).contains("take a `metaferry dump` of it first"),
-                    "{}",
-                    told(&output)
-                );
-                assert_eq!(
-                    psql(
-                        &target.url,
-                        "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
-                    ),
-                    "0"
-                );
-                let from_dump = load(&to);
-                assert_eq!(from_dump.status.code(), Some(0), "{}", told(&from_dump));
-                json = ended(&from_dump).0;
-            }
+            let network = Network::default();
+            network.slow_down_to(SLOW_BYTES_PER_SECOND);
+            let (to, data) = (network.before(&target.url), folder.path().join("data"));
+            let output = command()
+                .args(["load", "--from", argument(&hot), "--to", &to, "--json"])
+                .env("METAFERRY_DATA_DIR", &data)
+                .output()
+                .unwrap();
+            let (json, code) = ended(&output);
+            assert_eq!(code, 0, "{}", told(&output));
+            let notes = json["notes"].to_string();
+            assert!(notes.contains("by way of a copy"), "{notes}");
+            assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0, "the copy is gone");
             assert!(json["rows"].as_u64().unwrap() > 300, "{json}");
         }
         let output = metaferry(&["inspect", argument(&hot), "--json"]);

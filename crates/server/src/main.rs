@@ -10,6 +10,7 @@ mod output;
 mod password;
 mod policy;
 mod preflight;
+mod scratch;
 mod secrecy;
 mod shutdown;
 mod system;

@@ -21,7 +21,7 @@ pub(crate) struct Network {
 
 impl Network {
     /// Listens before the database of this URL; answers the URL through it.
-    pub(super) fn before(&self, url: &str) -> String {
+    pub(crate) fn before(&self, url: &str) -> String {
         let (start, rest) = url.split_once('@').expect("postgres://USER@HOST:PORT/DATABASE");
         let (behind, database) = rest.split_once('/').unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -101,8 +101,11 @@ fn an_object_of_s3_is_fetched_compared_and_restored_although_its_connection_brea
 
     // As a kill in the middle leaves it, and as another restore has it.
     std::fs::create_dir(&data).unwrap();
-    std::fs::write(data.join("restore-killed.mv.db"), &bytes).unwrap();
-    let other = std::fs::File::create(data.join("restore-other.mv.db")).unwrap();
+    for name in ["scratch-killed", "scratch-other"] {
+        std::fs::create_dir(data.join(name)).unwrap();
+        std::fs::write(data.join(name).join("app-db.mv.db"), &bytes).unwrap();
+    }
+    let other = std::fs::File::open(data.join("scratch-other")).unwrap();
     other.lock().unwrap();
     let (endpoint, _) = s3_stub::serve(bytes.clone(), &"0".repeat(32), 0);
     let damaged = restore(&endpoint, key);
@@ -112,8 +115,8 @@ fn an_object_of_s3_is_fetched_compared_and_restored_although_its_connection_brea
         "{}",
         told(&damaged)
     );
-    assert!(told(&damaged).contains("restore-killed.mv.db, which a restore that was killed left"));
-    assert!(data.join("restore-other.mv.db").exists(), "somebody has it");
+    assert!(told(&damaged).contains("scratch-killed, which a command that was killed left"));
+    assert!(data.join("scratch-other").exists(), "somebody has it");
     assert_eq!((databases(&app_db, &prefix), left()), (Vec::new(), 1));
     drop(other);
 

@@ -41,5 +41,5 @@ pub(super) async fn run(args: CopyArgs, config: &Config, output: Output) -> Resu
         policy: MetabasePolicy::new(&args.tables, logs).with(dump::secrecy(args.plaintext, config)?),
         reread: args.target.reread.into(),
     };
-    loading.run("copy", output).await
+    loading.run("copy", config, output).await
 }

@@ -1,5 +1,7 @@
 //! `load`: an H2 file into a database, every row proved before anybody sees it.
 
+mod still;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,9 +12,9 @@ use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::copy_policy::Logs;
 use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_transfer::TransferError;
-use metaferry_transfer::copy::SNAPSHOTS_MAX;
 use metaferry_transfer::dump::{PolicyMaker as _, Reread};
 use metaferry_transfer::load::{LoadReport, load};
+use still::{DIRECT_MAX, Still};
 
 use crate::cli::{LoadArgs, TargetArgs};
 use crate::config::{Config, address};
@@ -45,7 +47,7 @@ pub(super) async fn run(args: LoadArgs, config: &Config, output: Output) -> Resu
         policy: MetabasePolicy::new(&args.tables, Logs::Carry).with(secrecy),
         reread: args.target.reread.into(),
     };
-    loading.run("load", output).await
+    loading.run("load", config, output).await
 }
 
 pub(super) fn options(args: TargetArgs) -> LoadOptions {
@@ -70,10 +72,15 @@ pub(super) struct Loading {
 
 impl Loading {
     /// Runs it to its end and says what was done.
-    pub(super) async fn run(self, what: &'static str, output: Output) -> Result<Ending, CommandError> {
+    pub(super) async fn run(
+        self,
+        what: &'static str,
+        config: &Config,
+        output: Output,
+    ) -> Result<Ending, CommandError> {
         let began = Instant::now();
         let reread = self.reread;
-        let report = self.carry(what).await?;
+        let report = self.carry(what, config, output).await?;
         output.result(
             &text(&report, reread),
             &json(&report, began.elapsed().as_secs_f64()),
@@ -84,10 +91,11 @@ impl Loading {
     /// One snapshot, loaded.
     async fn once(
         &self,
+        source: &dyn Source,
         progress: &Arc<Progress>,
         cancel: &Cancellation,
     ) -> Result<LoadReport, TransferError> {
-        let snapshot = self.source.snapshot().await?;
+        let snapshot = source.snapshot().await?;
         let decided = match self.policy.decide(&*snapshot).await {
             // What could not be read may only show that the snapshot is gone.
             Err(_) if matches!(snapshot.confirm().await, Ok(Hold::Lost)) => {
@@ -111,24 +119,40 @@ impl Loading {
         loaded
     }
 
-    async fn carry(self, what: &'static str) -> Result<LoadReport, CommandError> {
+    /// One snapshot, loaded directly, or where its source does not keep it long enough by way of a copy.
+    async fn carried(
+        &self,
+        progress: &Arc<Progress>,
+        config: &Config,
+        output: Output,
+        cancel: &Cancellation,
+    ) -> Result<LoadReport, CommandError> {
+        for snapshot in 1..=DIRECT_MAX {
+            match self.once(&*self.source, progress, cancel).await {
+                Err(TransferError::SnapshotLost) => {
+                    tracing::info!(snapshot, "the source was overwritten while it was read");
+                }
+                ended => return ended.map_err(differing),
+            }
+        }
+        let still = Still::of(Arc::clone(&self.source), self.reread, config, output, cancel).await?;
+        let mut report = self
+            .once(&*still.source, progress, cancel)
+            .await
+            .map_err(differing)?;
+        still.explain(&mut report.snapshot);
+        Ok(report)
+    }
+
+    async fn carry(
+        self,
+        what: &'static str,
+        config: &Config,
+        output: Output,
+    ) -> Result<LoadReport, CommandError> {
         let progress = Arc::new(Progress::new(what));
         let cancel = Cancellation::new();
-        let work = async {
-            let mut snapshots = 1;
-            loop {
-                match self.once(&progress, &cancel).await {
-                    Err(TransferError::SnapshotLost) if snapshots < SNAPSHOTS_MAX => {
-                        tracing::info!(
-                            snapshots,
-                            "the source was overwritten while it was read; beginning again"
-                        );
-                        snapshots += 1;
-                    }
-                    ended => return ended.map_err(differing),
-                }
-            }
-        };
+        let work = self.carried(&progress, config, output, &cancel);
         tokio::pin!(work);
         let ended = tokio::select! {
             ended = &mut work => ended,
@@ -146,15 +170,10 @@ impl Loading {
     }
 }
 
-/// Of a file that is rewritten faster than the target takes its rows.
-const DUMP_FIRST: &str = "take a `metaferry dump` of it first, which reads faster than a database takes rows, and go on from the dump";
-
-/// A difference that the re-reading found is told from what could not be done, and what to do is said.
+/// A difference that the re-reading found is told from what could not be done.
 fn differing(error: TransferError) -> CommandError {
     let differs = matches!(error, TransferError::Differs { .. });
-    let lost = matches!(error, TransferError::SnapshotLost);
-    let error = PortError::from(error);
-    let error = CommandError::from(if lost { error.advising(DUMP_FIRST) } else { error });
+    let error = CommandError::from(PortError::from(error));
     if differs {
         CommandError {
             ending: Ending::Different,

@@ -16,7 +16,7 @@ use crate::exit::{CommandError, Ending};
 use crate::output::Output;
 use crate::policy::MetabasePolicy;
 use crate::system::fill_in_template;
-use crate::wiring;
+use crate::{scratch, wiring};
 
 pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let named = fill_in_template(&args.to)?;
@@ -26,11 +26,11 @@ pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> R
     let fetched = if name.starts_with("s3://") {
         Some(fetched::fetch(&name, config, output).await?)
     } else {
-        fetched::remove_leftovers(config, output);
+        scratch::remove_leftovers(config, output);
         None
     };
     let file = match &fetched {
-        Some(fetched) => fetched.path().to_owned(),
+        Some(fetched) => fetched.file(),
         None => file_of(&name),
     };
     let from = AppDbAddress::H2 {
@@ -68,7 +68,7 @@ pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> R
         reread: args.reread.into(),
     };
     output.say(&format!("restoring into {}", fresh.describe()));
-    match loading.run("restore", output).await {
+    match loading.run("restore", config, output).await {
         Ok(ending) => Ok(ending),
         Err(error) => {
             if let Err(left) = fresh.discard().await {
