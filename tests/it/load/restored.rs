@@ -35,6 +35,52 @@ fn a_dump_is_restored_into_a_database_made_for_it() {
 }
 
 #[test]
+fn a_dump_is_restored_into_an_h2_file_made_for_it() {
+    let Some(app_db) = AppDb::load() else { return };
+    let file = app_db.h2_fixture();
+    let file = file.to_str().unwrap();
+    let made = app_db.folder.path().join("made");
+    let template = format!("h2:{}/app-db-{{date}}-{{id}}", made.display());
+    std::fs::create_dir(&made).unwrap();
+    let restored = metaferry(&["--json", "restore", "--from", file, "--to", &template]);
+    assert_eq!(restored.status.code(), Some(0), "{}", told(&restored));
+    let names: Vec<_> = std::fs::read_dir(&made)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".mv.db"))
+        .collect();
+    let [name] = names.as_slice() else {
+        panic!("{names:?}");
+    };
+    let held = |url: &str| {
+        app_db.java(
+            url,
+            &[
+                ("users", "SELECT ID, EMAIL FROM CORE_USER ORDER BY ID"),
+                (
+                    "cards",
+                    "SELECT ID, NAME, DATASET_QUERY FROM REPORT_CARD ORDER BY ID",
+                ),
+                ("log", "SELECT COUNT(*) FROM QUERY_EXECUTION"),
+            ],
+        )
+    };
+    let there = format!(
+        "jdbc:h2:file:{}/{};IFEXISTS=TRUE",
+        made.display(),
+        name.trim_end_matches(".mv.db")
+    );
+    let expected = held(&app_db.h2_url("fixture"));
+    assert!(expected["cards"].len() > 5, "{expected:?}");
+    assert_eq!(held(&there), expected);
+
+    let to = format!("h2:{}", made.join(name).display());
+    let again = metaferry(&["restore", "--from", file, "--to", &to]);
+    assert_eq!(again.status.code(), Some(3), "{}", told(&again));
+    assert_eq!(held(&there), expected);
+}
+
+#[test]
 fn what_cannot_be_restored_leaves_no_database() {
     let Some(app_db) = AppDb::load() else { return };
     let file = app_db.h2_fixture();

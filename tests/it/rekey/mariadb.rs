@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use super::{NEW_KEYS, NEW_SECRET, done, rekey, variables};
-use crate::app_db::{AppDb, Process, command, psql, signal, told, wait_for};
+use crate::app_db::{AppDb, Process, command, metaferry_with, psql, signal, told, wait_for};
 use crate::encryption::{KEYS, SECRET, give_pgcrypto_of};
 use crate::mariadb::{Database, Maria, With};
 
@@ -145,8 +145,13 @@ pub(super) fn encrypted<'a>(
     (database, plain)
 }
 
-fn opened(database: &Database<'_>, postgres: &AppDb, schema: &str) -> Vec<Vec<(String, String)>> {
-    let columns = COLUMNS.iter().map(|column| {
+fn opened(
+    database: &Database<'_>,
+    postgres: &AppDb,
+    schema: &str,
+    columns: &[(&str, &str, &str, &str)],
+) -> Vec<Vec<(String, String)>> {
+    let columns = columns.iter().map(|column| {
         by_postgres(
             postgres,
             &format!("{schema}.open"),
@@ -164,7 +169,11 @@ fn a_mariadb_app_db_is_under_the_new_key_or_as_it_was() {
     give_pgcrypto_of(&postgres.url, "oracle", &KEYS);
     give_pgcrypto_of(&postgres.url, "renewed", &NEW_KEYS);
     let (database, plain) = encrypted(&maria, &postgres);
-    assert_eq!(opened(&database, &postgres, "oracle"), plain, "the fixture");
+    assert_eq!(
+        opened(&database, &postgres, "oracle", &COLUMNS),
+        plain,
+        "the fixture"
+    );
     let tables = database.tables();
     let before = database.checksums(&tables);
 
@@ -210,11 +219,11 @@ fn a_mariadb_app_db_is_under_the_new_key_or_as_it_was() {
     wait_for("the server has noticed", || database.ask(sleeps).is_empty());
     database.ask("DROP TRIGGER slow");
     assert_eq!(database.checksums(&tables), before);
-    assert_eq!(opened(&database, &postgres, "oracle"), plain);
+    assert_eq!(opened(&database, &postgres, "oracle", &COLUMNS), plain);
 
     let report = done(&rekey(Some(SECRET), Some(NEW_SECRET), &[&database.url()]));
     assert_eq!(report["columns"], tried["columns"]);
-    assert_eq!(opened(&database, &postgres, "renewed"), plain);
+    assert_eq!(opened(&database, &postgres, "renewed", &COLUMNS), plain);
     let changed = [
         "metabase_database",
         "core_user",
@@ -265,4 +274,62 @@ fn a_mariadb_app_db_is_under_the_new_key_or_as_it_was() {
         database.ask("SELECT count(*) FROM setting WHERE `key` = 'encryption-check'"),
         ["0"]
     );
+}
+
+/// Into an empty database, and into one that Metabase has set up.
+#[test]
+fn an_encrypted_mariadb_app_db_is_dumped_plain_and_loaded_under_another_key() {
+    let Some(maria) = Maria::new() else { return };
+    let Some(postgres) = AppDb::load() else { return };
+    give_pgcrypto_of(&postgres.url, "oracle", &KEYS);
+    give_pgcrypto_of(&postgres.url, "renewed", &NEW_KEYS);
+    let (database, plain) = encrypted(&maria, &postgres);
+    // A dump empties the details of a sample and of the hosted warehouse.
+    database.ask("UPDATE metabase_database SET engine = 'postgres', is_attached_dwh = 0");
+    let file = postgres.file();
+    let file = file.to_str().unwrap();
+    let with = |key, arguments: &[&str]| metaferry_with(&variables(Some(key), None), arguments);
+    done(&with(
+        SECRET,
+        &[
+            "--json",
+            "dump",
+            "--from",
+            &database.url(),
+            "--to",
+            file,
+            "--plaintext",
+        ],
+    ));
+    for target in [With::Nothing, With::Schema] {
+        // Somebody's own tables, which a Metabase that is set up does not have.
+        let own: &[&str] = match target {
+            With::Schema => &["--exclude", "keyless", "--exclude", "composite"],
+            With::Nothing | With::Rows => &[],
+        };
+        let target = maria.database(target);
+        let to = target.url();
+        let load = ["--json", "load", "--from", file, "--to", &to, "--encrypt"];
+        done(&with(NEW_SECRET, &[&load[..], own].concat()));
+        // Nobody knows of those in somebody's own tables that they are secrets.
+        let (columns, plain_columns) = COLUMNS.split_at(COLUMNS.len() - 2);
+        assert_eq!(
+            opened(&target, &postgres, "renewed", columns),
+            plain[..columns.len()]
+        );
+        if own.is_empty() {
+            let held = plain_columns
+                .iter()
+                .map(|column| sorted(values(&target, *column)));
+            assert_eq!(held.collect::<Vec<_>>(), plain[columns.len()..]);
+        }
+        let sentinel = target
+            .ask("SELECT value FROM setting WHERE `key` = 'encryption-check'")
+            .concat();
+        let length = psql(
+            &postgres.url,
+            &format!("SELECT length(renewed.open('{sentinel}'))"),
+        );
+        assert_eq!(length, "36");
+    }
 }
