@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const HELD: &str = "no code panics while it holds this";
 
 /// Where sessions come from.
-pub(crate) trait Opens: Send + Sync + 'static {
+pub(crate) trait Opens: Send + Sync + Sized + 'static {
     /// A session.
     type Session: Send + 'static;
 
@@ -21,8 +21,38 @@ pub(crate) trait Opens: Send + Sync + 'static {
     /// Runs statements, all in one message.
     fn run(session: &mut Self::Session, sql: String) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
+    /// Runs one statement after the other, up to the first that fails.
+    fn run_all(
+        session: &mut Self::Session,
+        statements: &[String],
+    ) -> impl Future<Output = Result<(), FailedStatement>> + Send {
+        one_by_one::<Self>(session, statements)
+    }
+
     /// Ends it in good manners.
     fn end(session: Self::Session) -> impl Future<Output = ()> + Send;
+}
+
+/// Which of several statements failed, and why.
+pub(crate) struct FailedStatement {
+    pub(crate) statement: String,
+    pub(crate) error: sqlx::Error,
+}
+
+/// Each statement in a message of its own.
+pub(crate) async fn one_by_one<S: Opens>(
+    session: &mut S::Session,
+    statements: &[String],
+) -> Result<(), FailedStatement> {
+    for statement in statements {
+        S::run(session, statement.clone())
+            .await
+            .map_err(|error| FailedStatement {
+                statement: statement.clone(),
+                error,
+            })?;
+    }
+    Ok(())
 }
 
 /// Sessions lent to one writer at a time.
@@ -112,11 +142,9 @@ impl<S: Opens> Pool<S> {
                 loop {
                     let job = jobs.lock().expect(HELD).pop_front();
                     let Some(statements) = job else { break };
-                    for statement in statements {
-                        S::run(&mut lent.connection, statement.clone())
-                            .await
-                            .map_err(|error| because(&statement, error))?;
-                    }
+                    S::run_all(&mut lent.connection, &statements)
+                        .await
+                        .map_err(|failed| because(&failed.statement, failed.error))?;
                 }
                 lent.put_back();
                 Ok::<(), PortError>(())

@@ -17,7 +17,8 @@ use super::encode::{self, HEADER, TRAILER, Unfit};
 use super::pool::{Lent, Pool};
 use super::staging::unbuilt;
 use crate::error::{failed, failed_at_rows};
-use crate::postgres::connect::quoted;
+use crate::load::pool::Opens as _;
+use crate::postgres::connect::{PostgresServer, quoted};
 use crate::postgres::translate::PostgresType;
 use crate::row_names::is_secret;
 
@@ -304,12 +305,9 @@ async fn build(connection: &mut PgConnection, build: &Build) -> Result<(), PortE
     run(connection, &format!("SET search_path = {}", build.search_path))
         .await
         .map_err(|error| failed("set the search path", error))?;
-    for statement in statements {
-        run(connection, &statement)
-            .await
-            .map_err(|error| unbuilt(&statement, error))?;
-    }
-    Ok(())
+    PostgresServer::run_all(connection, &statements)
+        .await
+        .map_err(|failed| unbuilt(&failed.statement, failed.error))
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::run;
 use crate::error::failed;
-use crate::load::pool::{self, Opens};
+use crate::load::pool::{self, FailedStatement, Opens, one_by_one};
 use crate::postgres::connect::{PostgresServer, close};
 
 /// A commit is not waited for until it is on the disk: each of some hundred statements would wait. What is shown at the
@@ -31,6 +31,15 @@ impl Opens for PostgresServer {
 
     async fn run(session: &mut PgConnection, sql: String) -> Result<(), sqlx::Error> {
         run(session, sql).await
+    }
+
+    /// All in one message, which is one transaction: some hundred statements would each wait for their turn and commit. One
+    /// by one only to learn which of them fails.
+    async fn run_all(session: &mut PgConnection, statements: &[String]) -> Result<(), FailedStatement> {
+        match run(session, statements.join(";\n")).await {
+            Ok(()) => Ok(()),
+            Err(_) => one_by_one::<Self>(session, statements).await,
+        }
     }
 
     async fn end(session: PgConnection) {
