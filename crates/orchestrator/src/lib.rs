@@ -4,6 +4,7 @@ mod attempt;
 mod history;
 mod in_time;
 mod keeper;
+mod our_row;
 mod perform;
 mod ports;
 mod recover;

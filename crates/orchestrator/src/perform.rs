@@ -10,12 +10,13 @@ use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::{Attempt, Phase, ReadOnlyStrength, RowId};
 use metaferry_domain::plan::MigrationPlan;
 use metaferry_domain::ports::{
-    Destination, DumpFile, DumpRequest, GuardedUpdate, MigrationRow, NewMigrationRow, PausedBefore,
-    ReadOnlyBefore, ReadOnlyProof, Severity, UploadLog, UploadReceipt, UploadRequest,
+    Destination, DumpFile, DumpRequest, GuardedUpdate, NewMigrationRow, PausedBefore, ReadOnlyBefore,
+    ReadOnlyProof, Severity, UploadLog, UploadReceipt, UploadRequest,
 };
-use metaferry_domain::state::{MigrationState, Run};
+use metaferry_domain::state::MigrationState;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 
+use crate::our_row::{OurRow, our_row};
 use crate::ports::{OtherShore, Ports, Settings, Warnings};
 use crate::recover;
 use crate::watch::ProgressSignals;
@@ -452,8 +453,10 @@ impl Performance {
         let row = match self.state.run().row.id {
             Some(row) if !phase.is_terminal() => row,
             Some(_) | None => {
-                let Some(there) = our_row(&self.ports, self.state.run()).await? else {
-                    return if self.row.is_some() { Err(gone()) } else { Ok(()) };
+                let there = match our_row(&self.ports, self.state.run()).await? {
+                    OurRow::There(there) => there,
+                    OurRow::NotYet => return Ok(()),
+                    OurRow::Gone => return Err(gone()),
                 };
                 // A process that ended may have written more than it could journal; the number never falls.
                 progress = progress.max(there.progress);
@@ -475,23 +478,6 @@ impl Performance {
             )),
             GuardedUpdate::Missing => Err(gone()),
         }
-    }
-}
-
-/// Rows looked through for one of ours whose key is not known: it was inserted last.
-const ROWS_LOOKED_AT: u32 = 16;
-
-/// Our row; where an insert's answer was lost it is found by the id at the store.
-pub(crate) async fn our_row(ports: &Ports, run: &Run) -> Result<Option<MigrationRow>, PortError> {
-    match (run.row.id, &run.shore) {
-        (Some(id), _) => ports.rows.get(id).await,
-        (None, Some(shore)) => {
-            let newest = ports.rows.newest(ROWS_LOOKED_AT).await?;
-            Ok(newest
-                .into_iter()
-                .find(|row| row.external_id == shore.external_id))
-        }
-        (None, None) => Ok(None),
     }
 }
 

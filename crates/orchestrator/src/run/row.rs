@@ -7,7 +7,7 @@ use metaferry_domain::state::RowStanding;
 
 use super::{Driver, LeaseGone};
 use crate::in_time::{LOOK_MAX, in_time};
-use crate::perform::our_row;
+use crate::our_row::{OurRow, our_row};
 
 impl Driver {
     /// Shows the row as it is now; where it cannot be read, the next look makes up for it.
@@ -57,14 +57,13 @@ impl Driver {
             .answered(LOOK_MAX, "a look at the row", our_row(&self.ports, run))
             .await?;
         let end = match looked {
-            Ok(Some(row)) => {
+            Ok(OurRow::There(row)) => {
                 let end = RowEnd::of(row.phase);
                 self.view.send_modify(|view| view.row = Some(row));
                 end
             }
-            Ok(None) if run.row.id.is_some() => Some(RowEnd::Deleted),
-            // An insert that may never have arrived.
-            Ok(None) => None,
+            Ok(OurRow::Gone) => Some(RowEnd::Deleted),
+            Ok(OurRow::NotYet) => None,
             Err(error) => {
                 tracing::debug!(target: "cloud_migration", error = error.chain(), "the row could not be looked at");
                 None

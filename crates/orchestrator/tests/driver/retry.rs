@@ -1,5 +1,7 @@
 //! Another attempt of what did not arrive: on the same row, one at a time, and undone as well as the first.
 
+use std::time::Duration;
+
 use metaferry_domain::ErrorKind;
 use metaferry_domain::migration::{Attempt, Phase};
 use metaferry_domain::plan::Scope;
@@ -17,6 +19,19 @@ async fn failed_once() -> World {
     });
     let run = Node::new(&world).migrate().await;
     assert_eq!(run.settled().phase(), Phase::Error);
+    world.calm();
+    world
+}
+
+/// A first attempt that somebody cancelled.
+async fn cancelled_once() -> World {
+    let world = World::new(1);
+    world.strike(|strike| match strike.call {
+        Call::CopyRows => Fault::CancelOutside,
+        _ => Fault::Nothing,
+    });
+    let run = Node::new(&world).migrate().await;
+    assert_eq!(run.settled().phase(), Phase::Cancelled);
     world.calm();
     world
 }
@@ -94,6 +109,45 @@ async fn another_attempt_that_crashes_at_any_call_is_settled_by_another_process(
             }
         }
         assert!(undone > 20, "{when:?}: {undone} undone");
+    }
+}
+
+/// What went wrong before: while its row was being opened again, the end of the attempt before was taken for a cancel of
+/// this one, and the row said `init` for ever.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_attempt_before_does_not_end_one_whose_row_opens_slowly() {
+    let world = failed_once().await;
+    world.strike(|strike| match strike.call {
+        Call::Reopen => Fault::Slow(Duration::from_secs(2)),
+        _ => Fault::Nothing,
+    });
+    let run = retry(&Node::new(&world)).await;
+    assert_eq!(run.settled().phase(), Phase::Done);
+    assert_eq!(row_says(&world), Some(Phase::Done));
+    assert_kept(&world, "opened slowly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_whose_row_never_opens_leaves_the_row_as_it_was() {
+    for (kind, first) in [
+        (ErrorKind::Denied, Phase::Error),
+        (ErrorKind::Denied, Phase::Cancelled),
+    ] {
+        let world = match first {
+            Phase::Cancelled => cancelled_once().await,
+            _ => failed_once().await,
+        };
+        let before = world.durable().rows;
+        world.strike(move |strike| match strike.call {
+            Call::Reopen => Fault::Fail(kind),
+            _ => Fault::Nothing,
+        });
+        assert_eq!(refused(&retry(&Node::new(&world)).await), kind, "{first}");
+        assert_eq!(world.durable().rows, before, "{first}");
+        world.calm();
+        let run = retry(&Node::new(&world)).await;
+        assert_eq!(run.settled().phase(), Phase::Done, "{first}");
+        assert_kept(&world, format!("{first}, not opened, then tried again"));
     }
 }
 
