@@ -178,7 +178,7 @@ impl ReadOnlyGuard for InProcessReadOnly {
         &self,
         _token: FencingToken,
         strength: ReadOnlyStrength,
-        _before: &ReadOnlyBefore,
+        before: &ReadOnlyBefore,
     ) -> Result<(), PortError> {
         match strength {
             ReadOnlyStrength::Flag | ReadOnlyStrength::None => {}
@@ -187,7 +187,9 @@ impl ReadOnlyGuard for InProcessReadOnly {
                 return Err(PortError::new(ErrorKind::Unsupported, what));
             }
         }
-        self.set(Some(OURS));
+        let mut value = self.lock();
+        before.still_holds(value.as_deref())?;
+        *value = Some(OURS.to_owned());
         Ok(())
     }
 

@@ -5,6 +5,7 @@
     reason = "a suite panics with the promise that was broken, as any test does"
 )]
 pub mod contract;
+pub mod explore;
 pub mod fake;
 #[expect(
     clippy::unwrap_used,

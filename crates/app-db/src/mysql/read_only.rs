@@ -21,8 +21,10 @@ use crate::error::failed;
 
 /// What switching does to the row of [`READ_ONLY_MODE`].
 enum Switch<'a> {
-    To(&'a str),
-    Remove,
+    /// Ours, if nobody else has changed it.
+    On(&'a ReadOnlyBefore),
+    /// What was there before, if it is still ours.
+    Back(&'a ReadOnlyBefore),
 }
 
 /// Why tables are not guarded by triggers. MariaDB documentation, "Trigger Limitations" and "TRUNCATE TABLE".
@@ -54,7 +56,7 @@ impl ReadOnlyGuard for MySqlAppDb {
     ) -> Result<(), PortError> {
         match strength {
             ReadOnlyStrength::None => Ok(()),
-            ReadOnlyStrength::Flag => self.switch(token, &Switch::To(&before.ours), None).await,
+            ReadOnlyStrength::Flag => self.switch(token, &Switch::On(before)).await,
             ReadOnlyStrength::Enforced => Err(PortError::new(
                 ErrorKind::Unsupported,
                 format!(
@@ -118,24 +120,15 @@ impl ReadOnlyGuard for MySqlAppDb {
     }
 
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
-        let switch = match &before.value {
-            Some(value) => Switch::To(value),
-            None => Switch::Remove,
-        };
-        self.switch(token, &switch, Some(&before.ours)).await
+        self.switch(token, &Switch::Back(before)).await
     }
 }
 
 impl MySqlAppDb {
-    /// Changes the setting, if it holds `only_from` (or whatever it holds), and lets every node know, in one transaction.
-    async fn switch(
-        &self,
-        token: FencingToken,
-        switch: &Switch<'_>,
-        only_from: Option<&str>,
-    ) -> Result<(), PortError> {
+    /// Changes the setting and lets every node know, in one transaction.
+    async fn switch(&self, token: FencingToken, switch: &Switch<'_>) -> Result<(), PortError> {
         for _ in 0..BUMP_TRIES {
-            match self.try_switch(token, switch, only_from).await? {
+            match self.try_switch(token, switch).await? {
                 None => return Ok(()),
                 Some(wait) => tokio::time::sleep(wait).await,
             }
@@ -150,17 +143,17 @@ impl MySqlAppDb {
         &self,
         token: FencingToken,
         switch: &Switch<'_>,
-        only_from: Option<&str>,
     ) -> Result<Option<Duration>, PortError> {
         let mut transaction = self.fenced(token).await?;
         refuse_unknown_columns(&mut transaction).await?;
         let now = setting(&mut transaction, READ_ONLY_MODE, " FOR UPDATE").await?;
-        if only_from.is_some() && now.as_deref() != only_from {
-            return Ok(None);
-        }
         let wanted = match switch {
-            Switch::To(value) => Some(*value),
-            Switch::Remove => None,
+            Switch::On(before) => {
+                before.still_holds(now.as_deref())?;
+                Some(before.ours.as_str())
+            }
+            Switch::Back(before) if now.as_ref() == Some(&before.ours) => before.value.as_deref(),
+            Switch::Back(_) => return Ok(None),
         };
         if now.as_deref() == wanted {
             return Ok(None);

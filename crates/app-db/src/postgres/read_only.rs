@@ -23,7 +23,7 @@ use crate::error::failed;
 
 /// What switching does to the row of [`READ_ONLY_MODE`].
 enum Switch<'a> {
-    /// Ours, whatever is there.
+    /// Ours, if nobody else has changed it.
     On(&'a ReadOnlyBefore, Guarded),
     /// What was there before, if it is still ours.
     Back(&'a ReadOnlyBefore),
@@ -45,6 +45,14 @@ impl<'a> Switch<'a> {
             Self::Back(before) => now == Some(&before.ours),
         };
         may && now != self.wanted()
+    }
+
+    /// May it be switched, if this is there?
+    fn admit(&self, now: Option<&str>) -> Result<(), PortError> {
+        match self {
+            Self::On(before, _) => before.still_holds(now),
+            Self::Back(_) => Ok(()),
+        }
     }
 
     /// What the dead man's switch has to know afterwards.
@@ -235,6 +243,7 @@ impl PostgresAppDb {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(write)?;
+        switch.admit(now.as_deref())?;
         switch.changed().record(&self.own, &mut transaction).await?;
         self.arm_guard(&mut transaction, switch.guarded()).await?;
         if !switch.changes(now.as_deref()) {

@@ -8,8 +8,8 @@ use metaferry_app_db::mysql::{MySqlAppDb, MySqlQuartz, MySqlServer, MySqlUndoScr
 use metaferry_domain::ErrorKind;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{
-    JournalStore, LeaseStore, MigrationRows, ReadOnlyGuard as _, ReadOnlyProof, Scheduler as _,
-    UndoScript as _,
+    JournalStore, LeaseStore, MigrationRows, ReadOnlyBefore, ReadOnlyGuard as _, ReadOnlyProof,
+    Scheduler as _, UndoScript as _,
 };
 use metaferry_test_kit::contract::{self, AppDbUnderTest};
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection};
@@ -227,6 +227,21 @@ async fn read_only_and_quartz_are_switched_and_exactly_put_back() {
         ),
         "read-only held"
     );
+
+    let earlier = ReadOnlyBefore {
+        value: Some("set before somebody changed it".to_owned()),
+        ours: "not what is there".to_owned(),
+    };
+    let refused = app_db
+        .engage(lease.token, ReadOnlyStrength::Flag, &earlier)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.kind,
+        ErrorKind::Conflict,
+        "what others set is not written over"
+    );
+    assert_eq!(seen(&database).await, engaged);
 
     quartz.restore(lease.token, &saved.1).await.unwrap();
     app_db.restore(lease.token, &saved.0).await.unwrap();

@@ -74,6 +74,29 @@ fn next_second(text: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_foreign_change_is_not_switched_over() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    let app_db = database.open().await;
+    let token = token(&app_db).await;
+    for foreign in [Some("false"), None] {
+        set(&database, Some("something else")).await;
+        let before = app_db.before().await.unwrap();
+        set(&database, foreign).await;
+        let bumped = database.last_updated().await;
+        let refused = app_db
+            .engage(token, ReadOnlyStrength::Flag, &before)
+            .await
+            .unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Conflict, "{refused:?}");
+        assert_eq!(database.one(VALUE).await.as_deref(), foreign);
+        assert_eq!(database.last_updated().await, bumped);
+    }
+    database.drop().await;
+}
+
+#[tokio::test]
 async fn a_foreign_change_stays() {
     let Some(database) = TestDatabase::app_db().await else {
         return;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::PortError;
 use crate::lease::FencingToken;
 use crate::migration::ReadOnlyStrength;
+use crate::{ErrorKind, PortError};
 
 /// What was there before read-only went on: what restoring must give back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -15,6 +15,24 @@ pub struct ReadOnlyBefore {
     pub value: Option<String>,
     /// The text that we write, by which we know our own.
     pub ours: String,
+}
+
+impl ReadOnlyBefore {
+    /// Nobody else has changed the setting since this was read: it is as it was, or ours already. Whoever engages asks in
+    /// the step that changes it; otherwise what was set meanwhile would be lost when this is put back.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict), with what is there now.
+    pub fn still_holds(&self, now: Option<&str>) -> Result<(), PortError> {
+        if now == self.value.as_deref() || now == Some(&self.ours) {
+            return Ok(());
+        }
+        let what = format!(
+            "somebody has changed the setting read-only-mode meanwhile (it is {} now): start again when it stays as it is",
+            now.unwrap_or("not set")
+        );
+        Err(PortError::new(ErrorKind::Conflict, what))
+    }
 }
 
 /// What was found when read-only was to be proved.
@@ -47,7 +65,8 @@ pub trait ReadOnlyGuard: Send + Sync {
     /// What is there now; written to the journal before [`ReadOnlyGuard::engage`].
     async fn before(&self) -> Result<ReadOnlyBefore, PortError>;
 
-    /// Read-only on. Idempotent.
+    /// Read-only on. Idempotent. [`Conflict`](ErrorKind::Conflict) if the setting is neither as it was before nor ours:
+    /// what somebody else has set is never written over.
     async fn engage(
         &self,
         token: FencingToken,

@@ -106,6 +106,18 @@ fn a_value_that_somebody_else_wrote_stays() {
     assert_eq!(now(guard.before()).unwrap().value.as_deref(), Some("false"));
 }
 
+/// What went wrong before: it was written over, and what was restored in the end was the value from before theirs.
+#[test]
+fn a_value_that_somebody_else_wrote_is_not_switched_over() {
+    let guard = InProcessReadOnly::new(policy());
+    let before = now(guard.before()).unwrap();
+    guard.set(Some("false"));
+    let refused = now(guard.engage(FencingToken(1), ReadOnlyStrength::Flag, &before)).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Conflict);
+    assert!(refused.what.contains("it is false now"), "{refused}");
+    assert_eq!(now(guard.before()).unwrap().value.as_deref(), Some("false"));
+}
+
 #[test]
 fn enforcing_is_refused_because_nobody_could() {
     let guard = InProcessReadOnly::new(policy());

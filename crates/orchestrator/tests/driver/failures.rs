@@ -223,6 +223,36 @@ async fn read_only_that_somebody_switched_off_fails_the_migration_and_stays_as_t
     assert_kept(&world, "switched off");
 }
 
+/// What went wrong before: read-only went on over what somebody had set since it was looked at, or since it went on and
+/// nobody heard of it; in the end the value from before theirs was put back.
+#[tokio::test(start_paused = true)]
+async fn read_only_that_somebody_sets_just_before_it_goes_on_fails_the_migration_and_stays() {
+    for (call, number) in [(Call::ArmSwitch, 1), (Call::Engage, 1), (Call::Engage, 2)] {
+        let world = World::new(1);
+        let theirs = world.clone();
+        let mut calls = 0;
+        world.strike(move |strike| {
+            calls += usize::from(strike.call == call);
+            if strike.call == call && calls == number {
+                theirs.change(|durable| durable.read_only = Some("theirs".to_owned()));
+            }
+            if strike.call == Call::Engage && calls < number {
+                return Fault::LoseAnswer;
+            }
+            Fault::Nothing
+        });
+        let run = Node::new(&world).migrate().await;
+        assert_eq!(run.settled().phase(), Phase::Error, "{call:?} {number}");
+        let failure = run.settled().failure().unwrap();
+        assert_eq!(failure.cause, FailureCause::Effect(Effect::ReadOnlyOn));
+        assert!(failure.message.contains("theirs"), "{}", failure.message);
+        let there = world.durable().read_only;
+        assert_eq!(there.as_deref(), Some("theirs"), "{call:?} {number}");
+        world.change(|durable| durable.read_only = Durable::default().read_only);
+        assert_kept(&world, "changed just before");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_job_that_does_not_end_fails_the_migration() {
     let world = World::new(1);

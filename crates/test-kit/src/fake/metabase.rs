@@ -39,10 +39,11 @@ impl ReadOnlyGuard for Process {
         &self,
         token: FencingToken,
         _: ReadOnlyStrength,
-        _: &ReadOnlyBefore,
+        before: &ReadOnlyBefore,
     ) -> Result<(), PortError> {
         self.call(Call::Engage, |durable, moment| {
             durable.prove(token, moment.now_ms)?;
+            before.still_holds(durable.read_only.as_deref())?;
             self.must_be_announced(Effect::ReadOnlyOn, durable, moment);
             durable.must_be_guarded();
             durable.read_only = Some(OURS.into());
