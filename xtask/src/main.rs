@@ -36,6 +36,7 @@ usage: cargo xtask COMMAND
   bench copy [--scale S]        every other pair of databases, beside pg_restore, pg_dump and mariadb-dump
   kill-load [N]                 load ended by SIGKILL at N random moments, 50 unless told, into all kinds of target
   pairs                         all nine pairs of Postgres, MariaDB and H2 there and back at scale 1
+  model                         several nodes exhaustively with a fault more than in the tests: minutes, gigabytes
   hot-read                      200 snapshots of an H2 file that Java writes meanwhile, in each of its modes
 
 exit: 0 done · 1 failed · 2 wrong usage · 3 something is missing on this machine";
@@ -68,6 +69,7 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
         ["kill-load"] => test_command::kill_load("50"),
         ["pairs"] => test_command::pairs(),
         ["hot-read"] => test_command::hot_read(),
+        ["model"] => test_command::model(),
         ["kill-load", kills] => test_command::kill_load(kills),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -59,6 +59,22 @@ pub(crate) fn hot_read() -> Result<(), Failure> {
     long_form(test, "", "METAFERRY_TEST_HOT_SNAPSHOTS", "200")
 }
 
+/// `cargo xtask model`: the model of several nodes, optimised and with one fault more; it needs no server.
+pub(crate) fn model() -> Result<(), Failure> {
+    let status = workspace::cargo()
+        .args(["test", "--package", "workspace-tests", "--test", "model"])
+        .args(["--config", "profile.dev.package.workspace-tests.opt-level=3"])
+        .args(["--", "--nocapture", "--test-threads=1", "fault"])
+        .env("METAFERRY_MODEL_FAULTS", "1")
+        .status()
+        .map_err(Failure::while_doing("run cargo test"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Failure::Failed("the model breaks a promise".to_owned()))
+    }
+}
+
 /// Package and test binary of the whole program.
 const WHOLE: [&str; 2] = ["workspace-tests", "it"];
 

@@ -267,8 +267,10 @@ impl Edges {
 pub struct Mixing(u64);
 
 impl Mixing {
+    #[inline]
     fn mix(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 29;
     }
 }
 
@@ -281,23 +283,30 @@ impl Hasher for Mixing {
         }
     }
 
+    #[inline]
     fn write_u8(&mut self, value: u8) {
         self.mix(u64::from(value));
     }
 
+    #[inline]
+    fn write_u16(&mut self, value: u16) {
+        self.mix(u64::from(value));
+    }
+
+    #[inline]
     fn write_u64(&mut self, value: u64) {
         self.mix(value);
     }
 
+    #[inline]
     fn write_usize(&mut self, value: usize) {
         self.mix(value as u64);
     }
 
+    #[inline]
     fn finish(&self) -> u64 {
-        // Short states end in few rounds.
-        let mut mixed = *self;
-        mixed.mix(self.0 >> 32);
-        mixed.0
+        // The high bits are used, and short states end in few rounds.
+        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 }
 

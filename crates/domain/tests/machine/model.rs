@@ -2,7 +2,7 @@
 //! wrong (a failure before or after acting, a crash, a cancel, a row ended by somebody else, a lost lease), up to
 //! a number of things that go wrong in one history.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use metaferry_domain::event::{Canceller, Event, Fact, StillnessProof};
 use metaferry_domain::lease::FencingToken;
@@ -10,13 +10,14 @@ use metaferry_domain::migration::{Phase, ReadOnlyStrength};
 use metaferry_domain::plan::{DumpRetention, MigrationPlan, SchedulerPlan};
 use metaferry_domain::state::{RowStanding, Tenure};
 use metaferry_domain::{Effect, ErrorKind, IllegalEvent, MigrationState, Transition, next, samples};
+use metaferry_test_kit::explore::{Model, Ways, explore};
 
 use crate::world::{File, Performed, Row, Switch, Upload, World};
 
 pub(crate) type Next = fn(&MigrationState, &Event) -> Result<Transition, IllegalEvent>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Node {
+pub(crate) struct Node {
     state: MigrationState,
     world: World,
     /// How much may still go wrong.
@@ -26,108 +27,85 @@ struct Node {
 /// One exhaustive check.
 pub(crate) struct Check {
     next: Next,
-    known: HashMap<Node, usize>,
-    /// By node: the nodes that follow without anything going wrong.
-    calm: Vec<Vec<usize>>,
-    settled: Vec<usize>,
+    plan: MigrationPlan,
+    faults: u8,
     outcomes: HashSet<&'static str>,
 }
 
 /// What is wrong, and in which node.
 pub(crate) type Wrong = String;
 
+/// More than any of these checks has.
+const NODES_MAX: usize = 10_000_000;
+
 /// Nodes that may follow.
 #[derive(Default)]
-struct Ways {
+struct Following {
     calm: Vec<Node>,
     faulty: Vec<Node>,
 }
 
-impl Check {
-    pub(crate) fn run(next: Next, plan: MigrationPlan, faults: u8) -> Result<Self, Wrong> {
-        let mut check = Self {
-            next,
-            known: HashMap::new(),
-            calm: Vec::new(),
-            settled: Vec::new(),
-            outcomes: HashSet::new(),
-        };
-        let start = Node {
-            state: MigrationState::begun(samples::ID, plan),
+impl Model for Check {
+    type State = Node;
+    type Step = &'static str;
+
+    fn begin(&self) -> Node {
+        Node {
+            state: MigrationState::begun(samples::ID, self.plan.clone()),
             world: World::default(),
-            faults,
-        };
-        check.explore(start)?;
-        check.always_settles()?;
-        Ok(check)
+            faults: self.faults,
+        }
     }
 
-    fn explore(&mut self, start: Node) -> Result<(), Wrong> {
-        let mut open = vec![start.clone()];
-        self.index(start);
-        while let Some(node) = open.pop() {
-            let wrong = |what: String| format!("{what}\n{node:#?}");
-            let at = self.known[&node];
-            always(&node).map_err(wrong)?;
-            if node.state.is_settled() && node.state.run().running.is_empty() {
-                when_settled(&node).map_err(wrong)?;
-                self.outcomes.insert(node.state.name());
-            }
-            if node.state.is_settled() {
-                self.settled.push(at);
-            }
-            let ways = self.ways(&node).map_err(wrong)?;
-            for (way, is_calm) in ways
-                .calm
-                .into_iter()
-                .map(|way| (way, true))
-                .chain(ways.faulty.into_iter().map(|way| (way, false)))
-            {
-                let before = self.calm.len();
-                let to = self.index(way.clone());
-                if to == before {
-                    open.push(way);
-                }
-                if is_calm {
-                    self.calm[at].push(to);
-                }
-            }
+    fn steps(
+        &mut self,
+        node: &Node,
+        ways: &mut Ways<Node, &'static str>,
+    ) -> Result<(), (&'static str, Wrong)> {
+        let following = self.following(node).map_err(|wrong| ("", wrong))?;
+        for to in following.calm {
+            ways.calm("goes on", to);
+        }
+        for to in following.faulty {
+            ways.fault("something goes wrong", to);
         }
         Ok(())
     }
 
-    fn index(&mut self, node: Node) -> usize {
-        let calm = &mut self.calm;
-        *self.known.entry(node).or_insert_with(|| {
-            calm.push(Vec::new());
-            calm.len() - 1
-        })
+    fn check(&mut self, node: &Node) -> Result<(), Wrong> {
+        always(node)?;
+        if node.state.is_settled() && node.state.run().running.is_empty() {
+            when_settled(node)?;
+            self.outcomes.insert(node.state.name());
+        }
+        Ok(())
     }
 
-    /// From every node, if nothing more goes wrong, the migration settles.
-    fn always_settles(&self) -> Result<(), Wrong> {
-        let mut leads_here = vec![Vec::new(); self.calm.len()];
-        for (from, ways) in self.calm.iter().enumerate() {
-            for to in ways {
-                leads_here[*to].push(from);
-            }
-        }
-        let mut settles = vec![false; self.calm.len()];
-        let mut open = self.settled.clone();
-        while let Some(at) = open.pop() {
-            if !std::mem::replace(&mut settles[at], true) {
-                open.extend(&leads_here[at]);
-            }
-        }
-        match self.known.iter().find(|(_, at)| !settles[**at]) {
-            Some((node, _)) => Err(format!("never settles\n{node:#?}")),
-            None => Ok(()),
-        }
+    fn rests(&self, node: &Node) -> bool {
+        node.state.is_settled()
+    }
+}
+
+impl Check {
+    /// Every outcome that there was, and how many nodes there are.
+    pub(crate) fn run(
+        next: Next,
+        plan: MigrationPlan,
+        faults: u8,
+    ) -> Result<(HashSet<&'static str>, usize), Wrong> {
+        let mut check = Self {
+            next,
+            plan,
+            faults,
+            outcomes: HashSet::new(),
+        };
+        let explored = explore(&mut check, NODES_MAX).map_err(|wrong| wrong.to_string())?;
+        Ok((check.outcomes, explored.states))
     }
 
     /// Every node that may follow.
-    fn ways(&self, node: &Node) -> Result<Ways, Wrong> {
-        let mut ways = Ways::default();
+    fn following(&self, node: &Node) -> Result<Following, Wrong> {
+        let mut ways = Following::default();
         let Node { state, world, faults } = node;
         for effect in state.due() {
             may_start(node, effect)?;
@@ -452,17 +430,13 @@ fn plans() -> Vec<MigrationPlan> {
 #[test]
 fn whatever_goes_wrong_everything_is_undone_and_done_means_verified() {
     for plan in plans() {
-        let check = Check::run(next, plan.clone(), 2).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let (outcomes, nodes) = Check::run(next, plan.clone(), 2).unwrap_or_else(|wrong| panic!("{wrong}"));
         assert_eq!(
-            check.outcomes,
+            outcomes,
             HashSet::from(["Done", "Error", "Cancelled"]),
             "{plan:?}"
         );
-        assert!(
-            check.known.len() > 1000,
-            "{plan:?}: only {} nodes",
-            check.known.len()
-        );
+        assert!(nodes > 1000, "{plan:?}: only {nodes} nodes");
     }
 }
 
@@ -473,6 +447,6 @@ fn three_things_may_go_wrong_in_one_history() {
         retention: DumpRetention::Keep,
         ..MigrationPlan::default()
     };
-    let check = Check::run(next, plan, 3).unwrap_or_else(|wrong| panic!("{wrong}"));
-    assert_eq!(check.outcomes, HashSet::from(["Done", "Error", "Cancelled"]));
+    let (outcomes, _) = Check::run(next, plan, 3).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(outcomes, HashSet::from(["Done", "Error", "Cancelled"]));
 }

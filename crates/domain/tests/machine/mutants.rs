@@ -216,7 +216,7 @@ fn never_trying_again_what_is_stuck_is_found() {
         }
         next(state, event)
     }
-    assert_eq!(found(mutant), "never settles");
+    assert_eq!(found(mutant), "it never comes to rest");
 }
 
 #[test]
