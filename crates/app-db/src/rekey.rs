@@ -5,37 +5,33 @@
 //! are walked in batches, and only values come that could be encrypted at all. How long values are is asked before they
 //! are: whatever rows come after which, no more than one batch is ever held.
 
-use std::collections::{BTreeSet, VecDeque};
+mod nodes;
+mod walk;
+
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use metaferry_domain::recoding::{Recoded, RowRecoder};
 use metaferry_domain::row_batch::{Cell, RowBatch};
-use metaferry_domain::schema::{Catalogue, Column, DataType, Dialect, Table};
+use metaferry_domain::schema::{Catalogue, Dialect, Table};
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
-use metaferry_metabase::encryption::classify::{RAW_BYTES_MIN, TEXT_BYTES_MIN};
 use metaferry_metabase::encryption::rekey::Rekey;
-use metaferry_metabase::quartz::liveness::{CheckIn, Liveness, Observation, judge_nodes, longest_silence_ms};
 use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, bump};
+
+pub(crate) use nodes::CheckIns;
+use nodes::look_for_nodes;
+pub(crate) use walk::{Form, SIZED_ROWS, Sizes, Walk};
 
 /// The longest wait for somebody else's lock.
 pub(crate) const LOCK_WAIT_SECONDS: u32 = 10;
-/// About so much is held of a table at once, or one row that is longer.
-const BATCH_BYTES: u64 = 4 << 20;
-/// Of so many rows the lengths are asked for at once.
-pub(crate) const SIZED_ROWS: usize = 512;
 /// Columns that are named when they speak against it.
 const PROBLEMS_MAX: usize = 100;
 /// How often a time that must wait for the clock is tried: ten seconds each at the most.
 const BUMP_TRIES: u32 = 3;
-/// Between two looks at the check-ins of nodes.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Between two looks at whether the work is interrupted.
 const INTERRUPTED_EVERY: Duration = Duration::from_millis(50);
-/// A check-in that is so much older than the database's clock, in milliseconds, is of a node that is gone, however wrong
-/// that node's clock was.
-const CHECK_IN_AGE_MAX_MS: i64 = 600_000;
 
 /// What is done where a Metabase runs on the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,120 +101,6 @@ pub trait Rekeying: Send {
     async fn rekey(&mut self, rekey: &Rekey, options: &RekeyOptions) -> Result<RekeyReport, RekeyError>;
 }
 
-/// What is read of a table: the columns that can hold encrypted values.
-#[derive(Debug)]
-pub(crate) struct Walk {
-    pub(crate) table: Table,
-    pub(crate) columns: Vec<WalkColumn>,
-}
-
-/// One of them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WalkColumn {
-    /// Its place in the table.
-    pub(crate) at: usize,
-    pub(crate) form: Form,
-    /// Values of fewer bytes come as NULL.
-    pub(crate) bytes_min: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    Text,
-    Bytes,
-}
-
-impl Walk {
-    /// `None`: no column of that table can hold an encrypted value.
-    fn of(table: &Table, rekey: &Rekey) -> Option<Self> {
-        let key = table.name.key();
-        let columns: Vec<WalkColumn> = (0..table.columns.len())
-            .filter_map(|at| {
-                let column = &table.columns[at];
-                let form = form(column)?;
-                let bytes_min = match form {
-                    _ if rekey.sees_all_of(&key, &column.name.key()) => 0,
-                    Form::Text => TEXT_BYTES_MIN,
-                    Form::Bytes => RAW_BYTES_MIN,
-                };
-                Some(WalkColumn { at, form, bytes_min })
-            })
-            .collect();
-        (!columns.is_empty()).then(|| Self {
-            table: table.clone(),
-            columns,
-        })
-    }
-
-    fn described(&self) -> Vec<&Column> {
-        self.columns
-            .iter()
-            .map(|column| &self.table.columns[column.at])
-            .collect()
-    }
-
-    /// The name of one of its columns, as the database spells it.
-    pub(crate) fn name(&self, column: usize) -> &str {
-        self.table.columns[self.columns[column].at].name.as_str()
-    }
-}
-
-fn form(column: &Column) -> Option<Form> {
-    if column.is_generated() {
-        return None;
-    }
-    match column.data_type {
-        DataType::Char(_) | DataType::Varchar(_) | DataType::VarcharIgnoreCase(_) | DataType::Text => {
-            Some(Form::Text)
-        }
-        DataType::Binary(_) | DataType::Blob => Some(Form::Bytes),
-        DataType::Boolean
-        | DataType::SmallInt
-        | DataType::Integer
-        | DataType::BigInt
-        | DataType::Real
-        | DataType::Double
-        | DataType::Decimal(_)
-        | DataType::Date
-        | DataType::Time
-        | DataType::TimeTz
-        | DataType::Timestamp
-        | DataType::TimestampTz
-        | DataType::Uuid
-        | DataType::Json
-        | DataType::Other => None,
-    }
-}
-
-/// How many bytes each of the next rows will bring, as the database says before it sends them.
-#[derive(Debug, Default)]
-pub(crate) struct Sizes(VecDeque<u64>);
-
-impl Sizes {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Of the rows that come after those. What the database does not know the length of is empty.
-    pub(crate) fn add(&mut self, bytes: i64) {
-        self.0.push_back(u64::try_from(bytes).unwrap_or(0));
-    }
-
-    /// How many of them make the next batch: as many as may be held, one at least, none where none is left.
-    pub(crate) fn next_batch(&mut self) -> usize {
-        let (mut rows, mut bytes) = (0, 0_u64);
-        while let Some(next) = self.0.front() {
-            bytes = bytes.saturating_add(*next);
-            if rows > 0 && bytes > BATCH_BYTES {
-                break;
-            }
-            self.0.pop_front();
-            rows += 1;
-        }
-        rows
-    }
-}
-
 /// A value in place of another.
 #[derive(Debug)]
 pub(crate) struct Change {
@@ -226,14 +108,6 @@ pub(crate) struct Change {
     pub(crate) column: usize,
     pub(crate) old: Recoded,
     pub(crate) new: Recoded,
-}
-
-/// The check-ins of nodes at one moment.
-#[derive(Debug, Default)]
-pub(crate) struct CheckIns {
-    pub(crate) nodes: Vec<CheckIn>,
-    /// The database's clock, in Unix milliseconds.
-    pub(crate) now_ms: i64,
 }
 
 /// One session with a database, as changing its key needs it.
@@ -352,68 +226,6 @@ async fn interrupted(options: &RekeyOptions) -> PortError {
             Ok(()) => tokio::time::sleep(INTERRUPTED_EVERY).await,
             Err(interrupted) => return interrupted,
         }
-    }
-}
-
-/// Does a Metabase run on the database? It would go on with the old key.
-async fn look_for_nodes<R: KeyedRows>(
-    rows: &mut R,
-    options: &RekeyOptions,
-    report: &mut RekeyReport,
-) -> Result<(), PortError> {
-    let began = Instant::now();
-    let mut looks: Vec<Observation> = Vec::new();
-    loop {
-        let CheckIns { mut nodes, now_ms } = rows.check_ins().await?;
-        nodes.retain(|node| now_ms.saturating_sub(node.last_ms) < CHECK_IN_AGE_MAX_MS);
-        if options.running == Running::Warn {
-            if !nodes.is_empty() {
-                let names: Vec<&str> = nodes.iter().map(|node| node.instance.as_str()).collect();
-                report.notes.push(format!(
-                    "nodes of Metabase have checked in within ten minutes ({}): one that still runs goes on with the old \
-                     key until it is started again",
-                    names.join(", ")
-                ));
-            }
-            return Ok(());
-        }
-        if looks.is_empty() && !nodes.is_empty() {
-            tracing::info!(
-                nodes = nodes.len(),
-                "watching whether Metabase's nodes still check in; this takes a quarter of a minute"
-            );
-        }
-        let look = Observation {
-            at_ms: i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX),
-            check_ins: nodes,
-        };
-        let longest = longest_silence_ms(&look);
-        let at_ms = look.at_ms;
-        // The first look and the newest decide.
-        looks.truncate(1);
-        looks.push(look);
-        let judged = judge_nodes(&looks);
-        let live: Vec<&str> = judged
-            .iter()
-            .filter(|(_, liveness)| **liveness == Liveness::Live)
-            .map(|(name, _)| name.as_str())
-            .collect();
-        if !live.is_empty() {
-            return Err(PortError::new(
-                ErrorKind::Conflict,
-                format!(
-                    "a Metabase runs on this app DB (node {}): it would go on with the old key; stop it and try again, or \
-                     go on with --force and start it again at once",
-                    live.join(", ")
-                ),
-            ));
-        }
-        let undecided = judged.values().any(|liveness| *liveness == Liveness::Undecided);
-        if !undecided || at_ms > longest {
-            return Ok(());
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-        go_on(options)?;
     }
 }
 
@@ -633,33 +445,4 @@ pub(crate) fn commit_failed(error: sqlx::Error) -> PortError {
         "commit; nothing is changed"
     };
     crate::error::failed(what, error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{BATCH_BYTES, SIZED_ROWS, Sizes};
-
-    fn batches(rows: impl IntoIterator<Item = i64>) -> Vec<usize> {
-        let mut sizes = Sizes::default();
-        for bytes in rows {
-            sizes.add(bytes);
-        }
-        let mut batches = Vec::new();
-        while !sizes.is_empty() {
-            batches.push(sizes.next_batch());
-        }
-        assert_eq!(sizes.next_batch(), 0);
-        batches
-    }
-
-    #[test]
-    fn a_batch_ends_at_the_bytes_that_may_be_held_whatever_came_before() {
-        let mebibyte = 1 << 20;
-        let wide = i64::try_from(BATCH_BYTES).unwrap() * 5;
-        assert_eq!(batches([30; SIZED_ROWS]), [SIZED_ROWS]);
-        assert_eq!(batches([mebibyte; 9]), [4, 4, 1]);
-        assert_eq!(batches([30, 30, mebibyte, wide, 30, wide, wide]), [3, 1, 1, 1, 1]);
-        let narrow_then_wide = [30; 300].into_iter().chain([mebibyte; 7]);
-        assert_eq!(batches(narrow_then_wide), [303, 4]);
-    }
 }
