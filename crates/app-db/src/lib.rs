@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api_key;
+mod authenticator;
 mod error;
 pub mod h2;
 pub mod load;
@@ -16,3 +17,5 @@ pub mod sqlite;
 mod twins;
 mod undo;
 mod uninstall;
+
+pub use authenticator::AppDbAuthenticator;

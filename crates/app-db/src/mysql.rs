@@ -26,7 +26,7 @@ mod undo_script;
 mod uninstall;
 
 pub use app_db::MySqlAppDb;
-pub use authenticator::MySqlAuthenticator;
+pub use authenticator::authenticator;
 pub use connect::MySqlServer;
 pub use fresh::FreshMySql;
 pub use probe::MySqlProbe;

@@ -29,7 +29,7 @@ mod undo_script;
 mod uninstall;
 
 pub use app_db::PostgresAppDb;
-pub use authenticator::PostgresAuthenticator;
+pub use authenticator::authenticator;
 pub use connect::PostgresServer;
 pub use fresh::FreshPostgres;
 pub use leftovers::Leftovers;

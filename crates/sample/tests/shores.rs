@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use metaferry_app_db::h2::{H2Source, H2Target};
-use metaferry_app_db::postgres::{PostgresAuthenticator, PostgresServer, PostgresSource};
+use metaferry_app_db::postgres::{self, PostgresServer, PostgresSource};
 use metaferry_domain::Cancellation;
 use metaferry_domain::copy_policy::CopyPolicy;
 use metaferry_domain::ports::{Authenticator, Caller, Credentials, DumpObserver, Source, Target};
@@ -128,7 +128,7 @@ async fn known_sessions_and_keys_open_what_they_are_said_to_open() {
         return;
     };
     let pool = PostgresServer::new(&database.address).pool(2).await.unwrap();
-    let authenticator = PostgresAuthenticator::new(pool.clone(), MAX_SESSION_AGE_MINUTES, None);
+    let authenticator = postgres::authenticator(pool.clone(), MAX_SESSION_AGE_MINUTES, None);
     let session = |value: &str| Credentials::Session(value.to_owned());
     let key = |value: &str| Credentials::ApiKey(value.to_owned());
     for (credentials, expected) in [

@@ -9,12 +9,12 @@ use std::time::Duration;
 use metaferry_app_db::h2::{H2Source, file_of};
 use metaferry_app_db::load::LoadOptions;
 use metaferry_app_db::mysql::{
-    FreshMySql, MySqlAppDb, MySqlAuthenticator, MySqlProbe, MySqlQuartz, MySqlRekey, MySqlServer,
-    MySqlSource, MySqlTarget, MySqlUndoScript,
+    FreshMySql, MySqlAppDb, MySqlProbe, MySqlQuartz, MySqlRekey, MySqlServer, MySqlSource, MySqlTarget,
+    MySqlUndoScript,
 };
 use metaferry_app_db::postgres::{
-    FreshPostgres, Leftovers, PostgresAppDb, PostgresAuthenticator, PostgresProbe, PostgresQuartz,
-    PostgresRekey, PostgresServer, PostgresSource, PostgresTarget, PostgresUndoScript,
+    FreshPostgres, Leftovers, PostgresAppDb, PostgresProbe, PostgresQuartz, PostgresRekey, PostgresServer,
+    PostgresSource, PostgresTarget, PostgresUndoScript,
 };
 use metaferry_app_db::probe::Probe;
 use metaferry_app_db::rekey::Rekeying;
@@ -405,7 +405,7 @@ async fn app_db(
             }
             .with_guard_max(read_only_max);
             let probe = PostgresProbe::new(PostgresServer::new(server), pool.clone());
-            let authenticator = PostgresAuthenticator::new(
+            let authenticator = metaferry_app_db::postgres::authenticator(
                 pool,
                 config.metabase.max_session_age_minutes,
                 session_key(config)?,
@@ -455,7 +455,7 @@ async fn app_db(
                 Purpose::Look => MySqlAppDb::open_to_look(pool.clone()),
                 Purpose::Migrate => MySqlAppDb::open(pool.clone()).await?,
             };
-            let authenticator = MySqlAuthenticator::new(
+            let authenticator = metaferry_app_db::mysql::authenticator(
                 pool,
                 config.metabase.max_session_age_minutes,
                 session_key(config)?,

@@ -1,6 +1,6 @@
 //! Who is let in: judged on rows as Metabase writes them on MariaDB.
 
-use metaferry_app_db::mysql::{MySqlAuthenticator, MySqlServer};
+use metaferry_app_db::mysql::{self, MySqlServer};
 use metaferry_domain::ports::{Authenticator as _, Caller, Credentials};
 use metaferry_metabase::session::MAX_SESSION_AGE_MINUTES;
 use sha2::{Digest as _, Sha512};
@@ -46,7 +46,7 @@ async fn sessions_and_api_keys_let_in_who_holds_them() {
         ))
         .await;
     let pool = MySqlServer::new(&database.address).pool(2).await.unwrap();
-    let authenticator = MySqlAuthenticator::new(pool, age, None);
+    let authenticator = mysql::authenticator(pool, age, None);
     let session = |value: &str| Credentials::Session(value.to_owned());
     let key = |value: &str| Credentials::ApiKey(value.to_owned());
     for (credentials, expected) in [

@@ -1,6 +1,6 @@
 //! Who is let in: judged on rows as Metabase writes them.
 
-use metaferry_app_db::postgres::PostgresAuthenticator;
+use metaferry_app_db::{AppDbAuthenticator, postgres};
 use metaferry_domain::ports::{Authenticator as _, Caller, Credentials};
 use metaferry_metabase::encryption::DerivedKey;
 use metaferry_metabase::secret::Secret;
@@ -45,15 +45,15 @@ async fn session(
         .await;
 }
 
-async fn knows(authenticator: &PostgresAuthenticator, cookie: &str) -> Caller {
+async fn knows(authenticator: &AppDbAuthenticator, cookie: &str) -> Caller {
     authenticator
         .authenticate(&Credentials::Session(cookie.to_owned()))
         .await
         .unwrap()
 }
 
-async fn authenticator(database: &TestDatabase) -> PostgresAuthenticator {
-    PostgresAuthenticator::new(database.pool().await, MAX_SESSION_AGE_MINUTES, None)
+async fn authenticator(database: &TestDatabase) -> AppDbAuthenticator {
+    postgres::authenticator(database.pool().await, MAX_SESSION_AGE_MINUTES, None)
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn hashed_sessions_let_in_who_holds_the_cookie() {
             "nor has one the hash's"
         );
     }
-    let short = PostgresAuthenticator::new(database.pool().await, 60, None);
+    let short = postgres::authenticator(database.pool().await, 60, None);
     assert_eq!(
         knows(&short, "just valid").await,
         Caller::Unknown,
@@ -180,7 +180,7 @@ async fn sessions_that_are_signed_or_end_by_themselves_are_judged_so() {
              UPDATE core_session SET key_hashed = '{hash}' WHERE id = 'signed'"
         ))
         .await;
-    let signed = PostgresAuthenticator::new(database.pool().await, MAX_SESSION_AGE_MINUTES, Some(key()));
+    let signed = postgres::authenticator(database.pool().await, MAX_SESSION_AGE_MINUTES, Some(key()));
     assert_eq!(knows(&signed, "signed").await, Caller::Superuser);
     assert_eq!(knows(&signed, COOKIE).await, Caller::Unknown, "not signed");
     database
