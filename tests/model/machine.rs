@@ -149,6 +149,11 @@ impl Machine {
         answer
     }
 
+    /// What the domain has said while the model was explored; `None` if it was never asked, or refused.
+    pub(crate) fn asked(&self, id: StateId, happened: Happened) -> Option<StateId> {
+        self.answers.get(&(id, happened)).copied().flatten()
+    }
+
     fn number(&mut self, state: MigrationState, found_by: FoundBy) -> StateId {
         if let Some(id) = self.numbers.get(&state) {
             return *id;

@@ -25,11 +25,15 @@
 //! (`METAFERRY_MODEL_FAULTS`: so many in addition).
 
 mod cluster;
+mod conformance;
 mod coverage;
 mod machine;
 mod mutants;
 mod node;
 mod outside;
+/// The real orchestrator on the fakes, as the simulation runs it.
+#[path = "../simulation/node.rs"]
+mod program;
 mod promises;
 mod world;
 
@@ -103,6 +107,8 @@ fn two_nodes_with_two_faults_at_any_effect_keep_every_promise() {
         );
     }
     replays_to_the_same(&cluster.machine);
+    let entries = conformance::every_entry_is_a_step_of(&cluster.machine);
+    assert!(entries > 1_000, "only {entries} entries of the real orchestrator");
 }
 
 #[test]

@@ -59,6 +59,8 @@ impl<const N: usize> Cluster<N> {
         if let Some(id) = bits(facts.running).find(|id| node.stages.of(*id) == Stage::Looked) {
             return self.outcome(state, at, id, ways);
         }
+        // Also between two announcements: a write of progress may find the row ended.
+        self.look(state, at, &facts, ways)?;
         if let Some(id) = facts.due {
             let happened = announced(id, node);
             let label = Step::about(at, "announces", id);
@@ -77,7 +79,6 @@ impl<const N: usize> Cluster<N> {
                 self.outcome(state, at, id, ways)?;
             }
         }
-        self.look(state, at, &facts, ways)?;
         if node.interrupt == Interrupt::Asked {
             let label = step("hears that it is to stop");
             let mut heard = *state;

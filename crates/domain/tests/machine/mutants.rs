@@ -13,9 +13,7 @@ use crate::model::{Check, Next};
 type Answer = Result<Transition, IllegalEvent>;
 
 fn found(mutant: Next) -> String {
-    let wrong = Check::run(mutant, MigrationPlan::default(), 2)
-        .err()
-        .expect("the check finds this mutant");
+    let wrong = Check::run(mutant, MigrationPlan::default(), 2).expect_err("the check finds this mutant");
     wrong.lines().next().unwrap_or_default().to_owned()
 }
 
