@@ -2,20 +2,19 @@
 //! reads out of each must have been true at one instant: writers change several tables in each transaction, so that any
 //! mixture of two instants shows.
 
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::app_db::{AppDb, Scale, ended, metaferry, psql};
 use crate::crossing::shape::Shape;
+use crate::sessions::Sessions;
 
 const WRITERS: usize = 4;
 /// Of the table that is emptied and filled again.
 const REFILLED_ROWS: usize = 500;
 /// Until every writer has begun.
 const PATIENCE: Duration = Duration::from_secs(30);
-const APPLICATION: &str = "metaferry-test-writer";
 
 /// What the writers keep.
 const BEGINNING: &str = "
@@ -89,7 +88,7 @@ fn stays_one_snapshot(scale: Scale, times: usize) {
         return;
     };
     psql(&app_db.url, BEGINNING);
-    let busy = Busy::begin(&app_db);
+    let busy = busy(&app_db);
     let first = Counts::of(&app_db);
     for time in 0..times {
         let before = Counts::of(&app_db);
@@ -240,55 +239,19 @@ fn is_one_snapshot(app_db: &AppDb, name: &str, json: &Value) -> Counts {
     counts
 }
 
-/// Sessions that write until this is dropped.
-struct Busy<'a> {
-    app_db: &'a AppDb,
-    sessions: Vec<Child>,
-}
-
-impl<'a> Busy<'a> {
-    fn begin(app_db: &'a AppDb) -> Self {
-        let mut busy = Self {
-            app_db,
-            sessions: Vec::new(),
-        };
-        for writer in 0..WRITERS {
-            busy.run(&WRITER.replace("WRITER", &writer.to_string()));
-        }
-        busy.run(CHANGER);
-        let began = Instant::now();
-        loop {
-            let counts = Counts::of(app_db);
-            if counts.generation > 0 && counts.made.iter().all(|made| *made > 0) {
-                return busy;
-            }
-            assert!(began.elapsed() < PATIENCE, "not everybody writes: {counts:?}");
-        }
+/// Begins to write; answers once everybody does.
+fn busy(app_db: &AppDb) -> Sessions {
+    let mut busy = Sessions::new(&app_db.url);
+    for writer in 0..WRITERS {
+        busy.run(&WRITER.replace("WRITER", &writer.to_string()));
     }
-
-    fn run(&mut self, sql: &str) {
-        let session = Command::new("psql")
-            .args(["-qX", "-d", &self.app_db.url, "-c", sql])
-            .env("PGAPPNAME", APPLICATION)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.sessions.push(session);
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        psql(
-            &self.app_db.url,
-            &format!(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                 WHERE datname = current_database() AND application_name = '{APPLICATION}'"
-            ),
-        );
-        for session in &mut self.sessions {
-            session.wait().ok();
+    busy.run(CHANGER);
+    let began = Instant::now();
+    loop {
+        let counts = Counts::of(app_db);
+        if counts.generation > 0 && counts.made.iter().all(|made| *made > 0) {
+            return busy;
         }
+        assert!(began.elapsed() < PATIENCE, "not everybody writes: {counts:?}");
     }
 }

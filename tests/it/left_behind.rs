@@ -76,9 +76,10 @@ fn held_up_in_the_dump(world: &World) -> (Running, Held<'_>) {
     );
     world.wait_for("read-only is on", || world.read_only() == "true");
     let lock = world.lock_table("core_user");
-    world.wait_for("the dump begins", || {
-        world.sql("SELECT state FROM cloud_migration") == "dump"
-    });
+    // The row says so a moment before the journal does.
+    let begun =
+        "SELECT count(*) FROM metaferry.journal WHERE entry LIKE '%\"effect_started\":{\"copy_snapshot\"%'";
+    world.wait_for("the dump begins", || world.sql(begun) != "0");
     (running, lock)
 }
 

@@ -13,4 +13,7 @@ mod left_behind;
 mod load;
 mod mariadb;
 mod migrate;
+mod quartz;
 mod rekey;
+mod sessions;
+mod writers;

@@ -129,7 +129,7 @@ impl Maria {
         database
     }
 
-    fn arguments(&self) -> Vec<String> {
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let (user, place) = self
             .server
             .trim_start_matches("mysql://")

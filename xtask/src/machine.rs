@@ -19,6 +19,7 @@ pub(crate) enum Need {
     PostgresJdbcJar,
     MariaDbServer,
     MariaDbJdbcJar,
+    QuartzJar,
     Python,
     Curl,
     GnuTime,
@@ -32,6 +33,7 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need::PostgresJdbcJar,
     Need::MariaDbServer,
     Need::MariaDbJdbcJar,
+    Need::QuartzJar,
     Need::Python,
     Need::Curl,
 ];
@@ -47,6 +49,7 @@ impl Need {
                 .iter()
                 .all(|name| mariadb_bin(name).is_some()),
             Self::MariaDbJdbcJar => mariadb_jdbc_jar().is_some(),
+            Self::QuartzJar => quartz_jar().is_some(),
             Self::Python => on_path("python3").is_some(),
             Self::Curl => on_path("curl").is_some(),
             Self::GnuTime => Path::new("/usr/bin/time").is_file(),
@@ -61,6 +64,7 @@ impl Need {
             Self::PostgresJdbcJar => "libpostgresql-jdbc-java",
             Self::MariaDbServer => "mariadb-server",
             Self::MariaDbJdbcJar => "libmariadb-java",
+            Self::QuartzJar => "libquartz2-java",
             Self::Python => "python3",
             Self::Curl => "curl",
             Self::GnuTime => "time",
@@ -79,6 +83,9 @@ impl Need {
                 "MariaDB server and client programs (mariadbd, mariadb-install-db, mariadb; 10.6 or later)"
             }
             Self::MariaDbJdbcJar => "the MariaDB JDBC jar (METAFERRY_TEST_MARIADB_JDBC_JAR names it)",
+            Self::QuartzJar => {
+                "Quartz 2.3's jar, HikariCP's and SLF4J's beside it (METAFERRY_TEST_QUARTZ_JAR names the first)"
+            }
             Self::Python => "Python 3 (python3 on PATH)",
             Self::Curl => "curl on PATH",
             Self::GnuTime => "GNU time (/usr/bin/time)",
@@ -198,6 +205,11 @@ pub(crate) fn postgres_jdbc_jar() -> Option<PathBuf> {
 /// The JDBC driver with which the oracle reads MariaDB.
 pub(crate) fn mariadb_jdbc_jar() -> Option<PathBuf> {
     named_or_first("METAFERRY_TEST_MARIADB_JDBC_JAR", &["mariadb-java-client.jar"])
+}
+
+/// The scheduler that Metabase has.
+pub(crate) fn quartz_jar() -> Option<PathBuf> {
+    named_or_first("METAFERRY_TEST_QUARTZ_JAR", &["quartz2.jar"])
 }
 
 /// Says aloud when the distribution's H2 is not the version that we claim to agree with.

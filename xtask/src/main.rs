@@ -38,6 +38,7 @@ usage: cargo xtask COMMAND
   pairs                         all nine pairs of Postgres, MariaDB and H2 there and back at scale 1
   model                         several nodes exhaustively with a fault more than in the tests: minutes, gigabytes
   hot-read                      200 snapshots of an H2 file that Java writes meanwhile, in each of its modes
+  quartz                        three nodes of a real Quartz, and every way in which a migration of theirs may end
 
 exit: 0 done · 1 failed · 2 wrong usage · 3 something is missing on this machine";
 
@@ -70,6 +71,7 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
         ["pairs"] => test_command::pairs(),
         ["hot-read"] => test_command::hot_read(),
         ["model"] => test_command::model(),
+        ["quartz"] => test_command::quartz(),
         ["kill-load", kills] => test_command::kill_load(kills),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

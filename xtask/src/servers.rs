@@ -53,6 +53,9 @@ impl Servers {
         if let Some(jar) = machine::mariadb_jdbc_jar() {
             variables.push(("METAFERRY_TEST_MARIADB_JDBC_JAR", jar.into()));
         }
+        if let Some(jar) = machine::quartz_jar() {
+            variables.push(("METAFERRY_TEST_QUARTZ_JAR", jar.into()));
+        }
         Ok(Self {
             variables,
             postgres,

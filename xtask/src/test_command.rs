@@ -75,6 +75,11 @@ pub(crate) fn model() -> Result<(), Failure> {
     }
 }
 
+/// `cargo xtask quartz`: a real cluster of schedulers, and every way in which a migration may end.
+pub(crate) fn quartz() -> Result<(), Failure> {
+    long_form(WHOLE, "quartz::", "METAFERRY_TEST_QUARTZ", "1")
+}
+
 /// Package and test binary of the whole program.
 const WHOLE: [&str; 2] = ["workspace-tests", "it"];
 

@@ -7,4 +7,4 @@ mod routes;
 mod wire;
 
 pub use router::{Api, Hosting, router, serve};
-pub use wire::{AccountBody, AttemptBody, MigrationBody, OwedBody, ReasonBody};
+pub use wire::{AccountBody, AttemptBody, MigrationBody, OwedBody, ReasonBody, read_only_seconds};

@@ -1,7 +1,9 @@
 //! Request and response bodies, in the spelling of Metabase's own API.
 
+use std::time::Duration;
+
 use metaferry_domain::ErrorClass;
-use metaferry_domain::history::{AttemptStory, Reason, Story, in_words};
+use metaferry_domain::history::{AttemptStory, ReadOnlySpan, Reason, Story, in_words};
 use metaferry_domain::ports::MigrationRow;
 use metaferry_domain::row_batch::Instant;
 use metaferry_orchestrator::Account;
@@ -10,8 +12,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// A row of `cloud_migration` as Metabase gives it, but for one thing: a presigned URL is shown without its query. Of one
-/// that did not arrive it says why, in keys that Metabase does not have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// that has ended it says how long it was read-only, and why it did not arrive, in keys that Metabase does not have.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MigrationBody {
     /// Key.
     pub id: i64,
@@ -27,18 +29,29 @@ pub struct MigrationBody {
     pub created_at: String,
     /// ISO 8601 in UTC with microseconds.
     pub updated_at: String,
+    /// How long people could not write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_only_seconds: Option<f64>,
     /// Why it did not arrive.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub why: Option<ReasonBody>,
 }
 
 impl MigrationBody {
-    /// The same with why it did not arrive.
+    /// The same with what is known of how it ended.
     #[must_use]
-    pub fn with_reason(mut self, reason: Option<&Reason>) -> Self {
-        self.why = reason.map(ReasonBody::from);
+    pub fn with_end(mut self, end: Option<&AttemptStory>) -> Self {
+        self.read_only_seconds = end.and_then(read_only_seconds);
+        self.why = end.and_then(|end| end.reason.as_ref()).map(ReasonBody::from);
         self
     }
+}
+
+/// How long people could not write; `None` while that lasts, and where everybody could.
+#[must_use]
+pub fn read_only_seconds(attempt: &AttemptStory) -> Option<f64> {
+    let lasted = attempt.read_only.and_then(ReadOnlySpan::lasted_ms);
+    lasted.map(|lasted| Duration::from_millis(lasted).as_secs_f64())
 }
 
 /// Why an attempt did not arrive.
@@ -78,7 +91,7 @@ impl ReasonBody {
 }
 
 /// A migration with all its attempts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AccountBody {
     /// Our id; null of one that Metabase itself began.
     pub migration: Option<String>,
@@ -102,7 +115,7 @@ pub struct AccountBody {
 }
 
 /// One attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AttemptBody {
     /// From 1.
     pub attempt: u32,
@@ -116,6 +129,8 @@ pub struct AttemptBody {
     pub ended_at: Option<String>,
     /// How often another process took it over.
     pub taken_over: u32,
+    /// How long people could not write; null while that lasts, and where everybody could.
+    pub read_only_seconds: Option<f64>,
     /// Why it did not arrive.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub why: Option<ReasonBody>,
@@ -130,6 +145,7 @@ impl From<&AttemptStory> for AttemptBody {
             begun_at: iso_ms(story.begun_at_ms),
             ended_at: story.ended_at_ms.map(iso_ms),
             taken_over: story.taken_over,
+            read_only_seconds: read_only_seconds(story),
             why: story.reason.as_ref().map(ReasonBody::from),
         }
     }
@@ -205,6 +221,7 @@ impl From<&MigrationRow> for MigrationBody {
             progress: row.progress,
             created_at: iso(row.created_at),
             updated_at: iso(row.updated_at),
+            read_only_seconds: None,
             why: None,
         }
     }

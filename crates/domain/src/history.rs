@@ -3,7 +3,7 @@
 
 use crate::ErrorClass;
 use crate::effect::Effect;
-use crate::event::{Canceller, Event, RowEnd};
+use crate::event::{Canceller, Event, Intent, RowEnd};
 use crate::journal::{JournalEntry, ReplayError, replay_watched};
 use crate::migration::{Attempt, Phase};
 use crate::state::{CancelledBy, MigrationState};
@@ -34,8 +34,29 @@ pub struct AttemptStory {
     pub phase: Phase,
     /// How often another process took it over.
     pub taken_over: u32,
+    /// How long people could not write.
+    pub read_only: Option<ReadOnlySpan>,
     /// Why it did not arrive.
     pub reason: Option<Reason>,
+}
+
+/// From when to when read-only was on, in milliseconds since 1970 by the clocks of the nodes that switched it. Where the dead
+/// man's switch or `undo.sql` switched it off, nobody wrote that down: it ends when a metaferry came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadOnlySpan {
+    /// It was in force, or, until that is known, about to be.
+    pub on_at_ms: u64,
+    /// It was as before; `None` while it is not.
+    pub off_at_ms: Option<u64>,
+}
+
+impl ReadOnlySpan {
+    /// How long it lasted, in milliseconds; `None` while it lasts.
+    #[must_use]
+    pub fn lasted_ms(self) -> Option<u64> {
+        // A clock that was set back, or another node's, must not make it negative.
+        self.off_at_ms.map(|off| off.saturating_sub(self.on_at_ms))
+    }
 }
 
 /// One thing that is still to be undone.
@@ -95,6 +116,7 @@ fn tell(attempts: &mut Vec<AttemptStory>, entry: &JournalEntry, state: &Migratio
             ended_at_ms: None,
             phase: state.phase(),
             taken_over: 0,
+            read_only: None,
             reason: None,
         });
     }
@@ -105,10 +127,32 @@ fn tell(attempts: &mut Vec<AttemptStory>, entry: &JournalEntry, state: &Migratio
     if let Event::Recovered { .. } = entry.event {
         story.taken_over = story.taken_over.saturating_add(1);
     }
+    story.read_only = read_only(story.read_only, entry);
     if !state.is_terminal() {
         story.ended_at_ms = None;
     } else if story.ended_at_ms.is_none() {
         story.ended_at_ms = Some(entry.at_ms);
+    }
+}
+
+/// What an entry makes of it.
+fn read_only(span: Option<ReadOnlySpan>, entry: &JournalEntry) -> Option<ReadOnlySpan> {
+    let on = Some(ReadOnlySpan {
+        on_at_ms: entry.at_ms,
+        off_at_ms: None,
+    });
+    match (&entry.event, span) {
+        (Event::EffectStarted(Intent::ReadOnlyOn { .. }), None) => on,
+        (Event::EffectDone(fact), _) if fact.effect() == Effect::ReadOnlyOn => on,
+        (Event::EffectDone(fact), Some(span))
+            if fact.effect() == Effect::RestoreReadOnly && span.off_at_ms.is_none() =>
+        {
+            Some(ReadOnlySpan {
+                off_at_ms: Some(entry.at_ms),
+                ..span
+            })
+        }
+        (_, span) => span,
     }
 }
 

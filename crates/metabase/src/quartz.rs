@@ -16,6 +16,10 @@ pub const ALL_GROUPS_PAUSED: &str = "_$_ALL_GROUPS_PAUSED_$_";
 pub const TRIGGER_ACCESS: &str = "TRIGGER_ACCESS";
 /// Row of the locks table that check-ins hold. When both are needed, take this one first.
 pub const STATE_ACCESS: &str = "STATE_ACCESS";
+/// Name of a node that never was: nodes that find nothing to fire look again after up to half a minute, but at once when
+/// they have recovered a node that is gone. So a row of that name, long silent, has them look at their next check-in, which
+/// removes it.
+pub const WAKE_UP: &str = "metaferry";
 /// How often a node checks in, unless its row says otherwise, in milliseconds.
 pub const CHECKIN_INTERVAL_MS: i64 = 7_500;
 /// A trigger that is late by less simply fires late, in milliseconds; a later one gets its misfire instruction.

@@ -1,7 +1,7 @@
 //! The rows of `cloud_migration` beside what our journal knows of them.
 
-use metaferry_domain::history::{Reason, Story, reason};
-use metaferry_domain::migration::{MigrationId, Phase};
+use metaferry_domain::history::{AttemptStory, Story};
+use metaferry_domain::migration::{MigrationId, Phase, RowId};
 use metaferry_domain::ports::{JournalStore, MigrationRow, MigrationRows, MigrationSummary};
 use metaferry_domain::{ErrorKind, PortError};
 
@@ -88,20 +88,24 @@ pub async fn accounts(
     Ok(accounts)
 }
 
-/// Why a row ended before it arrived, as far as our journal knows it; `None` of a row that goes on or arrived.
+/// The attempt by which a row ended, as far as our journal knows it; `None` of a row that goes on.
 ///
 /// # Errors
 /// If the journal cannot be read.
-pub async fn reason_of(journal: &dyn JournalStore, row: &MigrationRow) -> Result<Option<Reason>, PortError> {
-    match row.phase {
-        Phase::Error | Phase::Cancelled => {}
-        Phase::Init | Phase::Setup | Phase::Dump | Phase::Upload | Phase::Done => return Ok(None),
+pub async fn end_of(
+    journal: &dyn JournalStore,
+    row: RowId,
+    phase: Phase,
+) -> Result<Option<AttemptStory>, PortError> {
+    if !phase.is_terminal() {
+        return Ok(None);
     }
-    match of_row(journal, row.id).await {
-        Ok(found) => Ok(found.and_then(|(state, _)| reason(&state))),
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let found = match of_row(journal, row).await {
+        Err(error) if error.kind == ErrorKind::NotFound => None,
+        other => other?,
+    };
+    let story = found.and_then(|(_, entries)| Story::of(&entries).ok());
+    Ok(story.and_then(|mut story| story.attempts.pop()))
 }
 
 /// None where our tables are not there.

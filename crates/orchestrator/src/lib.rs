@@ -14,16 +14,16 @@ mod watch;
 use std::sync::Arc;
 
 use metaferry_domain::event::{Canceller, Event};
-use metaferry_domain::history::Reason;
+use metaferry_domain::history::AttemptStory;
 use metaferry_domain::journal::JournalEntry;
 use metaferry_domain::lease::Lease;
-use metaferry_domain::migration::{MigrationId, Phase};
+use metaferry_domain::migration::{MigrationId, Phase, RowId};
 use metaferry_domain::ports::MigrationRow;
 use metaferry_domain::state::{MigrationState, RowStanding};
 use metaferry_domain::{ErrorKind, PortError};
 use tokio::sync::{Mutex, watch as channel};
 
-pub use history::{Account, Journaled, accounts, reason_of};
+pub use history::{Account, Journaled, accounts, end_of};
 pub use ports::{OtherShore, Ports, Settings, Warnings};
 pub use recover::{Orphan, Recovery, orphans};
 pub use run::{Ended, View};
@@ -294,12 +294,12 @@ impl Orchestrator {
         accounts(&*self.ports.rows, &*self.ports.journal, limit).await
     }
 
-    /// Why a row ended before it arrived.
+    /// The attempt by which a row ended; `None` of a row that goes on.
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub async fn reason_of(&self, row: &MigrationRow) -> Result<Option<Reason>, PortError> {
-        reason_of(&*self.ports.journal, row).await
+    pub async fn end_of(&self, row: RowId, phase: Phase) -> Result<Option<AttemptStory>, PortError> {
+        end_of(&*self.ports.journal, row, phase).await
     }
 
     /// Who may act now, if anybody.

@@ -30,8 +30,8 @@ pub(crate) async fn newest(State(api): State<Api>, headers: HeaderMap) -> Result
     require_superuser(&*api.authenticator, &headers, Access::Read).await?;
     Ok(match api.orchestrator.history(1).await?.first() {
         Some(row) => {
-            let reason = api.orchestrator.reason_of(row).await?;
-            Json(MigrationBody::from(row).with_reason(reason.as_ref())).into_response()
+            let end = api.orchestrator.end_of(row.id, row.phase).await?;
+            Json(MigrationBody::from(row).with_end(end.as_ref())).into_response()
         }
         None => StatusCode::NO_CONTENT.into_response(),
     })

@@ -13,7 +13,7 @@ use metaferry_metabase::quartz::liveness::{CheckIn, Observation, judge_nodes, ru
 use metaferry_metabase::quartz::plan::{self, StateChange, pause_plan, paused_now, resume_plan};
 use metaferry_metabase::quartz::{
     Concurrency, FiredRow, FiredState, JobKey, SCHEDULER_NAME, TRIGGER_ACCESS, TriggerKey, TriggerRow,
-    TriggerState,
+    TriggerState, WAKE_UP,
 };
 use sqlx::mysql::MySqlRow;
 use sqlx::{MySqlConnection, Row};
@@ -43,6 +43,25 @@ impl MySqlQuartz {
             since: Instant::now(),
         }
     }
+
+    /// Has nodes look at once for what they may fire again. Without it they do so a little later.
+    async fn wake_up(&self, token: FencingToken) -> Result<(), PortError> {
+        let mut transaction = self.app_db.fenced(token).await?;
+        sqlx::query(sqlx::AssertSqlSafe(wake_up("")))
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| failed("wake Quartz's nodes", error))?;
+        commit(transaction, "wake Quartz's nodes").await
+    }
+}
+
+/// Says nothing to nobody where no node ever was. `only_if` begins with ` AND` or is empty.
+pub(super) fn wake_up(only_if: &str) -> String {
+    format!(
+        "INSERT IGNORE INTO QRTZ_SCHEDULER_STATE (sched_name, instance_name, last_checkin_time, checkin_interval)
+         SELECT DISTINCT sched_name, '{WAKE_UP}', 0, 0 FROM QRTZ_SCHEDULER_STATE
+         WHERE sched_name = '{SCHEDULER_NAME}'{only_if}"
+    )
 }
 
 /// Are Quartz's tables there?
@@ -142,7 +161,16 @@ impl Scheduler for MySqlQuartz {
                 .await
                 .map_err(|error| failed("resume a group of Quartz's triggers", error))?;
         }
-        commit(transaction, "resume Quartz's triggers").await
+        commit(transaction, "resume Quartz's triggers").await?;
+        if !plan.states.is_empty()
+            && let Err(error) = self.wake_up(token).await
+        {
+            tracing::warn!(
+                target: "cloud_migration", error = error.chain(),
+                "schedules run again, but nodes could not be told: they look for themselves within half a minute"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -275,13 +303,13 @@ async fn change_states(connection: &mut MySqlConnection, changes: &[StateChange]
     for change in changes {
         sqlx::query(
             "UPDATE QRTZ_TRIGGERS SET trigger_state = ?
-             WHERE sched_name = ? AND trigger_group = ? AND trigger_name = ? AND trigger_state = ?",
+             WHERE sched_name = ? AND trigger_group = ? AND trigger_name = ? AND FIND_IN_SET(trigger_state, ?)",
         )
         .bind(change.to.as_str())
         .bind(SCHEDULER_NAME)
         .bind(&change.key.group)
         .bind(&change.key.name)
-        .bind(change.from.as_str())
+        .bind(change.from.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(","))
         .execute(&mut *connection)
         .await
         .map_err(|error| failed("change the state of a trigger of Quartz's", error))?;

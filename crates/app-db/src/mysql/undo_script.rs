@@ -13,7 +13,7 @@ use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
 
 use super::app_db::{MySqlAppDb, commit};
 use super::connect::{quoted, text};
-use super::scheduler::{MySqlQuartz, exists};
+use super::scheduler::{MySqlQuartz, exists, wake_up};
 use crate::error::failed;
 use crate::undo::{self, Conditions};
 
@@ -73,10 +73,14 @@ fn script(database: &str, read_only: Option<&str>, ours: &str, quartz: Option<&P
     format!(
         "-- Puts back what Metaferry changes in this app DB: the read-only setting and Quartz's triggers.\n\
          -- Run it with mysql or mariadb if no Metaferry can. Running it again changes nothing.\n\
-         USE {};\nSET NAMES utf8mb4;\nSTART TRANSACTION;\n{}{}COMMIT;\n",
+         USE {};\nSET NAMES utf8mb4;\nSTART TRANSACTION;\n{}{}COMMIT;\n{}",
         quoted(database),
         setting(read_only, ours),
-        quartz.map(scheduler).unwrap_or_default()
+        quartz.map(scheduler).unwrap_or_default(),
+        // Last, and outside: nodes look for themselves as well, within half a minute.
+        quartz
+            .map(|_| wake_up(" AND @metaferry_resumed > 0") + ";\n")
+            .unwrap_or_default()
     )
 }
 
@@ -124,6 +128,7 @@ UPDATE QRTZ_TRIGGERS t SET trigger_state = CASE WHEN EXISTS (
             AND j.job_group = t.job_group AND j.job_name = t.job_name
     ) THEN 'BLOCKED' ELSE 'WAITING' END
     WHERE t.sched_name = {scheduler} AND t.trigger_state IN ('PAUSED', 'PAUSED_BLOCKED'){resumed};
+SET @metaferry_resumed = ROW_COUNT();
 DELETE g FROM QRTZ_PAUSED_TRIGGER_GRPS g WHERE g.sched_name = {scheduler}{unlisted};\n",
         lock = literal(TRIGGER_ACCESS),
     )

@@ -12,12 +12,13 @@ use metaferry_metabase::quartz::liveness::{CheckIn, Observation, judge_nodes, ru
 use metaferry_metabase::quartz::plan::{self, StateChange, pause_plan, paused_now, resume_plan};
 use metaferry_metabase::quartz::{
     Concurrency, FiredRow, FiredState, JobKey, SCHEDULER_NAME, TRIGGER_ACCESS, TriggerKey, TriggerRow,
-    TriggerState,
+    TriggerState, WAKE_UP,
 };
-use sqlx::{PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::app_db::{LOCK_TIMEOUT, PostgresAppDb, commit};
-use super::switch::Changed;
+use super::switch::{CHECK_INS, Changed};
+use super::undo_script::literal;
 use crate::error::{failed, sql_state};
 
 /// Looks at the nodes that are kept; the first and the latest decide.
@@ -48,6 +49,26 @@ impl PostgresQuartz {
             .await
             .map_err(|error| failed("look for Quartz's tables", error))
     }
+
+    /// Has nodes look at once for what they may fire again. Without it they do so a little later.
+    async fn wake_up(&self, token: FencingToken) -> Result<(), PortError> {
+        let mut transaction = self.app_db.fenced(token).await?;
+        sqlx::query(AssertSqlSafe(wake_up()))
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| failed("wake Quartz's nodes", error))?;
+        commit(transaction, "wake Quartz's nodes").await
+    }
+}
+
+/// Says nothing to nobody where no node ever was.
+pub(super) fn wake_up() -> String {
+    let (scheduler, nobody) = (literal(SCHEDULER_NAME), literal(WAKE_UP));
+    format!(
+        "INSERT INTO {CHECK_INS} (sched_name, instance_name, last_checkin_time, checkin_interval)
+         SELECT {scheduler}, {nobody}, 0, 0
+         WHERE EXISTS (SELECT 1 FROM {CHECK_INS} WHERE sched_name = {scheduler}) ON CONFLICT DO NOTHING"
+    )
 }
 
 #[async_trait]
@@ -151,7 +172,16 @@ impl Scheduler for PostgresQuartz {
         Changed::SchedulerRestored
             .record(&self.app_db.own, &mut transaction)
             .await?;
-        commit(transaction, "resume Quartz's triggers").await
+        commit(transaction, "resume Quartz's triggers").await?;
+        if !plan.states.is_empty()
+            && let Err(error) = self.wake_up(token).await
+        {
+            tracing::warn!(
+                target: "cloud_migration", error = error.chain(),
+                "schedules run again, but nodes could not be told: they look for themselves within half a minute"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -280,13 +310,13 @@ async fn change_states(connection: &mut PgConnection, changes: &[StateChange]) -
     for change in changes {
         sqlx::query(
             "UPDATE qrtz_triggers SET trigger_state = $1
-             WHERE sched_name = $2 AND trigger_group = $3 AND trigger_name = $4 AND trigger_state = $5",
+             WHERE sched_name = $2 AND trigger_group = $3 AND trigger_name = $4 AND trigger_state = ANY ($5)",
         )
         .bind(change.to.as_str())
         .bind(SCHEDULER_NAME)
         .bind(&change.key.group)
         .bind(&change.key.name)
-        .bind(change.from.as_str())
+        .bind(change.from.iter().map(|state| state.as_str()).collect::<Vec<_>>())
         .execute(&mut *connection)
         .await
         .map_err(|error| failed("change the state of a trigger of Quartz's", error))?;

@@ -16,6 +16,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::app_db::{PostgresAppDb, commit};
 use super::own_tables::OwnTables;
+use super::scheduler::wake_up;
 use super::triggers::{self, Patience};
 use super::undo_script::{bumped, literal};
 use crate::error::failed;
@@ -195,6 +196,7 @@ fn function(own: &OwnTables, schema: &str) -> String {
     saved record;
     latest text;
     next text;
+    resumed boolean := false;
 BEGIN
     SELECT s.* INTO saved FROM {switch} s, {lease} l
         WHERE s.id = 1 AND l.id = 1 AND l.expires_at <= clock_timestamp()
@@ -211,6 +213,7 @@ BEGIN
     IF saved.scheduler_before IS NOT NULL THEN
         BEGIN
 {scheduler}            UPDATE {switch} SET scheduler_before = NULL WHERE id = 1;
+            resumed := true;
         EXCEPTION WHEN OTHERS THEN
             NULL;
         END;
@@ -222,10 +225,19 @@ BEGIN
             NULL;
         END;
     END IF;
+    IF resumed THEN
+        -- A check-in itself, so that this function runs once more; it finds the schedules put back.
+        BEGIN
+            {wake_up};
+        EXCEPTION WHEN OTHERS THEN
+            NULL;
+        END;
+    END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END",
+        wake_up = wake_up(),
         scheduler = scheduler(),
         read_only = read_only(),
     );

@@ -13,7 +13,7 @@ use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
 use super::app_db::{PostgresAppDb, commit};
 use super::connect::quoted;
 use super::own_tables::OwnTables;
-use super::scheduler::PostgresQuartz;
+use super::scheduler::{PostgresQuartz, wake_up};
 use crate::error::failed;
 use crate::undo::{self, Conditions};
 
@@ -170,8 +170,17 @@ fn scheduler(paused: &PausedBefore) -> String {
                     AND j.job_group = t.job_group AND j.job_name = t.job_name
             ) THEN 'BLOCKED' ELSE 'WAITING' END
             WHERE t.sched_name = {scheduler} AND t.trigger_state IN ('PAUSED', 'PAUSED_BLOCKED'){resumed};
+        IF FOUND THEN
+            -- Nodes look for themselves as well, within half a minute.
+            BEGIN
+                {wake_up};
+            EXCEPTION WHEN insufficient_privilege THEN
+                NULL;
+            END;
+        END IF;
         DELETE FROM qrtz_paused_trigger_grps g WHERE g.sched_name = {scheduler}{unlisted};\n",
         lock = literal(TRIGGER_ACCESS),
+        wake_up = wake_up(),
     )
 }
 

@@ -5,6 +5,7 @@
 
 mod callers;
 mod catalogue;
+mod claims;
 mod comparing;
 mod consistency;
 mod database;

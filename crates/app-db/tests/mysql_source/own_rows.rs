@@ -58,7 +58,7 @@ impl AppDbUnderTest for Maria {
     }
 }
 
-async fn open(database: &TestDatabase) -> MySqlAppDb {
+pub(crate) async fn open(database: &TestDatabase) -> MySqlAppDb {
     let pool = MySqlServer::new(&database.address).pool(8).await.unwrap();
     MySqlAppDb::open(pool).await.unwrap()
 }
@@ -134,7 +134,7 @@ async fn eight_at_once_make_our_tables_once_and_one_gets_the_lease() {
 }
 
 /// Metabase's own tables, with two nodes' worth of schedules in several states.
-const METABASE: &str = "
+pub(crate) const METABASE: &str = "
     CREATE TABLE setting (`key` varchar(254) NOT NULL PRIMARY KEY, `value` longtext);
     INSERT INTO setting VALUES ('site-name', 'Züri'), ('settings-last-updated', '2025-05-31 23:59:59');
     CREATE TABLE QRTZ_JOB_DETAILS (SCHED_NAME varchar(120), JOB_NAME varchar(200), JOB_GROUP varchar(200),
@@ -157,7 +157,7 @@ const METABASE: &str = "
     INSERT INTO QRTZ_SCHEDULER_STATE VALUES ('MetabaseScheduler', 'node', UNIX_TIMESTAMP() * 1000, 7500)";
 
 /// Settings, states of triggers, and paused groups, as text.
-async fn seen(database: &TestDatabase) -> Vec<String> {
+pub(crate) async fn seen(database: &TestDatabase) -> Vec<String> {
     let mut connection = database.connect().await;
     let rows: Vec<String> = sqlx::query_scalar(
         "SELECT concat_ws(' ', 'setting', `key`, `value`) FROM setting WHERE `key` <> 'settings-last-updated'

@@ -192,6 +192,69 @@ async fn only_jobs_of_nodes_that_may_live_are_waited_for() {
     database.drop().await;
 }
 
+/// Such a trigger kept its state, and fired on while everything else was paused.
+#[tokio::test]
+async fn what_a_node_claims_while_it_is_being_paused_is_paused() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    add_trigger(&database, "g", "t", "WAITING", Concurrent).await;
+    let app_db = database.open().await;
+    let token = token(&app_db).await;
+    let quartz = PostgresQuartz::new(app_db);
+    let before = quartz.before().await.unwrap();
+    // As Quartz does it, without its lock.
+    let mut node = database.connect().await;
+    raw(
+        &mut node,
+        "BEGIN; UPDATE qrtz_triggers SET trigger_state = 'ACQUIRED' WHERE trigger_state = 'WAITING'",
+    )
+    .await;
+    let pausing = tokio::spawn(async move { quartz.quiesce(token, &before).await });
+    let waits =
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+        AND query LIKE 'UPDATE qrtz_triggers%'";
+    while database.rows(waits).await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    raw(&mut node, "COMMIT").await;
+    pausing.await.unwrap().unwrap();
+    assert_eq!(database.rows(STATES).await, ["(g|t|PAUSED)"]);
+    database.drop().await;
+}
+
+/// Nodes that found nothing to fire looked again only after half a minute.
+#[tokio::test]
+async fn nodes_are_woken_when_schedules_run_again_and_not_otherwise() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    let check_ins = "SELECT instance_name, last_checkin_time FROM qrtz_scheduler_state ORDER BY 1";
+    add_trigger(&database, "g", "t", "WAITING", Concurrent).await;
+    let app_db = database.open().await;
+    let token = token(&app_db).await;
+    let quartz = PostgresQuartz::new(app_db);
+    let before = quartz.before().await.unwrap();
+    quartz.quiesce(token, &before).await.unwrap();
+    quartz.restore(token, &before).await.unwrap();
+    assert_eq!(database.rows(check_ins).await, [""; 0], "there is nobody to wake");
+    database
+        .execute("INSERT INTO qrtz_scheduler_state VALUES ('MetabaseScheduler', 'n1', 7, 7500)")
+        .await;
+    for _ in 0..2 {
+        quartz.quiesce(token, &before).await.unwrap();
+        quartz.restore(token, &before).await.unwrap();
+        assert_eq!(database.rows(check_ins).await, ["(metaferry,0)", "(n1,7)"]);
+    }
+    // A node has recovered it; nothing is resumed any more.
+    database
+        .execute("DELETE FROM qrtz_scheduler_state WHERE instance_name = 'metaferry'")
+        .await;
+    quartz.restore(token, &before).await.unwrap();
+    assert_eq!(database.rows(check_ins).await, ["(n1,7)"]);
+    database.drop().await;
+}
+
 #[tokio::test]
 async fn without_rows_to_lock_pausing_makes_them() {
     let Some(database) = TestDatabase::app_db().await else {

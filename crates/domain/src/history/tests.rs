@@ -130,3 +130,33 @@ fn every_attempt_is_told_apart() {
     assert_eq!(reason.message, "the process that migrated ended in dump");
     assert!(second.begun_at_ms > first.ended_at_ms.unwrap());
 }
+
+#[test]
+fn how_long_nobody_could_write_is_told_from_in_force_to_lifted() {
+    let mut journal = Journal::begun();
+    journal.forward_until(Effect::ReadOnlyOn);
+    let at = |story: &Story| story.attempts.last().unwrap().read_only;
+    assert_eq!(at(&journal.story()).unwrap().lasted_ms(), None);
+    journal.happens(Event::EffectDone(fact(
+        Effect::ReadOnlyOn,
+        next_token(&journal.state),
+    )));
+    let on = journal.entries.last().unwrap().at_ms;
+    journal.forward_until(Effect::RestoreReadOnly);
+    assert_eq!(at(&journal.story()).unwrap().lasted_ms(), None);
+    journal.happens(Event::EffectDone(fact(
+        Effect::RestoreReadOnly,
+        next_token(&journal.state),
+    )));
+    let off = journal.entries.last().unwrap().at_ms;
+    journal.forward_until(Effect::UploadDump);
+    let span = at(&journal.story()).unwrap();
+    assert_eq!((span.on_at_ms, span.off_at_ms), (on, Some(off)));
+    assert_eq!(span.lasted_ms(), Some(off - on));
+    // Each attempt has its own.
+    journal.happens(failed(Effect::UploadDump, ErrorKind::Unavailable));
+    journal.settle();
+    journal.happens(Event::RetryRequested);
+    assert_eq!(at(&journal.story()), None);
+    assert_eq!(journal.story().attempts[0].read_only, Some(span));
+}

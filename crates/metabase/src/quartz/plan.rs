@@ -36,13 +36,14 @@ impl PausedBefore {
     }
 }
 
-/// One trigger's change. Apply it only where the state is still `from`.
+/// One trigger's change. Apply it only where the state is still one of `from`, in one statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateChange {
     /// Which trigger.
     pub key: TriggerKey,
-    /// Its state when it was read.
-    pub from: TriggerState,
+    /// Its state when it was read, and what nodes may make of that without the lock: Metabase's claim a trigger that
+    /// waits, and do not ask for `TRIGGER_ACCESS` before.
+    pub from: Vec<TriggerState>,
     /// Its state to be.
     pub to: TriggerState,
 }
@@ -105,10 +106,13 @@ pub fn pause_plan(triggers: &[TriggerRow], paused_groups: &BTreeSet<String>) -> 
     let states = triggers
         .iter()
         .filter_map(|row| {
-            let to = match row.state {
+            let (from, to) = match row.state {
                 // A node that has claimed the trigger looks again, under the lock, before it fires: it will drop it.
-                TriggerState::Waiting | TriggerState::Acquired => TriggerState::Paused,
-                TriggerState::Blocked => TriggerState::PausedBlocked,
+                TriggerState::Waiting | TriggerState::Acquired => (
+                    vec![TriggerState::Waiting, TriggerState::Acquired],
+                    TriggerState::Paused,
+                ),
+                TriggerState::Blocked => (vec![TriggerState::Blocked], TriggerState::PausedBlocked),
                 TriggerState::Paused
                 | TriggerState::PausedBlocked
                 | TriggerState::Complete
@@ -117,7 +121,7 @@ pub fn pause_plan(triggers: &[TriggerRow], paused_groups: &BTreeSet<String>) -> 
             };
             Some(StateChange {
                 key: row.key.clone(),
-                from: row.state,
+                from,
                 to,
             })
         })
@@ -152,7 +156,7 @@ pub fn resume_plan(
         .filter(|row| row.state.is_paused() && !stays_paused(before, &row.key))
         .map(|row| StateChange {
             key: row.key.clone(),
-            from: row.state,
+            from: vec![row.state],
             to: resumed_state(row, &fired_jobs),
         })
         .collect();

@@ -44,6 +44,9 @@ fn text(body: &AccountBody) -> String {
             "  attempt {}: {}, from {} to {ended}",
             attempt.attempt, attempt.state, attempt.begun_at
         ));
+        if let Some(seconds) = attempt.read_only_seconds {
+            lines.push(format!("    read-only for {seconds:.1} s"));
+        }
         if let Some(why) = &attempt.why {
             lines.extend(why.in_words().lines().map(|line| format!("    {line}")));
         }

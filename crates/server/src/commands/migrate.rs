@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metaferry_api::read_only_seconds;
 use metaferry_domain::event::Canceller;
 use metaferry_domain::migration::Phase;
 use metaferry_domain::plan::{DumpRetention, Strictness};
@@ -182,7 +183,7 @@ impl Crossing {
                 Ended::Settled(state) if state.phase() == Phase::Done => {
                     self.output
                         .say("the migration that another process had left was gone on with");
-                    return tell(&state, self.output);
+                    return self.tell(&state).await;
                 }
                 Ended::Settled(_) => self.output.say("what another process had left is undone"),
                 Ended::Stuck(_) | Ended::LeaseLost => return self.again(ended).await,
@@ -205,8 +206,10 @@ impl Crossing {
                 row.external_id, row.id.0
             )),
             Err(_) if self.interrupted.is_cancelled() => {
-                let ended = self.orchestrator.ended().await;
-                return ended.map_or_else(|| Err(cancelled()), |ended| how(ended, self.output));
+                return match self.orchestrator.ended().await {
+                    Some(ended) => self.how(ended).await,
+                    None => Err(cancelled()),
+                };
             }
             Err(NotBegun { error, .. }) => return Err(error.into()),
         }
@@ -240,36 +243,49 @@ impl Crossing {
                 Err(error) => self.output.say(&format!("not yet: {}", error.chain())),
             }
         }
-        how(ended, self.output)
+        self.how(ended).await
     }
-}
 
-fn how(ended: Ended, output: Output) -> Result<Ending, CommandError> {
-    match ended {
-        Ended::Settled(state) => tell(&state, output),
-        Ended::Stuck(state) => {
-            let why = state
-                .failure()
-                .map(|failure| format!("{}; ", failure.message))
-                .unwrap_or_default();
-            let stuck = "something could not be undone yet: see the log; `metaferry serve`, or the next `migrate`, tries again";
-            Err(CommandError::new(Ending::Failed, format!("{why}{stuck}")))
+    async fn how(&self, ended: Ended) -> Result<Ending, CommandError> {
+        match ended {
+            Ended::Settled(state) => self.tell(&state).await,
+            Ended::Stuck(state) => {
+                let why = state
+                    .failure()
+                    .map(|failure| format!("{}; ", failure.message))
+                    .unwrap_or_default();
+                let stuck = "something could not be undone yet: see the log; `metaferry serve`, or the next `migrate`, tries again";
+                Err(CommandError::new(Ending::Failed, format!("{why}{stuck}")))
+            }
+            Ended::LeaseLost => Err(CommandError::new(
+                Ending::Failed,
+                "the lease was lost; another process goes on with this migration, or the next one undoes it",
+            )),
         }
-        Ended::LeaseLost => Err(CommandError::new(
-            Ending::Failed,
-            "the lease was lost; another process goes on with this migration, or the next one undoes it",
-        )),
+    }
+
+    async fn tell(&self, state: &MigrationState) -> Result<Ending, CommandError> {
+        let end = match state.run().row.id {
+            Some(row) => self.orchestrator.end_of(row, state.phase()).await,
+            None => Ok(None),
+        };
+        // It has ended well, or as it was asked to, also where its journal cannot be read now.
+        let seconds = end.ok().flatten().as_ref().and_then(read_only_seconds);
+        tell(state, seconds, self.output)
     }
 }
 
-/// Says how it ended.
-fn tell(state: &MigrationState, output: Output) -> Result<Ending, CommandError> {
+/// Says how it ended, and for how long people could not write.
+fn tell(state: &MigrationState, read_only: Option<f64>, output: Output) -> Result<Ending, CommandError> {
     let run = state.run();
     let external_id = run.shore.as_ref().map_or("", |shore| shore.external_id.as_str());
     if let MigrationState::Done { arrived, .. } = state {
         let rows: u64 = arrived.snapshot.tables.iter().map(|table| table.rows).sum();
+        let read_only_text = read_only
+            .map(|seconds| format!("; read-only for {seconds:.1} s"))
+            .unwrap_or_default();
         let text = format!(
-            "done: {} tables, {rows} rows, {} bytes; migration {external_id}",
+            "done: {} tables, {rows} rows, {} bytes; migration {external_id}{read_only_text}",
             arrived.snapshot.tables.len(),
             arrived.file.size_bytes
         );
@@ -283,6 +299,7 @@ fn tell(state: &MigrationState, output: Output) -> Result<Ending, CommandError> 
             "bytes": arrived.file.size_bytes,
             "snapshot_seconds": Duration::from_millis(arrived.snapshot.snapshot_ms).as_secs_f64(),
             "snapshot_micros": arrived.snapshot.taken_at_us,
+            "read_only_seconds": read_only,
             "object": arrived.check,
             "warnings": run.warnings,
             "notes": arrived.snapshot.notes,
@@ -294,7 +311,9 @@ fn tell(state: &MigrationState, output: Output) -> Result<Ending, CommandError> 
     if phase == Phase::Cancelled {
         output.result(
             "cancelled; everything is as it was",
-            &serde_json::json!({"state": phase.as_str(), "external_id": external_id}),
+            &serde_json::json!({
+                "state": phase.as_str(), "external_id": external_id, "read_only_seconds": read_only,
+            }),
         );
         return Ok(Ending::Cancelled);
     }

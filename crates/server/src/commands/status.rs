@@ -1,7 +1,7 @@
 //! `status`: the newest migration's row, and why it ended where it did not arrive.
 
 use metaferry_api::MigrationBody;
-use metaferry_orchestrator::reason_of;
+use metaferry_orchestrator::end_of;
 
 use crate::cli::SourceArgs;
 use crate::config::Config;
@@ -14,8 +14,8 @@ pub(super) async fn run(args: SourceArgs, config: &Config, output: Output) -> Re
     let ledger = wiring::ledger(config, &address).await?;
     match ledger.rows.newest(1).await?.first() {
         Some(row) => {
-            let reason = reason_of(&*ledger.journal, row).await?;
-            let body = MigrationBody::from(row).with_reason(reason.as_ref());
+            let end = end_of(&*ledger.journal, row.id, row.phase).await?;
+            let body = MigrationBody::from(row).with_end(end.as_ref());
             output.result(&text(&body), &serde_json::json!(body));
         }
         None => output.result("no migration was ever begun", &serde_json::json!({"state": null})),
@@ -28,6 +28,9 @@ fn text(body: &MigrationBody) -> String {
         "{}: {} %, migration {} (row {})",
         body.state, body.progress, body.external_id, body.id
     );
+    if let Some(seconds) = body.read_only_seconds {
+        text.push_str(&format!("\nread-only for {seconds:.1} s"));
+    }
     if let Some(why) = &body.why {
         text.push('\n');
         text.push_str(&why.in_words());
