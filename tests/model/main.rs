@@ -8,8 +8,8 @@
 //! its own condition: the driver's loop (`cluster/driver.rs`: `run.rs`, `run/row.rs` of the orchestrator), the journal's
 //! fence and numbers (`cluster/journal.rs`: `run/record.rs`), starting, trying again, recovering (`cluster/programs.rs`:
 //! `lib.rs`), every effect's outside half (`outside.rs`: `perform.rs` and the adapters), the app DB, the disk and the shore
-//! (`world.rs`), the dead man's switch. Held to the real ones by the simulation and by the driver's tests, which ask the
-//! real orchestrator the same questions; what the model finds becomes a test there.
+//! (`world.rs`), the dead man's switch. Held to the real one by `conformance.rs`: what the real orchestrator writes under
+//! a fault must be a step that the model has taken. What the model finds becomes a test of the driver.
 //!
 //! **What goes wrong** (`coverage.rs`): a node crashes, and may start again; an answer is lost, and the effect given up or
 //! made again; it fails; the lease ends under its holder, who goes on until it notices; the database's clock goes back; a

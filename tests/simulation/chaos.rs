@@ -120,7 +120,7 @@ async fn slot(world: World, mut seed: Seed) {
         world.pass(Duration::from_millis(seed.below(5_000))).await;
         let (process, orchestrator) = node(&world);
         let lasts = Duration::from_millis(seed.below(20_000));
-        let choice = seed.below(8);
+        let choice = seed.below(9);
         let program = program(&world, &orchestrator, choice, lasts);
         tokio::select! {
             biased;
@@ -153,6 +153,11 @@ async fn program(world: &World, orchestrator: &Orchestrator, choice: u64, lasts:
         }
         4 => {
             let _ = tokio::join!(orchestrator.start(), orchestrator.start(), orchestrator.recover());
+            orchestrator.ended().await;
+        }
+        5 => {
+            let _ = orchestrator.recover().await;
+            let _ = orchestrator.retry().await;
             orchestrator.ended().await;
         }
         _ => {

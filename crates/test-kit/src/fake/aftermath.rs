@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use metaferry_domain::journal::{JournalEntry, replay};
 use metaferry_domain::migration::{Phase, RowId};
+use metaferry_domain::ports::MigrationRow;
 use metaferry_domain::state::MigrationState;
 
 use super::durable::{Change, Durable, UploadStanding, signed};
@@ -92,8 +93,13 @@ fn journals(durable: &Durable, broken: &mut Vec<String>) {
         if !journal.settled {
             broken.push(format!("{} is not marked as settled", journal.id));
         }
-        let row = durable.rows.iter().find(|row| Some(row.id) == state.run().row.id);
-        if let Some(row) = row
+        // Of an attempt whose row never opened, the row still says how the one before ended.
+        let run = state.run();
+        let is_its = |row: &MigrationRow| {
+            let shore = run.shore.as_ref();
+            Some(row.id) == run.row.id && shore.is_some_and(|shore| shore.external_id == row.external_id)
+        };
+        if let Some(row) = durable.rows.iter().find(|row| is_its(row))
             && row.phase != state.phase()
         {
             broken.push(format!(
