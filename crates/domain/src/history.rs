@@ -40,7 +40,8 @@ pub struct AttemptStory {
     pub reason: Option<Reason>,
 }
 
-/// From when to when read-only was on, in milliseconds since 1970 by the clocks of the nodes that switched it. Where the dead
+/// From when to when read-only was on, in milliseconds since 1970 by the clocks of the nodes that switched it: at most
+/// so long, because under `enforced` taking triggers away counts as well, which refuse nothing any more. Where the dead
 /// man's switch or `undo.sql` switched it off, nobody wrote that down: it ends when a metaferry came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadOnlySpan {
