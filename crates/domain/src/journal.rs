@@ -108,9 +108,36 @@ pub(crate) fn replay_watched<'a>(
     entries: impl IntoIterator<Item = &'a JournalEntry>,
     mut watch: impl FnMut(&JournalEntry, &MigrationState),
 ) -> Result<MigrationState, ReplayError> {
-    let mut replayed: Option<MigrationState> = None;
-    let mut newest: Option<FencingToken> = None;
-    for (expected, entry) in (1..).zip(entries) {
+    let mut replay = Replay::default();
+    for entry in entries {
+        watch(entry, replay.add(entry)?);
+    }
+    replay.state.ok_or(ReplayError::Empty)
+}
+
+/// A journal that is replayed while its entries come, one by one.
+#[derive(Debug, Clone, Default)]
+pub struct Replay {
+    state: Option<MigrationState>,
+    newest: Option<FencingToken>,
+    /// Entries so far.
+    entries: u64,
+}
+
+impl Replay {
+    /// The state that the entries so far lead to.
+    ///
+    /// # Errors
+    /// [`ReplayError::Empty`] if there were none.
+    pub fn state(&self) -> Result<&MigrationState, ReplayError> {
+        self.state.as_ref().ok_or(ReplayError::Empty)
+    }
+
+    /// The next entry, and the state that it leads to. After an error everything is as before.
+    ///
+    /// # Errors
+    /// [`ReplayError`] if it cannot stand there.
+    pub fn add(&mut self, entry: &JournalEntry) -> Result<&MigrationState, ReplayError> {
         let sequence = entry.sequence;
         if entry.version != VERSION {
             return Err(ReplayError::Version {
@@ -118,13 +145,14 @@ pub(crate) fn replay_watched<'a>(
                 version: entry.version,
             });
         }
+        let expected = self.entries.saturating_add(1);
         if sequence != expected {
             return Err(ReplayError::Gap {
                 expected,
                 found: sequence,
             });
         }
-        if let (Some(newest), Some(found)) = (newest, entry.token)
+        if let (Some(newest), Some(found)) = (self.newest, entry.token)
             && found < newest
         {
             return Err(ReplayError::StaleToken {
@@ -133,8 +161,7 @@ pub(crate) fn replay_watched<'a>(
                 found,
             });
         }
-        newest = newest.max(entry.token);
-        let state = match (&replayed, &entry.event) {
+        let state = match (&self.state, &entry.event) {
             (None, Event::Begun { id, plan }) => MigrationState::begun(*id, plan.clone()),
             (None, other) => return Err(ReplayError::NotBegun { event: other.name() }),
             (Some(state), event) => {
@@ -148,10 +175,10 @@ pub(crate) fn replay_watched<'a>(
                 found: entry.attempt.0,
             });
         }
-        watch(entry, &state);
-        replayed = Some(state);
+        self.newest = self.newest.max(entry.token);
+        self.entries = expected;
+        Ok(self.state.insert(state))
     }
-    replayed.ok_or(ReplayError::Empty)
 }
 
 /// The next state, also of a journal written before there was a dead man's switch: there it was neither armed nor taken

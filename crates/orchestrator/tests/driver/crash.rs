@@ -1,4 +1,4 @@
-//! The process ends, before and after every call; another one recovers.
+//! The process ends before, after or while every call takes place, or its machine does; another one recovers.
 
 use std::time::Duration;
 
@@ -17,20 +17,25 @@ fn journaled(world: &World) -> Option<MigrationState> {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_crash_at_any_call_another_process_settles_it() {
-    for when in [When::Before, When::After] {
+    for fault in [
+        Fault::Crash(When::Before),
+        Fault::Crash(When::After),
+        Fault::Crash(When::InFlight(LEASE_TERM * 2)),
+        Fault::PowerLoss,
+    ] {
         let (mut resumed, mut undone) = (0, 0);
         for number in 1.. {
             let world = World::new(1);
             world.strike(move |strike| {
                 if strike.number == number {
-                    Fault::Crash(when)
+                    fault
                 } else {
                     Fault::Nothing
                 }
             });
             let node = Node::new(&world);
             let run = node.migrate().await;
-            let what = format!("crashed {when:?} call {number}");
+            let what = format!("{fault:?} at call {number}");
             if let Run::Ended(_) = run
                 && node.process.calls() < number
             {
@@ -59,7 +64,7 @@ async fn after_a_crash_at_any_call_another_process_settles_it() {
         }
         assert!(
             resumed > 15 && undone > 30,
-            "{when:?}: {resumed} resumed, {undone} undone"
+            "{fault:?}: {resumed} resumed, {undone} undone"
         );
     }
 }

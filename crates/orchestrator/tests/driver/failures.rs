@@ -268,6 +268,6 @@ async fn a_job_that_does_not_end_fails_the_migration() {
             .durable()
             .files
             .values()
-            .any(|dump| *dump == DumpOnDisk::Unfinished)
+            .any(|dump| *dump == DumpOnDisk::UNFINISHED)
     );
 }

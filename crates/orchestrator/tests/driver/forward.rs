@@ -64,7 +64,7 @@ async fn a_dump_that_is_to_be_kept_is_kept() {
         Node::with(&world, keeps).migrate().await.settled().phase(),
         Phase::Done
     );
-    assert!(world.durable().files.values().eq([&DumpOnDisk::Finished]));
+    assert!(world.durable().files.values().eq([&DumpOnDisk::FINISHED]));
     world.change(|durable| durable.files.clear());
     assert_kept(&world, "but for the dump");
 }
@@ -79,7 +79,7 @@ async fn somebody_elses_dump_is_sent_and_never_deleted() {
         let world = World::new(1);
         let theirs = PathBuf::from("/data/somebody/dump.mv.db");
         world.change(|durable| {
-            durable.files.insert(theirs.clone(), DumpOnDisk::Finished);
+            durable.files.insert(theirs.clone(), DumpOnDisk::FINISHED);
         });
         world.strike(move |strike| match strike.call {
             Call::PutPart => fault,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use metaferry_domain::journal::{JournalEntry, replay};
+use metaferry_domain::journal::{JournalEntry, Replay, replay};
 use metaferry_domain::migration::{Phase, RowId};
 use metaferry_domain::ports::MigrationRow;
 use metaferry_domain::state::MigrationState;
@@ -80,7 +80,7 @@ fn rows(durable: &Durable, broken: &mut Vec<String>) {
 /// Every journal replays to a settled state that says what its row says.
 fn journals(durable: &Durable, broken: &mut Vec<String>) {
     for journal in &durable.journals {
-        let state = match state_of(journal.entries.values()) {
+        let state = match journal.replayed.state() {
             Ok(state) => state,
             Err(error) => {
                 broken.push(error);
@@ -112,6 +112,37 @@ fn journals(durable: &Durable, broken: &mut Vec<String>) {
     }
 }
 
+/// A journal's state, kept up while entries come: whether something was announced is asked at every step.
+#[derive(Debug, Clone)]
+pub(super) struct Replayed(Result<Replay, String>);
+
+impl Default for Replayed {
+    fn default() -> Self {
+        Self(Ok(Replay::default()))
+    }
+}
+
+impl Replayed {
+    /// The next entry.
+    pub(super) fn add(&mut self, json: &str) {
+        let Ok(replay) = &mut self.0 else { return };
+        let added = entry(json).and_then(|entry| replay.add(&entry).map_err(|error| error.to_string()));
+        if let Err(error) = added {
+            self.0 = Err(error);
+        }
+    }
+
+    /// Where the entries lead.
+    pub(super) fn state(&self) -> Result<&MigrationState, String> {
+        let replay = self.0.as_ref().map_err(Clone::clone)?;
+        replay.state().map_err(|error| error.to_string())
+    }
+}
+
+fn entry(json: &str) -> Result<JournalEntry, String> {
+    serde_json::from_str(json).map_err(|error| error.to_string())
+}
+
 /// The state that a journal's texts lead to.
 ///
 /// # Errors
@@ -119,7 +150,7 @@ fn journals(durable: &Durable, broken: &mut Vec<String>) {
 pub fn state_of<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<MigrationState, String> {
     let entries = texts
         .into_iter()
-        .map(|json| serde_json::from_str::<JournalEntry>(json).map_err(|error| error.to_string()))
+        .map(|json| entry(json))
         .collect::<Result<Vec<_>, _>>()?;
     replay(&entries).map_err(|error| error.to_string())
 }

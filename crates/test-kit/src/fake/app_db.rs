@@ -10,6 +10,7 @@ use metaferry_domain::ports::{
 use metaferry_domain::row_batch::Instant;
 use metaferry_domain::{ErrorKind, PortError};
 
+use super::aftermath::Replayed;
 use super::call::Call;
 use super::durable::{Change, Durable, Journal, micros, signed};
 use super::process::{Moment, Process};
@@ -103,6 +104,7 @@ impl JournalStore for Process {
                         id,
                         settled: false,
                         entries: std::collections::BTreeMap::new(),
+                        replayed: Replayed::default(),
                     });
                     durable.journals.last_mut().expect("it was just pushed")
                 }
@@ -115,6 +117,7 @@ impl JournalStore for Process {
                 Some(_) => Ok(()),
                 None => {
                     journal.settled = false;
+                    journal.replayed.add(&record.json);
                     journal.entries.insert(record.sequence, record.json.clone());
                     Ok(())
                 }

@@ -1,8 +1,5 @@
-//! Every port call, and what may go wrong with it.
+//! Every port call, and who is asked by it.
 
-use std::time::Duration;
-
-use metaferry_domain::ErrorKind;
 use metaferry_domain::effect::Effect;
 use metaferry_domain::migration::Phase;
 
@@ -27,6 +24,8 @@ pub enum Call {
     ReadOnlyBefore,
     Engage,
     Propagation,
+    StillWriting,
+    WatchWrites,
     Prove,
     RestoreReadOnly,
     SchedulerBefore,
@@ -40,6 +39,9 @@ pub enum Call {
     CopySnapshot,
     CopyRows,
     FinishDump,
+    SyncDump,
+    NameDump,
+    SyncFolder,
     DescribeDump,
     DiscardDump,
     CreateUpload,
@@ -53,6 +55,113 @@ pub enum Call {
 }
 
 impl Call {
+    /// Every call.
+    pub const ALL: [Self; 51] = [
+        Self::Acquire,
+        Self::Renew,
+        Self::Release,
+        Self::CurrentLease,
+        Self::Append,
+        Self::ReadJournal,
+        Self::Settle,
+        Self::Migrations,
+        Self::Insert,
+        Self::Reopen,
+        Self::Update(Phase::Init),
+        Self::Update(Phase::Setup),
+        Self::Update(Phase::Dump),
+        Self::Update(Phase::Upload),
+        Self::Update(Phase::Done),
+        Self::Update(Phase::Error),
+        Self::Update(Phase::Cancelled),
+        Self::GetRow,
+        Self::NewestRows,
+        Self::CancelAll,
+        Self::ReadOnlyBefore,
+        Self::Engage,
+        Self::Propagation,
+        Self::StillWriting,
+        Self::WatchWrites,
+        Self::Prove,
+        Self::RestoreReadOnly,
+        Self::SchedulerBefore,
+        Self::Quiesce,
+        Self::RunningJobs,
+        Self::RestoreScheduler,
+        Self::Preflight,
+        Self::StoreUndoScript,
+        Self::ArmSwitch,
+        Self::DisarmSwitch,
+        Self::CopySnapshot,
+        Self::CopyRows,
+        Self::FinishDump,
+        Self::SyncDump,
+        Self::NameDump,
+        Self::SyncFolder,
+        Self::DescribeDump,
+        Self::DiscardDump,
+        Self::CreateUpload,
+        Self::PutPart,
+        Self::CompleteUpload,
+        Self::VerifyObject,
+        Self::AbortUpload,
+        Self::CreateAtStore,
+        Self::TellStore,
+        Self::Notify,
+    ];
+
+    /// Who is asked. A new call must be sorted in here, and belongs into [`Call::ALL`].
+    #[must_use]
+    pub fn reach(self) -> Reach {
+        match self {
+            Self::CurrentLease
+            | Self::ReadJournal
+            | Self::Migrations
+            | Self::GetRow
+            | Self::NewestRows
+            | Self::ReadOnlyBefore
+            | Self::Propagation
+            | Self::StillWriting
+            | Self::WatchWrites
+            | Self::Prove
+            | Self::SchedulerBefore
+            | Self::RunningJobs
+            | Self::Preflight
+            | Self::VerifyObject => Reach::Question,
+            Self::Acquire
+            | Self::Renew
+            | Self::Release
+            | Self::Append
+            | Self::Settle
+            | Self::Insert
+            | Self::Reopen
+            | Self::Update(_)
+            | Self::CancelAll
+            | Self::Engage
+            | Self::RestoreReadOnly
+            | Self::Quiesce
+            | Self::RestoreScheduler
+            | Self::ArmSwitch
+            | Self::DisarmSwitch
+            | Self::CreateUpload
+            | Self::PutPart
+            | Self::CompleteUpload
+            | Self::AbortUpload
+            | Self::CreateAtStore
+            | Self::TellStore
+            | Self::Notify => Reach::Server,
+            Self::StoreUndoScript
+            | Self::CopySnapshot
+            | Self::CopyRows
+            | Self::FinishDump
+            | Self::SyncDump
+            | Self::NameDump
+            | Self::SyncFolder
+            | Self::DescribeDump
+            | Self::DiscardDump => Reach::Disk,
+        }
+    }
+
     /// The call by which an effect changes or learns what it is for.
     #[must_use]
     pub fn of(effect: Effect) -> Self {
@@ -85,45 +194,13 @@ impl Call {
     }
 }
 
-/// Where a fault may strike.
+/// Who is asked by a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Strike {
-    /// Of which process, counted from 1.
-    pub process: u32,
-    /// The how-manieth call of this process, from 1.
-    pub number: u64,
-    /// Which call.
-    pub call: Call,
-}
-
-/// What happens to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// It goes well.
-    Nothing,
-    /// It fails, and nothing took place.
-    Fail(ErrorKind),
-    /// It took place, and the caller gets [`ErrorKind::Unavailable`].
-    LoseAnswer,
-    /// The process ends.
-    Crash(When),
-    /// It takes so long, then goes well.
-    Slow(Duration),
-    /// It takes place at once, and its answer takes so long.
-    SlowAnswer(Duration),
-    /// Somebody writes `cancelled` into every open row just before.
-    CancelOutside,
-    /// The lease ends just before, whoever holds it.
-    EndLease,
-    /// The adapter has a bug.
-    Panic,
-}
-
-/// When a process ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
-    /// Before the call took place.
-    Before,
-    /// After it took place, before its answer arrived.
-    After,
+pub enum Reach {
+    /// A server, which goes on by itself with what it was asked for.
+    Server,
+    /// A server, for something that changes nothing there.
+    Question,
+    /// The disk of the machine that the process runs on.
+    Disk,
 }

@@ -9,6 +9,9 @@ use metaferry_domain::part_plan::PartNumber;
 use metaferry_domain::ports::{Finding, MigrationRow, Notice};
 use metaferry_domain::{ErrorKind, PortError};
 
+use super::aftermath::Replayed;
+use super::disk::DumpOnDisk;
+
 /// Parts that every dump is sent in.
 pub const PARTS: u32 = 4;
 
@@ -71,15 +74,8 @@ pub struct Journal {
     pub settled: bool,
     /// Entries by number.
     pub entries: BTreeMap<u64, String>,
-}
-
-/// A dump on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DumpOnDisk {
-    /// Being written.
-    Unfinished,
-    /// Complete.
-    Finished,
+    /// The state that they lead to.
+    pub(super) replayed: Replayed,
 }
 
 /// What the other shore has of one migration.

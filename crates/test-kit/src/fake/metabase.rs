@@ -58,6 +58,14 @@ impl ReadOnlyGuard for Process {
             .await
     }
 
+    async fn still_writing(&self, _: ReadOnlyStrength) -> Result<u64, PortError> {
+        self.call(Call::StillWriting, |_, _| Ok(0)).await
+    }
+
+    async fn watch(&self, _: ReadOnlyStrength) -> Result<(), PortError> {
+        self.call(Call::WatchWrites, |_, _| Ok(())).await
+    }
+
     async fn prove(&self, _: ReadOnlyStrength, before: &ReadOnlyBefore) -> Result<ReadOnlyProof, PortError> {
         self.call(Call::Prove, |durable, _| {
             if durable.read_only.as_deref() == Some(before.ours.as_str()) {

@@ -13,9 +13,9 @@ use metaferry_domain::{ErrorKind, PortError};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::aftermath::state_of;
-use super::call::{Call, Fault, Strike, When};
+use super::call::Call;
 use super::durable::{Change, Durable, Happening};
+use super::fault::{Fault, Strike, When};
 use super::world::World;
 
 /// How long every call takes.
@@ -35,12 +35,12 @@ pub struct Process {
 }
 
 impl Process {
-    pub(super) fn new(world: World, number: u32) -> Self {
+    pub(super) fn new(world: World, number: u32, crashed: watch::Sender<bool>) -> Self {
         Self {
             world,
             number,
             calls: AtomicU64::new(0),
-            crashed: watch::Sender::new(false),
+            crashed,
             token: Mutex::new(None),
             dump: Mutex::new(None),
         }
@@ -82,19 +82,12 @@ impl Process {
             number,
             call,
         });
-        tokio::time::sleep(match fault {
-            Fault::Slow(duration) => duration,
-            Fault::Nothing
-            | Fault::Fail(_)
-            | Fault::LoseAnswer
-            | Fault::SlowAnswer(_)
-            | Fault::Crash(_)
-            | Fault::CancelOutside
-            | Fault::EndLease
-            | Fault::Panic => LATENCY,
-        })
-        .await;
+        tokio::time::sleep(if let Fault::Slow(duration) = fault { duration } else { LATENCY }).await;
         self.alive().await;
+        if let Some(kind) = fault.kind() {
+            self.world.has_struck(call, kind);
+        }
+        let mut lands_after = None;
         match fault {
             Fault::Fail(kind) => return Err(PortError::new(kind, format!("{call:?} failed"))),
             Fault::Crash(When::Before) => {
@@ -104,27 +97,35 @@ impl Process {
             Fault::Panic => panic!("a bug in {call:?}"),
             Fault::CancelOutside => self.world.cancel_outside(),
             Fault::EndLease => self.world.end_lease(),
+            Fault::LandLate(duration) | Fault::Crash(When::InFlight(duration)) => lands_after = Some(duration),
             Fault::Nothing
             | Fault::LoseAnswer
             | Fault::SlowAnswer(_)
             | Fault::Crash(When::After)
+            | Fault::PowerLoss
             | Fault::Slow(_) => {}
         }
         let moment = Moment {
             now_ms: self.world.now_ms(),
             process: self.number,
         };
-        let result = act(&mut self.world.lock(), moment);
+        let result = self
+            .world
+            .act(call, lands_after, |durable| act(durable, moment));
         match fault {
-            Fault::Crash(When::After) => {
+            Fault::Crash(When::After | When::InFlight(_)) => {
                 self.crash();
+                self.alive().await;
+            }
+            Fault::PowerLoss => {
+                self.world.lose_power();
                 self.alive().await;
             }
             Fault::SlowAnswer(duration) => {
                 tokio::time::sleep(duration).await;
                 self.alive().await;
             }
-            Fault::LoseAnswer => {
+            Fault::LoseAnswer | Fault::LandLate(_) => {
                 return Err(PortError::new(
                     ErrorKind::Unavailable,
                     format!("no answer to {call:?}"),
@@ -178,7 +179,8 @@ impl Process {
     pub(super) fn must_be_announced(&self, effect: Effect, durable: &mut Durable, moment: Moment) {
         let journal = durable.journals.iter().rev().find(|journal| !journal.settled);
         let announced = journal.is_some_and(|journal| {
-            state_of(journal.entries.values()).is_ok_and(|state| state.run().running.contains(&effect))
+            let state = journal.replayed.state();
+            state.is_ok_and(|state| state.run().running.contains(&effect))
         });
         if !announced && self.acts(durable, moment) {
             durable

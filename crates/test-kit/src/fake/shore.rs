@@ -16,10 +16,10 @@ use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use uuid::Uuid;
 
 use super::call::Call;
-use super::durable::{
-    Change, DumpOnDisk, Durable, ObjectAtStore, PARTS, UploadAtStore, UploadStanding, micros,
-};
+use super::disk::{Content, DumpOnDisk, FileName};
+use super::durable::{Change, Durable, ObjectAtStore, PARTS, UploadAtStore, UploadStanding, micros};
 use super::process::Process;
+use super::world::Sloppy;
 
 /// Bytes of every part.
 const PART_BYTES: u64 = 10;
@@ -63,7 +63,7 @@ impl Dumper for Process {
         let taken_at_us = self
             .change_outside(Call::CopySnapshot, |durable, moment| {
                 self.must_be_announced(Effect::CopySnapshot, durable, moment);
-                durable.files.insert(request.file.clone(), DumpOnDisk::Unfinished);
+                durable.files.insert(request.file.clone(), DumpOnDisk::UNFINISHED);
                 moment.records(durable, Change::Snapshot);
                 let may_write =
                     durable.paused != durable.jobs || durable.read_only.as_deref() != Some("true");
@@ -99,7 +99,24 @@ impl Dumper for Process {
                     .violations
                     .push("users wait although every row is read".into());
             }
-            durable.files.insert(request.file.clone(), DumpOnDisk::Finished);
+            on_disk(durable, &request.file)?.content = Content::Unsynced;
+            Ok(())
+        })
+        .await?;
+        self.change_outside(Call::SyncDump, |durable, _| {
+            if self.world.is_careful(Sloppy::Dumper) {
+                on_disk(durable, &request.file)?.content = Content::Synced;
+            }
+            Ok(())
+        })
+        .await?;
+        self.change_outside(Call::NameDump, |durable, _| {
+            on_disk(durable, &request.file)?.name = FileName::Renamed;
+            Ok(())
+        })
+        .await?;
+        self.change_outside(Call::SyncFolder, |durable, moment| {
+            on_disk(durable, &request.file)?.name = FileName::Lasting;
             moment.records(durable, Change::Dumped);
             Ok(DumpReport {
                 file: dump_file(&request.file),
@@ -112,12 +129,9 @@ impl Dumper for Process {
 
     async fn describe(&self, file: &Path, cancel: &Cancellation) -> Result<DumpFile, PortError> {
         cancel.check()?;
-        self.call(Call::DescribeDump, |durable, _| match durable.files.get(file) {
-            Some(_) => Ok(dump_file(file)),
-            None => Err(PortError::new(
-                ErrorKind::NotFound,
-                format!("{} is not there", file.display()),
-            )),
+        self.call(Call::DescribeDump, |durable, _| {
+            on_disk(durable, file)?;
+            Ok(dump_file(file))
         })
         .await
     }
@@ -133,6 +147,11 @@ impl Dumper for Process {
         })
         .await
     }
+}
+
+fn on_disk<'a>(durable: &'a mut Durable, file: &Path) -> Result<&'a mut DumpOnDisk, PortError> {
+    let gone = || PortError::new(ErrorKind::NotFound, format!("{} is not there", file.display()));
+    durable.files.get_mut(file).ok_or_else(gone)
 }
 
 fn key(destination: &Destination) -> String {
@@ -173,8 +192,19 @@ impl Process {
         Ok(id)
     }
 
-    async fn put_part(&self, key: &str, id: &str, number: PartNumber) -> Result<PartReceipt, PortError> {
+    async fn put_part(
+        &self,
+        file: &Path,
+        key: &str,
+        id: &str,
+        number: PartNumber,
+    ) -> Result<PartReceipt, PortError> {
         self.change_outside(Call::PutPart, |durable, _| {
+            let there = *on_disk(durable, file)?;
+            if there != DumpOnDisk::FINISHED {
+                let what = format!("part {number} of a dump was sent that is {there:?}");
+                durable.violations.push(what);
+            }
             let there = upload(durable, key, id)?;
             if there.standing == UploadStanding::Aborted {
                 return Err(PortError::new(ErrorKind::NotFound, "the upload was aborted"));
@@ -208,7 +238,7 @@ impl Uploader for Process {
         for number in (1..=PARTS).map(PartNumber) {
             cancel.check()?;
             if !have.iter().any(|part| part.number == number) {
-                let receipt = self.put_part(&key, &id, number).await?;
+                let receipt = self.put_part(&request.file, &key, &id, number).await?;
                 log.part(&id, &receipt).await?;
             }
             observer.sent(u64::from(number.0) * PART_BYTES, request.size_bytes);
