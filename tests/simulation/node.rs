@@ -1,5 +1,6 @@
 //! One run of a program: an orchestrator over the ports of a process.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use metaferry_test_kit::fake::{Process, World};
 
 pub(crate) const LEASE_TERM: Duration = Duration::from_secs(30);
 
-pub(crate) fn node(world: &World) -> (Arc<Process>, Orchestrator) {
+pub(crate) fn node(world: &World, dump_file: Option<PathBuf>) -> (Arc<Process>, Orchestrator) {
     let process = world.process();
     let ports = Ports {
         rows: process.clone(),
@@ -39,7 +40,7 @@ pub(crate) fn node(world: &World) -> (Arc<Process>, Orchestrator) {
         jobs_wait_max: Duration::from_secs(60),
         propagation: None,
         dump_folder: "/dumps".into(),
-        dump_file: None,
+        dump_file,
         plaintext: Plaintext::Keep,
         warnings: Warnings::Refuse,
     };

@@ -20,7 +20,7 @@ async fn after_a_crash_at_any_call_another_process_settles_it() {
     for fault in [
         Fault::Crash(When::Before),
         Fault::Crash(When::After),
-        Fault::Crash(When::InFlight(LEASE_TERM * 2)),
+        Fault::Crash(When::InFlight(LEASE_TERM / 2)),
         Fault::PowerLoss,
     ] {
         let (mut resumed, mut undone) = (0, 0);

@@ -93,6 +93,10 @@ impl Dumper for Process {
         };
         self.change_outside(Call::FinishDump, |durable, moment| {
             let wait = durable.paused == durable.jobs || durable.read_only.as_deref() == Some("true");
+            if durable.unquiet.contains(&request.file) && self.acts(durable, moment) {
+                let what = "a dump is finished whose rows somebody could change meanwhile";
+                durable.violations.push(what.into());
+            }
             // What a process does that has lost the lease is thrown away.
             if wait && self.acts(durable, moment) {
                 durable

@@ -1,0 +1,1 @@
+//! Seeded schedules of the orchestrator over fakes; all of it is in `main.rs`.
