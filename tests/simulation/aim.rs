@@ -51,7 +51,7 @@ impl Aim {
             kind,
             occurrence: match besides {
                 Besides::Nothing => 1,
-                Besides::Anything => 1 + drawn.below(4),
+                Besides::Anything => [1, 1, 2, 3][usize::try_from(drawn.below(4)).unwrap_or(0)],
             },
             long: Duration::from_millis(drawn.below(match kind {
                 // Longer than a server lets an unfinished transaction stand it cannot take.

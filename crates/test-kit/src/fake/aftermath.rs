@@ -93,13 +93,14 @@ fn journals(durable: &Durable, broken: &mut Vec<String>) {
         if !journal.settled {
             broken.push(format!("{} is not marked as settled", journal.id));
         }
-        // Of an attempt whose row never opened, the row still says how the one before ended.
-        let run = state.run();
-        let is_its = |row: &MigrationRow| {
-            let shore = run.shore.as_ref();
-            Some(row.id) == run.row.id && shore.is_some_and(|shore| shore.external_id == row.external_id)
+        let row = durable.rows.iter().find(|row| Some(row.id) == state.run().row.id);
+        // An attempt that ended before it had opened the row leaves there how the one before it ended.
+        let opened = |row: &MigrationRow| {
+            let shore = state.run().shore.as_ref();
+            shore.is_some_and(|shore| shore.external_id == row.external_id)
         };
-        if let Some(row) = durable.rows.iter().find(|row| is_its(row))
+        if let Some(row) = row
+            && opened(row)
             && row.phase != state.phase()
         {
             broken.push(format!(
