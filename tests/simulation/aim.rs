@@ -73,7 +73,9 @@ impl Aim {
         }
         let fails = match self.scene() {
             Scene::Fails | Scene::TriedAgain => strike.process == 1 && strike.call == Call::CompleteUpload,
-            Scene::Straight | Scene::Interrupted | Scene::Cancelled | Scene::Refused | Scene::SendsAFile => false,
+            Scene::Straight | Scene::Interrupted | Scene::Cancelled | Scene::Refused | Scene::SendsAFile => {
+                false
+            }
         };
         fails.then_some(Fault::Fail(ErrorKind::Denied))
     }

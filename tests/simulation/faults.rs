@@ -64,7 +64,9 @@ impl Faults {
         }
         if self.seed.below(1_000) < self.per_mille {
             let fault = self.some();
-            let is_possible = fault.kind().is_none_or(|kind| impossible(strike.call, kind).is_none());
+            let is_possible = fault
+                .kind()
+                .is_none_or(|kind| impossible(strike.call, kind).is_none());
             return if is_possible { fault } else { Fault::LoseAnswer };
         }
         if self.seed.below(self.slow_each) == 0 {

@@ -78,7 +78,11 @@ impl Tally {
         ] {
             assert!(times * 5 > runs, "only {times} {what} in {runs} runs");
         }
-        assert!(free.leases > runs * 2, "only {} leases in {runs} runs", free.leases);
+        assert!(
+            free.leases > runs * 2,
+            "only {} leases in {runs} runs",
+            free.leases
+        );
     }
 }
 

@@ -29,12 +29,13 @@ pub(crate) fn run() -> Result<(), Failure> {
             cargo("clippy --workspace --all-targets --keep-going -- -D warnings")
         }),
         step("docs", docs),
+        step("simulation", || test_command::simulate(test_command::SCHEDULES)),
         step("tests", || test_command::tests(&[], &mut closing_lines)),
     ];
     println!();
     for Step { name, took, result } in &steps {
         let verdict = if result.is_ok() { "ok" } else { "FAILED" };
-        println!("{name:<8} {verdict:<8} {:>7.1} s", took.as_secs_f64());
+        println!("{name:<10} {verdict:<8} {:>7.1} s", took.as_secs_f64());
     }
     let failed: Vec<&str> = steps
         .iter()

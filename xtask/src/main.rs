@@ -26,7 +26,8 @@ use failure::Failure;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  ci                            everything a change must pass: fmt, tidy, layers, deny, clippy, docs, tests
+  ci                            everything a change must pass: fmt, tidy, layers, deny, clippy, docs,
+                                simulation, tests
   test [-- FILTER…]             all tests, with the servers they need (started here, ended whatever happens)
   with-servers -- CMD [ARG…]    runs CMD with the same servers and variables
   layers                        who depends on whom, compared with the table
@@ -37,6 +38,7 @@ usage: cargo xtask COMMAND
   kill-load [N]                 load ended by SIGKILL at N random moments, 50 unless told, into all kinds of target
   pairs                         all nine pairs of Postgres, MariaDB and H2 there and back at scale 1
   model                         several nodes exhaustively with a fault more than in the tests: minutes, gigabytes
+  simulate [N]                  N schedules of the orchestrator over fakes, 100000 unless told
   hot-read                      200 snapshots of an H2 file that Java writes meanwhile, in each of its modes
   quartz                        three nodes of a real Quartz, and every way in which a migration of theirs may end
 
@@ -72,6 +74,8 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
         ["hot-read"] => test_command::hot_read(),
         ["model"] => test_command::model(),
         ["quartz"] => test_command::quartz(),
+        ["simulate"] => test_command::simulate(test_command::SCHEDULES),
+        ["simulate", schedules] => test_command::simulate(schedules),
         ["kill-load", kills] => test_command::kill_load(kills),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

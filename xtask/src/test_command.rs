@@ -59,19 +59,42 @@ pub(crate) fn hot_read() -> Result<(), Failure> {
     long_form(test, "", "METAFERRY_TEST_HOT_SNAPSHOTS", "200")
 }
 
-/// `cargo xtask model`: the model of several nodes, optimised and with one fault more; it needs no server.
+/// `cargo xtask model`: the model of several nodes, optimised and with one fault more.
 pub(crate) fn model() -> Result<(), Failure> {
+    let words = "--package workspace-tests --test model --config profile.dev.package.workspace-tests.opt-level=3 \
+                 -- --nocapture --test-threads=1 fault";
+    without_servers(words, "METAFERRY_MODEL_FAULTS", "1", "the model breaks a promise")
+}
+
+/// Schedules that the CI simulates.
+pub(crate) const SCHEDULES: &str = "100000";
+
+/// `cargo xtask simulate [N]`: so many schedules of the orchestrator over fakes, built to be fast.
+pub(crate) fn simulate(schedules: &str) -> Result<(), Failure> {
+    if !schedules.parse::<u64>().is_ok_and(|schedules| schedules > 0) {
+        return Err(Failure::Usage("simulate takes how many, a number".to_owned()));
+    }
+    let words = "--quiet --profile simulation --package workspace-simulation --test simulation -- --nocapture";
+    without_servers(
+        words,
+        "METAFERRY_SIMULATION_RUNS",
+        schedules,
+        "the simulation breaks a promise",
+    )
+}
+
+/// One test binary that needs no server, with a variable that makes it longer.
+fn without_servers(words: &str, variable: &str, value: &str, broken: &str) -> Result<(), Failure> {
     let status = workspace::cargo()
-        .args(["test", "--package", "workspace-tests", "--test", "model"])
-        .args(["--config", "profile.dev.package.workspace-tests.opt-level=3"])
-        .args(["--", "--nocapture", "--test-threads=1", "fault"])
-        .env("METAFERRY_MODEL_FAULTS", "1")
+        .arg("test")
+        .args(words.split_whitespace())
+        .env(variable, value)
         .status()
         .map_err(Failure::while_doing("run cargo test"))?;
     if status.success() {
         Ok(())
     } else {
-        Err(Failure::Failed("the model breaks a promise".to_owned()))
+        Err(Failure::Failed(broken.to_owned()))
     }
 }
 

@@ -28,6 +28,8 @@ const TABLE: &str = "
     test-kit        | domain                             | sqlx serde_json uuid
     # All that the tests across crates name are dev-dependencies.
     workspace-tests |                                    |
+    # Seeded schedules over the fakes, built by a profile of its own.
+    workspace-simulation |                               |
     # Generates documents from the domain's own tables.
     xtask           | domain                             |
 ";
@@ -118,10 +120,10 @@ pub(crate) fn is_open(dependency: &str, krate: &str) -> bool {
     })
 }
 
-/// The package of one of our crates; the two that nobody embeds keep their own names.
+/// The package of one of our crates; those that nobody embeds keep their own names.
 pub(crate) fn package(krate: &str) -> String {
     match krate {
-        "xtask" | "workspace-tests" => krate.to_owned(),
+        "xtask" | "workspace-tests" | "workspace-simulation" => krate.to_owned(),
         role => format!("metaferry-{role}"),
     }
 }

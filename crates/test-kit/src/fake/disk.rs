@@ -49,15 +49,22 @@ impl DumpOnDisk {
     };
 }
 
-/// The power is gone. Whether a name that was not synced is kept, nobody can know: `keeps_names` says it.
-pub(super) fn lose_power(files: &mut BTreeMap<PathBuf, DumpOnDisk>, keeps_names: bool) {
+/// What becomes of names that were not synced: nobody can know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unsynced {
+    Kept,
+    Gone,
+}
+
+/// The power is gone.
+pub(super) fn lose_power(files: &mut BTreeMap<PathBuf, DumpOnDisk>, names: Unsynced) {
     for file in files.values_mut() {
         file.content = match file.content {
             Content::Unfinished | Content::Unsynced | Content::Torn => Content::Torn,
             Content::Synced => Content::Synced,
         };
         file.name = match file.name {
-            FileName::Renamed if !keeps_names => FileName::Temporary,
+            FileName::Renamed if names == Unsynced::Gone => FileName::Temporary,
             FileName::Renamed | FileName::Lasting => FileName::Lasting,
             FileName::Temporary => FileName::Temporary,
         };

@@ -145,7 +145,9 @@ pub fn impossible(call: Call, kind: FaultKind) -> Option<&'static str> {
         _ if call == Call::Update(Phase::Init) => {
             Some("a row gets its `init` by being inserted or opened again, never by an update")
         }
-        Reach::Question if lands_later => Some("a question leaves nothing at the server that could take place later"),
+        Reach::Question if lands_later => {
+            Some("a question leaves nothing at the server that could take place later")
+        }
         Reach::Disk if lands_later => Some("the disk does nothing for a process that has ended or gone on"),
         Reach::Question | Reach::Disk | Reach::Server => None,
     }
@@ -171,7 +173,10 @@ mod tests {
     #[test]
     fn every_call_and_every_kind_is_counted_once() {
         assert_eq!(HashSet::from(Call::ALL).len(), Call::ALL.len());
-        assert_eq!(FaultKind::all().collect::<HashSet<_>>().len(), FaultKind::all().count());
+        assert_eq!(
+            FaultKind::all().collect::<HashSet<_>>().len(),
+            FaultKind::all().count()
+        );
         let possible = pairs().len();
         let all = Call::ALL.len() * FaultKind::all().count();
         assert!(possible < all && possible * 10 > all * 9, "{possible} of {all}");

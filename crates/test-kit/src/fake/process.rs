@@ -82,7 +82,12 @@ impl Process {
             number,
             call,
         });
-        tokio::time::sleep(if let Fault::Slow(duration) = fault { duration } else { LATENCY }).await;
+        tokio::time::sleep(if let Fault::Slow(duration) = fault {
+            duration
+        } else {
+            LATENCY
+        })
+        .await;
         self.alive().await;
         if let Some(kind) = fault.kind() {
             self.world.has_struck(call, kind);
@@ -97,7 +102,9 @@ impl Process {
             Fault::Panic => panic!("a bug in {call:?}"),
             Fault::CancelOutside => self.world.cancel_outside(),
             Fault::EndLease => self.world.end_lease(),
-            Fault::LandLate(duration) | Fault::Crash(When::InFlight(duration)) => lands_after = Some(duration),
+            Fault::LandLate(duration) | Fault::Crash(When::InFlight(duration)) => {
+                lands_after = Some(duration)
+            }
             Fault::Nothing
             | Fault::LoseAnswer
             | Fault::SlowAnswer(_)
@@ -109,9 +116,7 @@ impl Process {
             now_ms: self.world.now_ms(),
             process: self.number,
         };
-        let result = self
-            .world
-            .act(call, lands_after, |durable| act(durable, moment));
+        let result = self.world.act(call, lands_after, |durable| act(durable, moment));
         match fault {
             Fault::Crash(When::After | When::InFlight(_)) => {
                 self.crash();

@@ -116,9 +116,13 @@ impl World {
         for process in &*locked(&self.0.processes) {
             process.send_replace(true);
         }
-        let keeps_names = self.draw() & 1 == 0;
+        let names = if self.draw() & 1 == 0 {
+            disk::Unsynced::Kept
+        } else {
+            disk::Unsynced::Gone
+        };
         let mut durable = locked(&self.0.durable);
-        disk::lose_power(&mut durable.files, keeps_names);
+        disk::lose_power(&mut durable.files, names);
         if *locked(&self.0.sloppy) == Sloppy::Journal
             && let Some(journal) = durable.journals.last_mut()
             && journal.entries.len() > 1
