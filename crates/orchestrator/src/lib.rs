@@ -2,6 +2,7 @@
 
 mod attempt;
 mod history;
+pub mod in_process;
 mod in_time;
 mod keeper;
 mod our_row;

@@ -32,6 +32,7 @@ use metaferry_h2_file::OpenOptions;
 use metaferry_metabase::copy_policy::Logs;
 use metaferry_metabase::encryption::DerivedKey;
 use metaferry_metabase::env::address::AppDbAddress;
+use metaferry_orchestrator::in_process::{LogNotifier, RandomIds, SystemClock};
 use metaferry_orchestrator::{Orchestrator, OtherShore, Ports, Settings, Warnings};
 use metaferry_transfer::dump::{Existing, FileDumper, Reread};
 use metaferry_uploader::{
@@ -47,7 +48,7 @@ use crate::password::with_password;
 use crate::policy::MetabasePolicy;
 use crate::preflight::MigrationPreflight;
 use crate::secrecy::Secrecy;
-use crate::system::{LogNotifier, RandomIds, SystemClock, random_fraction};
+use crate::system::random_fraction;
 use crate::unguarded::Unguarded;
 
 /// Connections to the app DB beside those that copy rows: the journal, the lease, the row, the API.

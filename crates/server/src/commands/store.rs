@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use metaferry_domain::{ErrorKind, PortError};
+use metaferry_orchestrator::in_process::SystemClock;
 use metaferry_store::{Store, StoreConfig, StoreDeps};
 use tokio::net::TcpListener;
 
@@ -11,7 +12,6 @@ use crate::exit::{CommandError, Ending};
 use crate::h2_dump::H2Inspector;
 use crate::output::Output;
 use crate::shutdown;
-use crate::system::SystemClock;
 
 pub(super) async fn run(args: StoreArgs, output: Output) -> Result<Ending, CommandError> {
     let mut config = StoreConfig::new(&args.data);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use metaferry_app_db::h2::H2Source;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
+use metaferry_orchestrator::in_process::SystemClock;
 use metaferry_store::{DumpFacts, DumpInspector, Restorer, Store, StoreConfig, StoreDeps, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -15,7 +16,6 @@ use tokio::task::JoinHandle;
 use super::copy_all;
 use crate::exit::{CommandError, Ending};
 use crate::h2_dump::H2Inspector;
-use crate::system::SystemClock;
 
 /// Verdicts on their way: one dump arrives.
 const VERDICTS_MAX: usize = 4;
