@@ -2,6 +2,7 @@
 //! and from the record of what changed, not from what any program says of itself.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use metaferry_domain::journal::{JournalEntry, Replay, replay};
 use metaferry_domain::migration::{Phase, RowId};
@@ -40,7 +41,8 @@ fn as_before(durable: &Durable, broken: &mut Vec<String>) {
     if durable.switch != before.switch {
         broken.push("the dead man's switch is still armed".to_owned());
     }
-    for (file, standing) in &durable.files {
+    let ours = |file: &PathBuf| !durable.strays.contains(file);
+    for (file, standing) in durable.files.iter().filter(|(file, _)| ours(file)) {
         broken.push(format!("{} is left over, {standing:?}", file.display()));
     }
 }

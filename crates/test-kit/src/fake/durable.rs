@@ -44,6 +44,9 @@ pub struct Durable {
     pub files: BTreeMap<PathBuf, DumpOnDisk>,
     /// Dumps whose snapshot was taken while somebody could write: none of them may be finished.
     pub unquiet: BTreeSet<PathBuf>,
+    /// Dumps that a process began after its lease was taken away by force, which it did not know yet. A writer removes what it
+    /// has not finished when it is dropped; the fakes leave it, and it is no promise broken.
+    pub strays: BTreeSet<PathBuf>,
     /// What is at the store or in the bucket, by id or key.
     pub store: BTreeMap<String, ObjectAtStore>,
     /// What people were told.
@@ -178,6 +181,7 @@ impl Default for Durable {
             findings: Vec::new(),
             files: BTreeMap::new(),
             unquiet: BTreeSet::new(),
+            strays: BTreeSet::new(),
             store: BTreeMap::new(),
             notices: Vec::new(),
             history: Vec::new(),

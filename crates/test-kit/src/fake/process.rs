@@ -182,10 +182,10 @@ impl Process {
 
     /// Nothing is done that the journal does not know of: judged while the lease is held, by whoever does it.
     pub(super) fn must_be_announced(&self, effect: Effect, durable: &mut Durable, moment: Moment) {
-        let journal = durable.journals.iter().rev().find(|journal| !journal.settled);
-        let announced = journal.is_some_and(|journal| {
+        // Of a settled one the mark may be missing: it is not the only one to ask.
+        let announced = durable.journals.iter().any(|journal| {
             let state = journal.replayed.state();
-            state.is_ok_and(|state| state.run().running.contains(&effect))
+            !journal.settled && state.is_ok_and(|state| state.run().running.contains(&effect))
         });
         if !announced && self.acts(durable, moment) {
             durable

@@ -64,6 +64,9 @@ impl Dumper for Process {
             .change_outside(Call::CopySnapshot, |durable, moment| {
                 self.must_be_announced(Effect::CopySnapshot, durable, moment);
                 durable.files.insert(request.file.clone(), DumpOnDisk::UNFINISHED);
+                if !self.acts(durable, moment) {
+                    durable.strays.insert(request.file.clone());
+                }
                 moment.records(durable, Change::Snapshot);
                 let may_write =
                     durable.paused != durable.jobs || durable.read_only.as_deref() != Some("true");
