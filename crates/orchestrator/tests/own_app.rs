@@ -58,21 +58,37 @@ fn rows(database: &Database, table: &str) -> Vec<Vec<String>> {
 fn an_application_of_its_own_migrates_itself_and_leaves_itself_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let lines = run(folder.path());
-    let cancelled = between(&lines, "== a migration that somebody cancels", "== a migration that arrives");
+    let cancelled = between(
+        &lines,
+        "== a migration that somebody cancels",
+        "== a migration that arrives",
+    );
     let arrived = between(&lines, "== a migration that arrives", lines.last().unwrap());
     for (voyage, ended) in [(cancelled, "ended: cancelled"), (arrived, "ended: done")] {
         // While it runs: what is not exempt is refused by name, the rest passes, and nothing new begins.
         let under_way = between(voyage, &voyage[0], ended);
-        assert_eq!(count(under_way, "write refused: notes is read-only"), 1, "{lines:#?}");
         assert_eq!(
-            count(under_way, "write refused: people is read-only while a migration copies it (columns name)"),
+            count(under_way, "write refused: notes is read-only"),
+            1,
+            "{lines:#?}"
+        );
+        assert_eq!(
+            count(
+                under_way,
+                "write refused: people is read-only while a migration copies it (columns name)"
+            ),
             1,
             "{lines:#?}"
         );
         assert_eq!(count(under_way, "exempt write passed"), 2, "{lines:#?}");
         assert_eq!(count(under_way, "job digest: held off"), 1, "{lines:#?}");
         // The snapshot waits for the job that runs.
-        let at = |wanted: &str| under_way.iter().position(|line| line.starts_with(wanted)).unwrap();
+        let at = |wanted: &str| {
+            under_way
+                .iter()
+                .position(|line| line.starts_with(wanted))
+                .unwrap()
+        };
         assert!(at("job minutes: ended") < at("progress: dump 4"), "{lines:#?}");
         // Afterwards everything is as it was, a job that a person had paused too.
         let after = &voyage[voyage.iter().position(|line| line == ended).unwrap()..];
@@ -84,7 +100,9 @@ fn an_application_of_its_own_migrates_itself_and_leaves_itself_as_it_was() {
 
     // One file arrived, of the second migration, and none is left anywhere.
     let files = |folder: &Path| {
-        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let files = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         let mut files: Vec<_> = files
             .filter(|file| file.to_string_lossy().contains(".mv.db"))
             .collect();
@@ -97,13 +115,23 @@ fn an_application_of_its_own_migrates_itself_and_leaves_itself_as_it_was() {
     let database = Database::open(&harbour[0]).unwrap();
     let carried = |table: &str| {
         let rows = rows(&database, &table.to_uppercase());
-        assert!(lines.contains(&format!("carried: {table} {}", rows.len())), "{lines:#?}");
+        assert!(
+            lines.contains(&format!("carried: {table} {}", rows.len())),
+            "{lines:#?}"
+        );
         rows
     };
     let notes = carried("notes");
     assert_eq!(notes[499], ["500", "note 500"]);
-    assert_eq!(notes.iter().filter(|note| note[1] == "after the voyage").count(), 1, "the first one's");
-    assert_eq!(carried("people"), [["1", "Ada", "just now"], ["2", "Grace", "never"]]);
+    assert_eq!(
+        notes.iter().filter(|note| note[1] == "after the voyage").count(),
+        1,
+        "the first one's"
+    );
+    assert_eq!(
+        carried("people"),
+        [["1", "Ada", "just now"], ["2", "Grace", "never"]]
+    );
     assert_eq!(carried("visits"), [["1", "/minutes"], ["2", "/minutes"]]);
 
     // Another run finds its own state, with nothing to recover.

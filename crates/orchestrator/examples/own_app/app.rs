@@ -40,7 +40,10 @@ impl App {
             .exempt_columns("people", &["last_seen"]);
         let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let tables = BTreeMap::from([
-            ("notes", (1..=500).map(|id| (id, vec![format!("note {id}")])).collect()),
+            (
+                "notes",
+                (1..=500).map(|id| (id, vec![format!("note {id}")])).collect(),
+            ),
             (
                 "people",
                 vec![(1, text(&["Ada", "never"])), (2, text(&["Grace", "never"]))],

@@ -99,7 +99,9 @@ impl Uploader for Harbour {
 }
 
 async fn read(file: &Path) -> Result<Vec<u8>, PortError> {
-    tokio::fs::read(file).await.map_err(|error| at(file, "read", error))
+    tokio::fs::read(file)
+        .await
+        .map_err(|error| at(file, "read", error))
 }
 
 fn at(file: &Path, what: &str, error: std::io::Error) -> PortError {

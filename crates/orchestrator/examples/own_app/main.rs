@@ -30,7 +30,10 @@ use snapshot::{Everything, H2Files};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::args_os().nth(1).map(PathBuf::from).ok_or("usage: own_app FOLDER")?;
+    let folder = std::env::args_os()
+        .nth(1)
+        .map(PathBuf::from)
+        .ok_or("usage: own_app FOLDER")?;
     std::fs::create_dir_all(folder.join("harbour"))?;
     let (app, harbour) = (App::new(), Arc::new(Harbour::in_folder(folder.join("harbour"))));
     let orchestrator = Orchestrator::new(ports(&app, &harbour, &folder).await?, settings(&folder));
@@ -125,7 +128,9 @@ async fn voyage(
             shown = Some(now);
         }
         if wanted == Phase::Cancelled && now.0 == Phase::Upload {
-            orchestrator.cancel(Canceller::Caller("somebody".to_owned())).await?;
+            orchestrator
+                .cancel(Canceller::Caller("somebody".to_owned()))
+                .await?;
         }
     }
     minutes.await?;
@@ -154,7 +159,10 @@ fn as_before(app: &App) -> Result<(), Box<dyn Error>> {
     app.add_note("after the voyage")?;
     println!("write passed: notes");
     for job in ["digest", "newsletter"] {
-        println!("job {job}: {}", app.jobs.begin(job).map_or("held off", |_| "runs"));
+        println!(
+            "job {job}: {}",
+            app.jobs.begin(job).map_or("held off", |_| "runs")
+        );
     }
     Ok(())
 }

@@ -26,7 +26,11 @@ impl Source for App {
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, PortError> {
         Ok(Box::new(Tables {
             catalogue: catalogue(),
-            rows: self.rows().into_iter().map(|(table, rows)| (table, rows.into())).collect(),
+            rows: self
+                .rows()
+                .into_iter()
+                .map(|(table, rows)| (table, rows.into()))
+                .collect(),
             taken_at_ms: SystemClock.now_ms(),
         }))
     }
@@ -34,7 +38,11 @@ impl Source for App {
 
 fn catalogue() -> Catalogue {
     let column = |name: &&str| {
-        let data_type = if *name == "id" { DataType::BigInt } else { DataType::Text };
+        let data_type = if *name == "id" {
+            DataType::BigInt
+        } else {
+            DataType::Text
+        };
         Column {
             name: (*name).into(),
             native_type: format!("{data_type:?}"),
