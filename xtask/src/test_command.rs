@@ -74,7 +74,8 @@ pub(crate) fn simulate(schedules: &str) -> Result<(), Failure> {
     if !schedules.parse::<u64>().is_ok_and(|schedules| schedules > 0) {
         return Err(Failure::Usage("simulate takes how many, a number".to_owned()));
     }
-    let words = "--quiet --profile simulation --package workspace-simulation --test simulation -- --nocapture";
+    let words =
+        "--quiet --profile simulation --package workspace-simulation --test simulation -- --nocapture";
     without_servers(
         words,
         "METAFERRY_SIMULATION_RUNS",
