@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::aim::{Aim, Besides, Scene};
 use crate::faults::Faults;
-use crate::node::{LEASE_TERM, node};
+use crate::node::{LEASE_TERM, node, node_that_sends};
 
 /// Nothing takes longer than this by the world's clock, or it never ends.
 const ENDS_WITHIN: Duration = Duration::from_secs(48 * 3_600);
@@ -96,7 +96,7 @@ async fn schedule(world: &World, seed: u64, aim: Option<Aim>) {
     // A program whose owner forgot it may go on for an hour, with what it could not undo.
     for _ in 0..240 {
         world.pass(LEASE_TERM).await;
-        let (_, orchestrator) = node(world, None);
+        let (_, orchestrator) = node(world);
         orchestrator.recover().await.expect("nothing goes wrong any more");
         let orphans = orchestrator.orphans().await.expect("nothing goes wrong any more");
         if orphans.is_empty() {
@@ -115,7 +115,7 @@ async fn scene(world: World, scene: Scene) {
             durable.files.insert(theirs.clone(), DumpOnDisk::FINISHED);
         });
     }
-    let (process, orchestrator) = node(&world, file);
+    let (process, orchestrator) = node_that_sends(&world, file);
     let at = world.clone();
     let program = async move {
         let _ = orchestrator.start().await;
@@ -135,7 +135,7 @@ async fn scene(world: World, scene: Scene) {
             }
             Scene::Refused => {
                 at.pass(INTO_IT).await;
-                let (process, second) = node(&at, None);
+                let (process, second) = node(&at);
                 let begins = async move {
                     let _ = second.start().await;
                 };
@@ -168,7 +168,7 @@ async fn lives(process: &Arc<Process>, program: impl Future<Output = ()> + Send 
 async fn slot(world: World, mut seed: Seed) {
     for _ in 0..1 + seed.below(3) {
         world.pass(Duration::from_millis(seed.below(5_000))).await;
-        let (process, orchestrator) = node(&world, None);
+        let (process, orchestrator) = node(&world);
         let lasts = Duration::from_millis(seed.below(20_000));
         let choice = seed.below(9);
         lives(&process, program(world.clone(), orchestrator, choice, lasts)).await;

@@ -11,7 +11,12 @@ use metaferry_test_kit::fake::{Process, World};
 
 pub(crate) const LEASE_TERM: Duration = Duration::from_secs(30);
 
-pub(crate) fn node(world: &World, dump_file: Option<PathBuf>) -> (Arc<Process>, Orchestrator) {
+pub(crate) fn node(world: &World) -> (Arc<Process>, Orchestrator) {
+    node_that_sends(world, None)
+}
+
+/// The same; it sends that file, if there is one, instead of a dump of its own.
+pub(crate) fn node_that_sends(world: &World, dump_file: Option<PathBuf>) -> (Arc<Process>, Orchestrator) {
     let process = world.process();
     let ports = Ports {
         rows: process.clone(),
