@@ -3,6 +3,7 @@
 
 mod credentials;
 pub(crate) mod network;
+pub(crate) mod shore;
 pub(crate) mod slow_store;
 pub(crate) mod world;
 
@@ -13,8 +14,9 @@ use metaferry_sample::credentials::{
     ORDINARY_SESSION, SUPERUSER_API_KEY, SUPERUSER_PLAIN_SESSION, SUPERUSER_SESSION,
 };
 use network::Network;
+use shore::Answer;
 use slow_store::{Silent, SlowStore};
-use world::{Answer, Options, Schema, World};
+use world::{Options, Schema, World};
 
 /// How soon users may write again after a cancel.
 const UNDONE_WITHIN: Duration = Duration::from_secs(2);

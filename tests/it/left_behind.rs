@@ -120,7 +120,7 @@ fn let_go(world: &World, process: Process) {
 }
 
 /// Triggers and functions of ours that are in the app DB.
-fn ours(world: &World) -> String {
+pub(crate) fn ours(world: &World) -> String {
     world.sql(
         "SELECT tgname FROM pg_trigger WHERE tgname LIKE 'metaferry%'
          UNION ALL SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'metaferry'",

@@ -3,7 +3,7 @@
 
 pub(crate) mod behaviour;
 mod in_place;
-mod killed;
+pub(crate) mod killed;
 mod odd_tables;
 mod restored;
 pub(crate) mod round_trip;

@@ -3,6 +3,8 @@
 
 mod api;
 mod app_db;
+#[cfg(debug_assertions)]
+mod chaos;
 mod check;
 mod crossing;
 mod dump;

@@ -39,7 +39,7 @@ pub(crate) struct Maria {
 /// A database that this test made; it ends with it.
 pub(crate) struct Database<'a> {
     maria: &'a Maria,
-    name: String,
+    pub(crate) name: String,
 }
 
 /// How it is filled.

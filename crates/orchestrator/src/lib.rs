@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod attempt;
+mod fault;
 mod history;
 pub mod in_process;
 mod in_time;
@@ -24,6 +25,9 @@ use metaferry_domain::state::{MigrationState, RowStanding};
 use metaferry_domain::{ErrorKind, PortError};
 use tokio::sync::{Mutex, watch as channel};
 
+pub use fault::Faults;
+#[cfg(debug_assertions)]
+pub use fault::{DELAY, FaultKind};
 pub use history::{Account, Journaled, accounts, end_of};
 pub use ports::{OtherShore, Ports, Settings, Warnings};
 pub use recover::{Orphan, Recovery, orphans};
@@ -36,6 +40,7 @@ use run::Driver;
 pub struct Orchestrator {
     ports: Ports,
     settings: Arc<Settings>,
+    faults: Faults,
     running: Arc<Mutex<Option<Running>>>,
 }
 
@@ -84,8 +89,15 @@ impl Orchestrator {
         Self {
             ports,
             settings: Arc::new(settings),
+            faults: Faults::default(),
             running: Arc::default(),
         }
+    }
+
+    /// The same, with effects that go wrong on purpose.
+    #[must_use]
+    pub fn with_faults(self, faults: Faults) -> Self {
+        Self { faults, ..self }
     }
 
     /// Begins a migration, and returns as soon as its row is there; the rest goes on by itself.
@@ -244,7 +256,8 @@ impl Orchestrator {
             entries,
             view,
             requests,
-        );
+        )
+        .with_faults(self.faults.clone());
         (driver, watched, cancel)
     }
 

@@ -16,6 +16,7 @@ use metaferry_domain::ports::{
 use metaferry_domain::state::MigrationState;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 
+use crate::fault::Faults;
 use crate::our_row::{OurRow, our_row};
 use crate::ports::{OtherShore, Ports, Settings, Warnings};
 use crate::recover;
@@ -31,6 +32,7 @@ const WATCH_TRIES_MAX: u32 = 20;
 pub(crate) struct Performance {
     pub(crate) ports: Ports,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) faults: Faults,
     pub(crate) plan: MigrationPlan,
     pub(crate) attempt: Attempt,
     pub(crate) token: Option<FencingToken>,
@@ -53,6 +55,11 @@ pub(crate) struct Performance {
 impl Performance {
     /// Performs `effect`. One try: retries are the caller's.
     pub(crate) async fn perform(&self, effect: Effect) -> Result<Fact, PortError> {
+        let clock = &*self.ports.clock;
+        self.faults.strike(effect, clock, self.fulfil(effect)).await
+    }
+
+    async fn fulfil(&self, effect: Effect) -> Result<Fact, PortError> {
         match effect {
             Effect::Preflight => self.preflight().await?,
             Effect::AcquireLease => return self.acquire_lease().await,

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::attempt::{Befores, attempt, kept};
+use crate::fault::Faults;
 use crate::keeper::Keeper;
 use crate::perform::Performance;
 use crate::ports::{Ports, Settings};
@@ -60,6 +61,7 @@ pub struct View {
 pub(crate) struct Driver {
     ports: Ports,
     settings: Arc<Settings>,
+    faults: Faults,
     state: MigrationState,
     /// The newest row when the migration began: if another one is there later, somebody else began one meanwhile.
     newest_row: Option<RowId>,
@@ -98,6 +100,7 @@ impl Driver {
         Self {
             ports,
             settings,
+            faults: Faults::default(),
             state,
             newest_row: None,
             sequence: journal.len() as u64 + 1,
@@ -118,6 +121,12 @@ impl Driver {
     /// No row newer than this one may appear until ours is inserted.
     pub(crate) fn begun_after(mut self, newest_row: Option<RowId>) -> Self {
         self.newest_row = newest_row;
+        self
+    }
+
+    /// Effects go wrong on purpose.
+    pub(crate) fn with_faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
         self
     }
 
@@ -332,6 +341,7 @@ impl Driver {
         Performance {
             ports: self.ports.clone(),
             settings: Arc::clone(&self.settings),
+            faults: self.faults.clone(),
             plan: run.plan.clone(),
             attempt: run.attempt,
             token: run.tenure.token(),

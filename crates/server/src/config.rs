@@ -11,6 +11,7 @@ use metaferry_metabase::encryption::SECRET_CHARS_MIN;
 use metaferry_metabase::env::MetabaseEnv;
 use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_metabase::error::KeyTooShort;
+use metaferry_orchestrator::Faults;
 
 use crate::exit::CommandError;
 use crate::telemetry::LogFormat;
@@ -49,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) upload_concurrency: Option<usize>,
     /// The tag of the Metabase that is moved, such as `v0.55.3`.
     pub(crate) metabase_version: Option<String>,
+    /// None, but in a test of the whole program.
+    pub(crate) faults: Faults,
     pub(crate) hosting: metaferry_api::Hosting,
     pub(crate) log: Option<String>,
     pub(crate) log_format: LogFormat,
@@ -135,6 +138,7 @@ impl Config {
                 .number("upload_concurrency", 1..=64)
                 .and_then(|n| usize::try_from(n).ok()),
             metabase_version: keys.take("metabase_version"),
+            faults: keys.faults(),
             h2_file_password: keys.take("h2_file_password").map(FilePassword::from),
             new_encryption_key,
             hosting: match keys.take("hosted").as_deref() {
@@ -211,6 +215,18 @@ struct Keys {
 }
 
 impl Keys {
+    /// Faults on purpose, which only a program with debug assertions can be told of.
+    fn faults(&mut self) -> Faults {
+        #[cfg(debug_assertions)]
+        if let Some(text) = self.take("fault") {
+            match Faults::from_text(&text) {
+                Ok(faults) => return faults,
+                Err(problem) => self.problem("fault", &problem),
+            }
+        }
+        Faults::default()
+    }
+
     fn take(&mut self, key: &str) -> Option<String> {
         self.own.remove(key)
     }

@@ -304,7 +304,7 @@ pub(crate) async fn shores(
         warnings: choices.warnings,
     };
     Ok(Shores {
-        orchestrator: Orchestrator::new(ports, settings),
+        orchestrator: Orchestrator::new(ports, settings).with_faults(config.faults.clone()),
         authenticator: app_db.authenticator,
         preflight,
     })

@@ -1,21 +1,16 @@
-//! An app DB in a real Postgres, a store and a server, each a process of its own; asked with `psql` and `curl`.
+//! An app DB in a real Postgres, asked with `psql`, and a shore around it.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
-use metaferry_sample::credentials::SUPERUSER_API_KEY;
 use metaferry_sample::{SampleOptions, SampleSource};
 
 use super::credentials;
 use super::network::Network;
-use crate::app_db::{Process, command, listen, program};
-
-/// The longest that anything here is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks.
-const PACE: Duration = Duration::from_millis(40);
+use super::shore::Shore;
+use crate::app_db::program;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -52,28 +47,14 @@ pub(crate) struct World {
     /// The same by way of the network, where there is one between.
     pub(crate) through: String,
     database: String,
-    folder: tempfile::TempDir,
-    /// With the trailing slash left out.
-    server: String,
-    store: String,
-    propagation_seconds: u32,
-    processes: Vec<Process>,
+    shore: Shore,
 }
 
-/// An answer of the API.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: String,
-}
+impl Deref for World {
+    type Target = Shore;
 
-impl Answer {
-    pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    pub(crate) fn state(&self) -> String {
-        self.json()["state"].as_str().unwrap().to_owned()
+    fn deref(&self) -> &Shore {
+        &self.shore
     }
 }
 
@@ -113,25 +94,13 @@ impl World {
         let mut world = Self {
             url: format!("{start}/{database}"),
             through: format!("{start}/{database}"),
-            folder: tempfile::tempdir().unwrap(),
             admin_url,
             database,
-            server: String::new(),
-            store: options.store.unwrap_or_default(),
-            propagation_seconds: options.propagation_seconds,
-            processes: Vec::new(),
+            shore: Shore::start(options.store, options.propagation_seconds),
         };
         psql(&world.admin_url, &format!("CREATE DATABASE {}", world.database));
         world.fill(options.schema, fixtures.as_deref());
         world.sql("TRUNCATE cloud_migration; DELETE FROM qrtz_fired_triggers");
-        if world.store.is_empty() {
-            let data = world.folder.path().join("store");
-            let listening = world.run(
-                Command::new(&program).arg("store").arg("--data").arg(data),
-                "store.log",
-            );
-            world.store = listening;
-        }
         if let Some(network) = &options.network {
             world.through = network.before(&world.url);
         }
@@ -143,14 +112,14 @@ impl World {
         for (name, value) in &options.environment {
             serve.env(name, value);
         }
-        world.server = world.run(&mut serve, "serve.log");
+        world.shore.serve(&mut serve);
         Some(world)
     }
 
     fn fill(&self, schema: Schema, fixtures: Option<&Path>) {
         let shell = |script: &str| {
             let filled = Command::new("sh")
-                .current_dir(fixtures.unwrap_or(self.folder.path()))
+                .current_dir(fixtures.unwrap_or(self.folder()))
                 .args(["-ec", script, &self.url])
                 .output()
                 .unwrap();
@@ -163,10 +132,10 @@ impl World {
         match schema {
             Schema::Sample => {
                 let sample = SampleSource::new(SampleOptions { seed: 1, scale: 0.05 });
-                std::fs::write(self.folder.path().join("sample.sql"), sample.postgres_sql()).unwrap();
+                std::fs::write(self.folder().join("sample.sql"), sample.postgres_sql()).unwrap();
                 let loaded = Command::new("psql")
                     .args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &self.url, "-f"])
-                    .arg(self.folder.path().join("sample.sql"))
+                    .arg(self.folder().join("sample.sql"))
                     .output()
                     .unwrap();
                 assert!(
@@ -198,84 +167,6 @@ impl World {
         }
     }
 
-    /// Starts a program on a port of the system's choice; answers its address.
-    fn run(&mut self, command: &mut Command, log: &str) -> String {
-        let (process, address) = listen(command, &self.folder.path().join(log));
-        self.processes.push(process);
-        address
-    }
-
-    /// The program, told of this store, folder and version.
-    pub(crate) fn metaferry(&self) -> Command {
-        let mut metaferry = command();
-        metaferry
-            .env("MB_STORE_API_URL", &self.store)
-            .env("METAFERRY_METABASE_VERSION", "v0.55.0")
-            .env("METAFERRY_DATA_DIR", self.data_dir())
-            .env(
-                "METAFERRY_PROPAGATION_SECONDS",
-                self.propagation_seconds.to_string(),
-            );
-        metaferry
-    }
-
-    pub(crate) fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("serve.log")).unwrap_or_default()
-    }
-
-    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[&str]) -> Answer {
-        let mut curl = Command::new("curl");
-        curl.args([
-            "--noproxy",
-            "*",
-            "-sS",
-            "--max-time",
-            "30",
-            "-X",
-            method,
-            "-w",
-            "\n%{http_code}",
-        ]);
-        for header in headers {
-            curl.args(["-H", header]);
-        }
-        let output = curl.arg(format!("{}{path}", self.server)).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let (body, status) = text.rsplit_once('\n').unwrap();
-        let status = status.parse().unwrap();
-        assert_ne!(
-            status,
-            0,
-            "{} {}",
-            String::from_utf8_lossy(&output.stderr),
-            self.log()
-        );
-        Answer {
-            status,
-            body: body.to_owned(),
-        }
-    }
-
-    fn as_superuser(&self, method: &str, path: &str) -> Answer {
-        self.ask(method, path, &[&format!("X-API-KEY: {SUPERUSER_API_KEY}")])
-    }
-
-    pub(crate) fn begin(&self) -> Answer {
-        self.as_superuser("POST", "/api/cloud-migration")
-    }
-
-    pub(crate) fn newest(&self) -> Answer {
-        self.as_superuser("GET", "/api/cloud-migration")
-    }
-
-    pub(crate) fn cancel(&self) -> Answer {
-        self.as_superuser("PUT", "/api/cloud-migration/cancel")
-    }
-
     /// `metaferry dump` of the app DB.
     pub(crate) fn dump_to(&self, file: &Path) {
         let output = Command::new(program())
@@ -288,56 +179,6 @@ impl World {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
-    }
-
-    /// Whether a file with that content lies in the store's folder.
-    pub(crate) fn store_has(&self, bytes: &[u8]) -> bool {
-        self.stored().iter().any(|stored| stored == bytes)
-    }
-
-    /// The H2 files in the store's folder.
-    pub(crate) fn arrived(&self) -> Vec<Vec<u8>> {
-        let mut stored = self.stored();
-        stored.retain(|bytes| bytes.starts_with(b"H:2"));
-        stored
-    }
-
-    fn stored(&self) -> Vec<Vec<u8>> {
-        let mut folders = vec![self.folder.path().join("store")];
-        let mut stored = Vec::new();
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let entry = entry.unwrap();
-                if entry.file_type().unwrap().is_dir() {
-                    folders.push(entry.path());
-                } else {
-                    stored.push(std::fs::read(entry.path()).unwrap());
-                }
-            }
-        }
-        stored
-    }
-
-    /// All that the store says of a migration.
-    pub(crate) fn told_by_store(&self, external_id: &str) -> String {
-        let url = format!("{}/api/v2/migration/{external_id}", self.store);
-        let output = Command::new("curl")
-            .args(["--noproxy", "*", "-sS", &url])
-            .output()
-            .unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// What the store says of a migration's state.
-    pub(crate) fn state_at_store(&self, external_id: &str) -> String {
-        let told = self.told_by_store(external_id);
-        let json: serde_json::Value =
-            serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"));
-        json["state"]
-            .as_str()
-            .or(json["status"].as_str())
-            .unwrap_or_else(|| panic!("{json}"))
-            .to_owned()
     }
 
     pub(crate) fn sql(&self, sql: &str) -> String {
@@ -363,15 +204,6 @@ impl World {
 
     pub(crate) fn lease_is_free(&self) -> bool {
         self.sql("SELECT expires_at <= clock_timestamp() FROM metaferry.lease") == "t"
-    }
-
-    /// Whatever lies in the data folder but `undo.sql`.
-    pub(crate) fn dumps(&self) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(self.data_dir()) else {
-            return Vec::new();
-        };
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name != "undo.sql").collect()
     }
 
     /// Locks a table as a schema change does, until what is answered is dropped.
@@ -414,36 +246,11 @@ impl World {
             .spawn()
             .unwrap()
     }
-
-    /// Until the newest row is so.
-    pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut(&Answer) -> bool) -> Answer {
-        let mut last = None;
-        self.wait_for(what, || {
-            let answer = self.newest();
-            let so = is_so(&answer);
-            last = Some(answer);
-            so
-        });
-        last.unwrap()
-    }
-
-    pub(crate) fn wait_for(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        let began = Instant::now();
-        while !is_so() {
-            assert!(
-                began.elapsed() < PATIENCE,
-                "waited in vain until {what}: {}",
-                self.log()
-            );
-            // A look costs the processes under test their time: not without pause.
-            std::thread::park_timeout(PACE);
-        }
-    }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.processes.clear();
+        self.shore.end();
         psql(
             &self.admin_url,
             &format!("DROP DATABASE {} WITH (FORCE)", self.database),

@@ -18,9 +18,9 @@ fn kills() -> u32 {
 }
 
 /// Rows of every table, and the highest ids and sequences.
-fn visible(database: &AppDb) -> String {
+pub(crate) fn visible(url: &str) -> String {
     psql(
-        &database.url,
+        url,
         "SELECT coalesce(string_agg(relname || ' ' || (xpath('/row/c/text()', query_to_xml(
              format('SELECT count(*) || md5(string_agg(t::text, '''' ORDER BY t::text)) AS c FROM public.%I t', relname),
              true, true, '')))[1]::text, ',' ORDER BY relname), '')
@@ -34,12 +34,12 @@ fn killed_while_an_empty_database_is_filled() {
     let file = app_db.h2_fixture();
     let whole = app_db.empty_beside();
     done(&load(&file, &whole, &[]));
-    let complete = visible(&whole);
+    let complete = visible(&whole.url);
     let mut seen = Seen::default();
     let mut target = app_db.empty_beside();
     for number in 0..kills() {
         kill(&file, &target, number, &[]);
-        match visible(&target) {
+        match visible(&target.url) {
             nothing if nothing.is_empty() => seen.before += 1,
             all => {
                 assert_eq!(all, complete, "kill {number}");
@@ -49,10 +49,10 @@ fn killed_while_an_empty_database_is_filled() {
         }
     }
     // Whatever is left goes when the next one begins.
-    if visible(&target).is_empty() {
+    if visible(&target.url).is_empty() {
         done(&load(&file, &target, &[]));
     }
-    assert_eq!(visible(&target), complete);
+    assert_eq!(visible(&target.url), complete);
     assert_eq!(leftovers(&target), "0");
     seen.prove_something();
 }
@@ -64,23 +64,23 @@ fn killed_while_a_metabase_is_replaced() {
     let mut target = app_db.set_up_beside();
     let other = app_db.set_up_beside();
     done(&load(&file, &other, &[]));
-    let complete = visible(&other);
-    let mut before = visible(&target);
+    let complete = visible(&other.url);
+    let mut before = visible(&target.url);
     let mut seen = Seen::default();
     for number in 0..kills() {
         kill(&file, &target, number, &["--force"]);
-        let now = visible(&target);
+        let now = visible(&target.url);
         if now == before {
             seen.before += 1;
         } else {
             assert_eq!(now, complete, "kill {number}");
             seen.complete += 1;
             target = app_db.set_up_beside();
-            before = visible(&target);
+            before = visible(&target.url);
         }
     }
     done(&load(&file, &target, &["--force"]));
-    assert_eq!(visible(&target), complete);
+    assert_eq!(visible(&target.url), complete);
     seen.prove_something();
 }
 
@@ -105,7 +105,7 @@ fn interrupted_while_it_writes_it_takes_everything_back() {
     // It stands still in the middle, however fast it is: the interrupt finds it there.
     signal("STOP", process);
     assert_eq!(
-        visible(&target),
+        visible(&target.url),
         "",
         "the load was over before it was interrupted"
     );
@@ -119,7 +119,7 @@ fn interrupted_while_it_writes_it_takes_everything_back() {
     let ended = running.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130), "{}", told(&ended));
     assert_eq!(
-        (visible(&target), leftovers(&target)),
+        (visible(&target.url), leftovers(&target)),
         (String::new(), "0".to_owned())
     );
 }

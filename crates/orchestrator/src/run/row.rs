@@ -27,6 +27,9 @@ impl Driver {
         let phase = self.state.phase();
         let progress = run.progress.percent();
         let written = self.ports.rows.update_guarded(token, row, phase, progress);
+        let written = self
+            .faults
+            .strike(Effect::WriteProgress, &*self.ports.clock, written);
         match self.answered(LOOK_MAX, "writing progress", written).await? {
             Ok(GuardedUpdate::Written) => Ok(()),
             // Boxed: what is recorded of it may write progress again.

@@ -1,0 +1,306 @@
+//! Every effect, with every fault, in every way that the effect comes to be performed.
+
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use metaferry_domain::effect::Effect;
+use metaferry_domain::migration::Phase;
+use metaferry_orchestrator::FaultKind;
+
+use super::LEASE_SECONDS;
+use super::judge::{broken, unsettled};
+use super::place::{OnMaria, OnPostgres, Place};
+use crate::app_db::{Process, listen, signal};
+use crate::mariadb::Maria;
+
+/// App DBs at once on one server: most of a cell is waiting for a lease to run out.
+const AT_ONCE: usize = 5;
+/// What SIGABRT is.
+const ABORTED: i32 = 6;
+
+/// How an effect comes to be performed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Everything else goes well.
+    Onward,
+    /// This goes wrong before.
+    After(Effect, FaultKind),
+    /// Somebody interrupts it in setup.
+    Interrupted,
+}
+
+/// In which ways an effect is performed.
+fn ways(effect: Effect) -> &'static [Way] {
+    const SETUP_FAILS: Way = Way::After(Effect::AwaitRunningJobs, FaultKind::Error);
+    const UPLOAD_FAILS: Way = Way::After(Effect::UploadDump, FaultKind::LoseAnswer);
+    match effect {
+        Effect::Preflight
+        | Effect::AcquireLease
+        | Effect::CreateAtStore
+        | Effect::InsertRow
+        | Effect::StoreUndoScript
+        | Effect::ArmSwitch
+        | Effect::ReadOnlyOn
+        | Effect::AwaitReadOnly
+        | Effect::QuiesceScheduler
+        | Effect::AwaitRunningJobs
+        | Effect::CopySnapshot
+        | Effect::ProveReadOnlyHeld
+        | Effect::FinishDump
+        | Effect::UploadDump
+        | Effect::VerifyObject
+        | Effect::TellStore
+        | Effect::WriteState(Phase::Init | Phase::Setup | Phase::Dump | Phase::Upload | Phase::Done)
+        | Effect::WriteProgress => &[Way::Onward],
+        Effect::RestoreScheduler | Effect::RestoreReadOnly | Effect::DisarmSwitch => {
+            &[Way::Onward, SETUP_FAILS]
+        }
+        Effect::DeleteDump => &[Way::Onward, UPLOAD_FAILS],
+        Effect::AbortUpload => &[UPLOAD_FAILS],
+        Effect::WriteState(Phase::Error) => &[SETUP_FAILS],
+        Effect::WriteState(Phase::Cancelled) => &[Way::Interrupted],
+        Effect::ReleaseLease => &[Way::Onward, UPLOAD_FAILS, Way::Interrupted],
+    }
+}
+
+/// One run of the program, and what makes good what it leaves.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    number: usize,
+    effect: Effect,
+    way: Way,
+    kind: FaultKind,
+}
+
+fn cells() -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for effect in Effect::ALL.into_iter().chain([Effect::WriteProgress]) {
+        for way in ways(effect) {
+            for kind in FaultKind::ALL {
+                cells.push(Cell {
+                    number: cells.len(),
+                    effect,
+                    way: *way,
+                    kind,
+                });
+            }
+        }
+    }
+    cells
+}
+
+impl Cell {
+    /// As the program is told of it.
+    fn fault(&self) -> String {
+        format!("{}:{}", self.effect, self.kind.as_str())
+    }
+
+    /// What is told before that.
+    fn first(&self) -> Option<String> {
+        match self.way {
+            Way::Onward => None,
+            Way::After(effect, kind) => Some(format!("{effect}:{}", kind.as_str())),
+            // Long enough to be interrupted in.
+            Way::Interrupted => Some(format!("{}:{}", Effect::AwaitReadOnly, FaultKind::Delay.as_str())),
+        }
+    }
+
+    /// Is it among those of every run? Every effect is, with one fault or another, and so is every fault.
+    fn is_of_every_run(&self) -> bool {
+        self.number % 3 == 0
+    }
+}
+
+#[test]
+fn whatever_becomes_of_an_effect_everything_is_as_before_or_done_postgres() {
+    all_hold(&|work| {
+        let Some(place) = OnPostgres::new() else { return };
+        work(&place);
+    });
+}
+
+#[test]
+fn whatever_becomes_of_an_effect_everything_is_as_before_or_done_mariadb() {
+    all_hold(&|work| {
+        let Some(maria) = Maria::new() else { return };
+        work(&OnMaria::new(&maria));
+    });
+}
+
+/// Whether all of it is wanted, or one cell: `RestoreReadOnly:abort-after`.
+fn wanted(cell: &Cell) -> bool {
+    match std::env::var("METAFERRY_TEST_MATRIX").ok().as_deref() {
+        None => cell.is_of_every_run(),
+        Some("all") => true,
+        Some(fault) => cell.fault() == fault,
+    }
+}
+
+/// `in_a_place` makes a place and hands it on to what is given to it, several times at once.
+#[expect(clippy::print_stderr, reason = "how much was proved is worth a line")]
+fn all_hold(in_a_place: &(dyn Fn(&dyn Fn(&dyn Place)) + Sync)) {
+    let cells: Vec<Cell> = cells().into_iter().filter(wanted).collect();
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(cells.len()) {
+            scope.spawn(|| {
+                in_a_place(&|place| {
+                    let mut before = place.as_it_is();
+                    while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let started = Instant::now();
+                        let wrong = holds(place, cell, &before);
+                        eprintln!(
+                            "{} {:?}: {:.1} s {}",
+                            cell.fault(),
+                            cell.way,
+                            started.elapsed().as_secs_f64(),
+                            if wrong.is_empty() { "" } else { "BROKEN" }
+                        );
+                        if !wrong.is_empty() {
+                            let log = std::fs::read_to_string(place.shore().folder().join("cell.log"));
+                            failed
+                                .lock()
+                                .unwrap()
+                                .push((*cell, wrong, log.unwrap_or_default()));
+                            // Of what one leaves the next is not to be accused.
+                            before = place.as_it_is();
+                        }
+                    }
+                });
+            });
+        }
+    });
+    let ran = next.into_inner().min(cells.len());
+    let failed = failed.into_inner().unwrap();
+    eprintln!(
+        "{ran} cells, {} broken, {:.0} s",
+        failed.len(),
+        began.elapsed().as_secs_f64()
+    );
+    for (cell, wrong, log) in &failed {
+        eprintln!(
+            "{} {:?}:\n  {}\n{log}",
+            cell.fault(),
+            cell.way,
+            wrong.join("\n  ")
+        );
+    }
+    assert!(failed.is_empty());
+}
+
+/// What is wrong after a cell.
+fn holds(place: &dyn Place, cell: &Cell, before: &[String]) -> Vec<String> {
+    let log = place.shore().folder().join("cell.log");
+    let faults = cell.first().into_iter().chain([cell.fault()]);
+    let faults = faults.collect::<Vec<_>>().join(",");
+    let strengths = place.strengths();
+    let mut command = metaferry(place);
+    command
+        .args(["--json", "migrate", "--yes", "--from", &place.url()])
+        .args(["--read-only", strengths[cell.number % strengths.len()]])
+        .env("METAFERRY_FAULT", faults);
+    let mut running = begin(&mut command, &log);
+    let said = || std::fs::read_to_string(&log).unwrap();
+    if let (Way::Interrupted, Some(first)) = (cell.way, cell.first()) {
+        place
+            .shore()
+            .wait_for("it can be interrupted", || said().contains(&first));
+        signal("INT", running.0.id());
+    }
+    let status = end(place, &mut running);
+    let mut wrong = Vec::new();
+    if !said().contains(&format!("fault {} let loose", cell.fault())) {
+        wrong.push("the effect was not performed".to_owned());
+    }
+    let aborts = match cell.kind {
+        FaultKind::AbortBefore | FaultKind::AbortAfter => true,
+        FaultKind::Error | FaultKind::LoseAnswer | FaultKind::Delay => false,
+    };
+    if aborts != (status.signal() == Some(ABORTED)) {
+        wrong.push(format!("it ended with {status}"));
+    }
+    make_good(place, cell.number, &mut wrong);
+    wrong.extend(broken(place, before));
+    wrong
+}
+
+/// Whatever starts next makes good what was left: all of these do.
+fn make_good(place: &dyn Place, number: usize, wrong: &mut Vec<String>) {
+    let log = place.shore().folder().join("next.log");
+    let url = place.url();
+    match number % 4 {
+        0 => {
+            let mut serve = metaferry(place);
+            let (serving, _) = listen(serve.args(["serve", "--from", &url]), &log);
+            place
+                .shore()
+                .wait_for("all is settled and the lease is free", || {
+                    unsettled(place).is_empty() && place.lease_is_free()
+                });
+            drop(serving);
+        }
+        1 => {
+            // Until then it would be refused.
+            place
+                .shore()
+                .wait_for("the lease is free", || place.lease_is_free());
+            let mut migrate = metaferry(place);
+            let status = end(
+                place,
+                &mut begin(migrate.args(["migrate", "--yes", "--from", &url]), &log),
+            );
+            if !status.success() {
+                wrong.push(format!(
+                    "the next one ended with {status}: {}",
+                    std::fs::read_to_string(&log).unwrap()
+                ));
+            }
+        }
+        _ => {
+            let mut recover = metaferry(place);
+            let status = end(place, &mut begin(recover.args(["recover", "--from", &url]), &log));
+            if !status.success() {
+                wrong.push(format!(
+                    "recover ended with {status}: {}",
+                    std::fs::read_to_string(&log).unwrap()
+                ));
+            }
+        }
+    }
+    place
+        .shore()
+        .wait_for("the lease is free", || place.lease_is_free());
+}
+
+fn metaferry(place: &dyn Place) -> Command {
+    let mut metaferry = place.shore().metaferry();
+    metaferry.env("METAFERRY_LEASE_SECONDS", LEASE_SECONDS.to_string());
+    metaferry
+}
+
+/// Runs it, with all that it says in a file.
+fn begin(command: &mut Command, log: &std::path::Path) -> Process {
+    let file = File::create(log).unwrap();
+    let child: Child = command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().unwrap())
+        .stderr(file)
+        .spawn()
+        .unwrap();
+    Process(child)
+}
+
+fn end(place: &dyn Place, running: &mut Process) -> ExitStatus {
+    let mut status = None;
+    place.shore().wait_for("it ends", || {
+        status = running.0.try_wait().unwrap();
+        status.is_some()
+    });
+    status.unwrap()
+}

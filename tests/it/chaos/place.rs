@@ -1,0 +1,220 @@
+//! An app DB on one server or the other, with all that is asked of it here.
+
+use metaferry_sample::credentials::{SUPERUSER_API_KEY, SUPERUSER_SESSION};
+
+use crate::api::shore::Shore;
+use crate::api::world::{Options, Schema, World};
+use crate::left_behind::ours;
+use crate::load::killed::visible;
+use crate::mariadb::{Database, Maria, With};
+
+/// What may differ afterwards: every migration writes a row into the one, and a time into the other, of which the rest is
+/// looked at by itself.
+const WRITTEN: [&str; 2] = ["cloud_migration", "setting"];
+
+/// An app DB, and what stands around it. Every change of a row in `cloud_migration` is noted by a trigger.
+pub(super) trait Place: Sync {
+    fn shore(&self) -> &Shore;
+
+    fn url(&self) -> String;
+
+    /// Rows, a line each.
+    fn ask(&self, sql: &str) -> Vec<String>;
+
+    /// The name of a table of ours.
+    fn own(&self, table: &str) -> String;
+
+    /// The name of the table that notes how rows changed.
+    fn noted(&self) -> String;
+
+    /// Metabase's settings and schedules in words, and the sums of all other tables.
+    fn as_it_is(&self) -> Vec<String>;
+
+    /// Triggers, functions and tables of ours beside the journal's, and whatever is still armed.
+    fn leftovers(&self) -> Vec<String>;
+
+    fn lease_is_free(&self) -> bool;
+
+    /// How read-only may be switched on.
+    fn strengths(&self) -> &'static [&'static str];
+
+    /// By which a superuser is known to the API.
+    fn superuser(&self) -> String;
+}
+
+/// On Postgres: our own sample.
+pub(super) struct OnPostgres(World);
+
+impl OnPostgres {
+    /// `None`, said aloud, where something is missing.
+    pub(super) fn new() -> Option<Self> {
+        let world = World::start(Options {
+            schema: Schema::Sample,
+            unserved: true,
+            ..Options::default()
+        })?;
+        world.sql(
+            "CREATE SCHEMA noted;
+             CREATE TABLE noted.rows (number bigserial, row_id bigint, state text, progress int);
+             CREATE FUNCTION noted.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 INSERT INTO noted.rows (row_id, state, progress) VALUES (NEW.id, NEW.state, NEW.progress); RETURN NULL; END $$;
+             CREATE TRIGGER note AFTER INSERT OR UPDATE ON cloud_migration FOR EACH ROW EXECUTE FUNCTION noted.note()",
+        );
+        Some(Self(world))
+    }
+}
+
+impl Place for OnPostgres {
+    fn shore(&self) -> &Shore {
+        &self.0
+    }
+
+    fn url(&self) -> String {
+        self.0.url.clone()
+    }
+
+    fn ask(&self, sql: &str) -> Vec<String> {
+        self.0.sql(sql).lines().map(str::to_owned).collect()
+    }
+
+    fn own(&self, table: &str) -> String {
+        format!("metaferry.{table}")
+    }
+
+    fn noted(&self) -> String {
+        "noted.rows".to_owned()
+    }
+
+    fn as_it_is(&self) -> Vec<String> {
+        let tables = visible(&self.0.url);
+        let tables = tables.split(',').filter(|table| {
+            let (name, _) = table.split_once(' ').unwrap();
+            !WRITTEN.contains(&name)
+        });
+        let settings = self.0.state_of_metabase();
+        settings.lines().chain(tables).map(str::to_owned).collect()
+    }
+
+    fn leftovers(&self) -> Vec<String> {
+        let mut left = self.ask(
+            "SELECT 'table ' || relname FROM pg_class
+             WHERE relnamespace = 'metaferry'::regnamespace AND relkind = 'r' AND relname NOT IN
+                 ('journal', 'migration', 'undo_script', 'switch', 'lease', 'schema_version')
+             UNION ALL SELECT 'schema ' || nspname FROM pg_namespace
+             WHERE nspname LIKE 'metaferry%' AND nspname <> 'metaferry'
+             UNION ALL SELECT 'the switch holds something'
+             FROM metaferry.switch WHERE read_only_engaged OR scheduler_before IS NOT NULL
+             UNION ALL SELECT 'tables are guarded' FROM metaferry.lease WHERE guard_until > clock_timestamp()",
+        );
+        left.extend(ours(&self.0).lines().map(str::to_owned));
+        left
+    }
+
+    fn lease_is_free(&self) -> bool {
+        self.0.lease_is_free()
+    }
+
+    fn strengths(&self) -> &'static [&'static str] {
+        &["flag", "enforced"]
+    }
+
+    fn superuser(&self) -> String {
+        format!("X-API-KEY: {SUPERUSER_API_KEY}")
+    }
+}
+
+/// On MariaDB: the fixture.
+pub(super) struct OnMaria<'a> {
+    database: Database<'a>,
+    notes: Database<'a>,
+    shore: Shore,
+}
+
+impl<'a> OnMaria<'a> {
+    pub(super) fn new(maria: &'a Maria) -> Self {
+        let (database, notes) = (maria.database(With::Rows), maria.database(With::Nothing));
+        let note = |event: &str| {
+            format!(
+                "CREATE TRIGGER note_{event} AFTER {event} ON cloud_migration FOR EACH ROW
+                     INSERT INTO {}.noted (row_id, state, progress) VALUES (NEW.id, NEW.state, NEW.progress);",
+                notes.name
+            )
+        };
+        notes.ask(
+            "CREATE TABLE noted (number bigint AUTO_INCREMENT PRIMARY KEY, row_id bigint, state text, progress int)",
+        );
+        database.ask(&format!(
+            "DELETE FROM cloud_migration; DELETE FROM QRTZ_FIRED_TRIGGERS; {} {}
+             UPDATE setting SET value = 'false' WHERE `key` = 'read-only-mode';
+             UPDATE core_user SET is_superuser = 1, is_active = 1 WHERE id = 1;
+             INSERT INTO core_session (id, user_id, created_at, key_hashed)
+                 VALUES ('of-a-test', 1, '2037-01-01', sha2('{SUPERUSER_SESSION}', 512))",
+            note("insert"),
+            note("update")
+        ));
+        Self {
+            database,
+            notes,
+            shore: Shore::start(None, 0),
+        }
+    }
+}
+
+impl Place for OnMaria<'_> {
+    fn shore(&self) -> &Shore {
+        &self.shore
+    }
+
+    fn url(&self) -> String {
+        self.database.url()
+    }
+
+    fn ask(&self, sql: &str) -> Vec<String> {
+        self.database.ask(sql)
+    }
+
+    fn own(&self, table: &str) -> String {
+        format!("metaferry_{table}")
+    }
+
+    fn noted(&self) -> String {
+        format!("{}.noted", self.notes.name)
+    }
+
+    fn as_it_is(&self) -> Vec<String> {
+        let mut tables = self.database.tables();
+        tables.retain(|table| !table.starts_with("metaferry_") && !WRITTEN.contains(&table.as_str()));
+        let mut is = self.ask(
+            "SELECT * FROM setting WHERE `key` <> 'settings-last-updated' ORDER BY `key`;
+             SELECT trigger_group, trigger_name, trigger_state FROM QRTZ_TRIGGERS ORDER BY 1, 2;
+             SELECT * FROM QRTZ_PAUSED_TRIGGER_GRPS ORDER BY 1, 2",
+        );
+        is.extend(self.database.checksums(&tables));
+        is
+    }
+
+    fn leftovers(&self) -> Vec<String> {
+        self.ask(
+            "SELECT concat('trigger ', trigger_name) FROM information_schema.triggers
+             WHERE trigger_schema = database() AND trigger_name LIKE 'metaferry%'
+             UNION ALL SELECT concat('table ', table_name) FROM information_schema.tables
+             WHERE table_schema = database() AND table_name LIKE 'metaferry%' AND table_name NOT IN
+                 ('metaferry_journal', 'metaferry_migration', 'metaferry_undo_script', 'metaferry_lease',
+                  'metaferry_schema_version')",
+        )
+    }
+
+    fn lease_is_free(&self) -> bool {
+        self.ask(
+            "SELECT expires_at_micros <= UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 FROM metaferry_lease WHERE id = 1",
+        ) == ["1"]
+    }
+
+    fn strengths(&self) -> &'static [&'static str] {
+        &["flag"]
+    }
+
+    fn superuser(&self) -> String {
+        format!("X-Metabase-Session: {SUPERUSER_SESSION}")
+    }
+}
