@@ -8,6 +8,48 @@
 mod judge;
 mod matrix;
 mod place;
+mod rounds;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use place::Place;
 
 /// The lease, in seconds: the shortest there is.
 const LEASE_SECONDS: u64 = 5;
+
+/// The program, told of that place's store and folder.
+fn metaferry(place: &dyn Place) -> Command {
+    let mut metaferry = place.shore().metaferry();
+    metaferry.env("METAFERRY_LEASE_SECONDS", LEASE_SECONDS.to_string());
+    metaferry
+}
+
+/// The longest that anything here is waited for: also the rounds in which what could not be undone is tried again.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks: each is a client's process, and costs those under test their time.
+const PACE: Duration = Duration::from_millis(150);
+
+/// Looks again and again; where it is in vain, that is wrong too.
+fn wait_for(what: &str, wrong: &mut Vec<String>, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        if began.elapsed() > PATIENCE {
+            wrong.push(format!("waited in vain until {what}"));
+            return;
+        }
+        std::thread::park_timeout(PACE);
+    }
+}
+
+/// Makes a place and hands it on.
+type Opens = dyn Fn(&dyn Fn(&dyn Place)) + Sync;
+
+/// Works in so many places at once.
+fn in_places(number: usize, opens: &Opens, work: &(dyn Fn(&dyn Place) + Sync)) {
+    std::thread::scope(|scope| {
+        for _ in 0..number {
+            scope.spawn(|| opens(&|place| work(place)));
+        }
+    });
+}

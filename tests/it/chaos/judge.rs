@@ -7,6 +7,7 @@ use metaferry_domain::migration::Phase;
 use metaferry_test_kit::fake::state_of;
 
 use super::place::Place;
+use super::wait_for;
 
 /// Every promise that is broken, in words. Nothing runs any more; `before` is what the place was at first.
 pub(super) fn broken(place: &dyn Place, before: &[String]) -> Vec<String> {
@@ -51,12 +52,6 @@ pub(super) fn broken(place: &dyn Place, before: &[String]) -> Vec<String> {
     broken
 }
 
-/// Migrations that are not settled; none where there are no tables of ours yet.
-pub(super) fn unsettled(place: &dyn Place) -> Vec<String> {
-    let migrations = place.own("migration");
-    place.ask(&format!("SELECT id FROM {migrations} WHERE NOT settled"))
-}
-
 /// Rows end, one after the other, and what ended only another attempt begins again; what says `done` is in the store.
 fn rows(place: &dyn Place, broken: &mut Vec<String>) {
     let noted = place.noted();
@@ -97,11 +92,9 @@ fn rows(place: &dyn Place, broken: &mut Vec<String>) {
     }
     // Verified by the store in its own time, once it was told.
     for external_id in place.ask("SELECT external_id FROM cloud_migration WHERE state = 'done'") {
-        place
-            .shore()
-            .wait_for("the store has looked at what arrived", || {
-                !["uploaded", "verifying"].contains(&&*place.shore().state_at_store(&external_id))
-            });
+        wait_for("the store has looked at what arrived", broken, || {
+            !["uploaded", "verifying"].contains(&&*place.shore().state_at_store(&external_id))
+        });
         let state = place.shore().state_at_store(&external_id);
         if state != "verified" {
             broken.push(format!(
@@ -118,7 +111,8 @@ fn place_of(phase: Phase) -> Option<usize> {
 /// Every journal is marked as settled and says so itself, and says what its row says. Tokens only grow, from one entry to
 /// the next and from one migration to the next, and no entry of a lower one is later: never two at work.
 fn journals(place: &dyn Place, broken: &mut Vec<String>) {
-    for id in unsettled(place) {
+    let migrations = place.own("migration");
+    for id in place.ask(&format!("SELECT id FROM {migrations} WHERE NOT settled")) {
         broken.push(format!("migration {id} is not settled"));
     }
     let mut journals: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -11,9 +11,9 @@ use metaferry_domain::effect::Effect;
 use metaferry_domain::migration::Phase;
 use metaferry_orchestrator::FaultKind;
 
-use super::LEASE_SECONDS;
-use super::judge::{broken, unsettled};
+use super::judge::broken;
 use super::place::{OnMaria, OnPostgres, Place};
+use super::{Opens, in_places, metaferry, wait_for};
 use crate::app_db::{Process, listen, signal};
 use crate::mariadb::Maria;
 
@@ -142,38 +142,29 @@ fn wanted(cell: &Cell) -> bool {
 
 /// `in_a_place` makes a place and hands it on to what is given to it, several times at once.
 #[expect(clippy::print_stderr, reason = "how much was proved is worth a line")]
-fn all_hold(in_a_place: &(dyn Fn(&dyn Fn(&dyn Place)) + Sync)) {
+fn all_hold(in_a_place: &Opens) {
     let cells: Vec<Cell> = cells().into_iter().filter(wanted).collect();
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(Vec::new());
     let began = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(cells.len()) {
-            scope.spawn(|| {
-                in_a_place(&|place| {
-                    let mut before = place.as_it_is();
-                    while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let started = Instant::now();
-                        let wrong = holds(place, cell, &before);
-                        eprintln!(
-                            "{} {:?}: {:.1} s {}",
-                            cell.fault(),
-                            cell.way,
-                            started.elapsed().as_secs_f64(),
-                            if wrong.is_empty() { "" } else { "BROKEN" }
-                        );
-                        if !wrong.is_empty() {
-                            let log = std::fs::read_to_string(place.shore().folder().join("cell.log"));
-                            failed
-                                .lock()
-                                .unwrap()
-                                .push((*cell, wrong, log.unwrap_or_default()));
-                            // Of what one leaves the next is not to be accused.
-                            before = place.as_it_is();
-                        }
-                    }
-                });
-            });
+    in_places(AT_ONCE.min(cells.len()), in_a_place, &|place| {
+        let mut before = place.as_it_is();
+        while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let started = Instant::now();
+            let wrong = holds(place, cell, &before);
+            place.forget();
+            let took = started.elapsed().as_secs_f64();
+            let verdict = if wrong.is_empty() { "" } else { "BROKEN" };
+            eprintln!("{} {:?}: {took:.1} s {verdict} {wrong:?}", cell.fault(), cell.way);
+            if !wrong.is_empty() {
+                let log = std::fs::read_to_string(place.shore().folder().join("cell.log"));
+                failed
+                    .lock()
+                    .unwrap()
+                    .push((*cell, wrong, log.unwrap_or_default()));
+                // The next is not to be accused of what this one leaves.
+                before = place.as_it_is();
+            }
         }
     });
     let ran = next.into_inner().min(cells.len());
@@ -207,14 +198,14 @@ fn holds(place: &dyn Place, cell: &Cell, before: &[String]) -> Vec<String> {
         .env("METAFERRY_FAULT", faults);
     let mut running = begin(&mut command, &log);
     let said = || std::fs::read_to_string(&log).unwrap();
+    let mut wrong = Vec::new();
     if let (Way::Interrupted, Some(first)) = (cell.way, cell.first()) {
         place
             .shore()
             .wait_for("it can be interrupted", || said().contains(&first));
         signal("INT", running.0.id());
     }
-    let status = end(place, &mut running);
-    let mut wrong = Vec::new();
+    let status = end(&mut running, &mut wrong);
     if !said().contains(&format!("fault {} let loose", cell.fault())) {
         wrong.push("the effect was not performed".to_owned());
     }
@@ -222,8 +213,8 @@ fn holds(place: &dyn Place, cell: &Cell, before: &[String]) -> Vec<String> {
         FaultKind::AbortBefore | FaultKind::AbortAfter => true,
         FaultKind::Error | FaultKind::LoseAnswer | FaultKind::Delay => false,
     };
-    if aborts != (status.signal() == Some(ABORTED)) {
-        wrong.push(format!("it ended with {status}"));
+    if aborts != status.is_some_and(|status| status.signal() == Some(ABORTED)) {
+        wrong.push(format!("it ended with {status:?}"));
     }
     make_good(place, cell.number, &mut wrong);
     wrong.extend(broken(place, before));
@@ -234,54 +225,31 @@ fn holds(place: &dyn Place, cell: &Cell, before: &[String]) -> Vec<String> {
 fn make_good(place: &dyn Place, number: usize, wrong: &mut Vec<String>) {
     let log = place.shore().folder().join("next.log");
     let url = place.url();
+    let mut next = metaferry(place);
     match number % 4 {
         0 => {
-            let mut serve = metaferry(place);
-            let (serving, _) = listen(serve.args(["serve", "--from", &url]), &log);
-            place
-                .shore()
-                .wait_for("all is settled and the lease is free", || {
-                    unsettled(place).is_empty() && place.lease_is_free()
-                });
+            let (serving, _) = listen(next.args(["serve", "--from", &url]), &log);
+            wait_for("all is settled and the lease is free", wrong, || {
+                place.is_settled()
+            });
             drop(serving);
+            return;
         }
         1 => {
             // Until then it would be refused.
-            place
-                .shore()
-                .wait_for("the lease is free", || place.lease_is_free());
-            let mut migrate = metaferry(place);
-            let status = end(
-                place,
-                &mut begin(migrate.args(["migrate", "--yes", "--from", &url]), &log),
-            );
-            if !status.success() {
-                wrong.push(format!(
-                    "the next one ended with {status}: {}",
-                    std::fs::read_to_string(&log).unwrap()
-                ));
-            }
+            wait_for("the lease is free", wrong, || place.lease_is_free());
+            next.args(["migrate", "--yes", "--from", &url]);
         }
         _ => {
-            let mut recover = metaferry(place);
-            let status = end(place, &mut begin(recover.args(["recover", "--from", &url]), &log));
-            if !status.success() {
-                wrong.push(format!(
-                    "recover ended with {status}: {}",
-                    std::fs::read_to_string(&log).unwrap()
-                ));
-            }
+            next.args(["recover", "--from", &url]);
         }
     }
-    place
-        .shore()
-        .wait_for("the lease is free", || place.lease_is_free());
-}
-
-fn metaferry(place: &dyn Place) -> Command {
-    let mut metaferry = place.shore().metaferry();
-    metaferry.env("METAFERRY_LEASE_SECONDS", LEASE_SECONDS.to_string());
-    metaferry
+    let status = end(&mut begin(&mut next, &log), wrong);
+    if !status.is_some_and(|status| status.success()) {
+        let said = std::fs::read_to_string(&log).unwrap();
+        wrong.push(format!("the next one ended with {status:?}: {said}"));
+    }
+    wait_for("the lease is free", wrong, || place.lease_is_free());
 }
 
 /// Runs it, with all that it says in a file.
@@ -296,11 +264,12 @@ fn begin(command: &mut Command, log: &std::path::Path) -> Process {
     Process(child)
 }
 
-fn end(place: &dyn Place, running: &mut Process) -> ExitStatus {
+/// `None` where it does not end.
+fn end(running: &mut Process, wrong: &mut Vec<String>) -> Option<ExitStatus> {
     let mut status = None;
-    place.shore().wait_for("it ends", || {
+    wait_for("it ends", wrong, || {
         status = running.0.try_wait().unwrap();
         status.is_some()
     });
-    status.unwrap()
+    status
 }

@@ -33,10 +33,42 @@ pub(super) trait Place: Sync {
     /// Triggers, functions and tables of ours beside the journal's, and whatever is still armed.
     fn leftovers(&self) -> Vec<String>;
 
-    fn lease_is_free(&self) -> bool;
+    /// Whether the lease of a row of that table is free, in SQL.
+    fn is_free(&self) -> &'static str;
+
+    fn lease_is_free(&self) -> bool {
+        let leases = self.own("lease");
+        let free = self.ask(&format!(
+            "SELECT count(*) FROM {leases} WHERE id = 1 AND {}",
+            self.is_free()
+        ));
+        free == ["1"]
+    }
+
+    /// Whether every migration is settled and the lease is free.
+    fn is_settled(&self) -> bool {
+        let (leases, migrations) = (self.own("lease"), self.own("migration"));
+        let settled = self.ask(&format!(
+            "SELECT count(*) FROM {leases} WHERE id = 1 AND {} AND NOT EXISTS (SELECT 1 FROM {migrations} WHERE NOT settled)",
+            self.is_free()
+        ));
+        settled == ["1"]
+    }
 
     /// How read-only may be switched on.
     fn strengths(&self) -> &'static [&'static str];
+
+    /// Takes away what is known of migrations that were judged.
+    fn forget(&self) {
+        for table in [
+            "cloud_migration",
+            &self.noted(),
+            &self.own("journal"),
+            &self.own("migration"),
+        ] {
+            self.ask(&format!("DELETE FROM {table}"));
+        }
+    }
 
     /// By which a superuser is known to the API.
     fn superuser(&self) -> String;
@@ -110,8 +142,8 @@ impl Place for OnPostgres {
         left
     }
 
-    fn lease_is_free(&self) -> bool {
-        self.0.lease_is_free()
+    fn is_free(&self) -> &'static str {
+        "expires_at <= clock_timestamp()"
     }
 
     fn strengths(&self) -> &'static [&'static str] {
@@ -146,6 +178,7 @@ impl<'a> OnMaria<'a> {
         database.ask(&format!(
             "DELETE FROM cloud_migration; DELETE FROM QRTZ_FIRED_TRIGGERS; {} {}
              UPDATE setting SET value = 'false' WHERE `key` = 'read-only-mode';
+             UPDATE setting SET value = '2026-01-01 00:00:00' WHERE `key` = 'settings-last-updated';
              UPDATE core_user SET is_superuser = 1, is_active = 1 WHERE id = 1;
              INSERT INTO core_session (id, user_id, created_at, key_hashed)
                  VALUES ('of-a-test', 1, '2037-01-01', sha2('{SUPERUSER_SESSION}', 512))",
@@ -170,7 +203,9 @@ impl Place for OnMaria<'_> {
     }
 
     fn ask(&self, sql: &str) -> Vec<String> {
-        self.database.ask(sql)
+        let lines = self.database.ask(sql).into_iter();
+        // The client doubles them.
+        lines.map(|line| line.replace(r"\\", r"\")).collect()
     }
 
     fn own(&self, table: &str) -> String {
@@ -204,10 +239,8 @@ impl Place for OnMaria<'_> {
         )
     }
 
-    fn lease_is_free(&self) -> bool {
-        self.ask(
-            "SELECT expires_at_micros <= UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 FROM metaferry_lease WHERE id = 1",
-        ) == ["1"]
+    fn is_free(&self) -> &'static str {
+        "expires_at_micros <= UNIX_TIMESTAMP(SYSDATE(6)) * 1000000"
     }
 
     fn strengths(&self) -> &'static [&'static str] {
