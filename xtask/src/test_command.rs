@@ -41,11 +41,26 @@ pub(crate) fn tests(filters: &[&str], closing_lines: &mut Vec<String>) -> Result
 
 /// `cargo xtask kill-load [N]`: the tests that end a load by SIGKILL, with so many kills each.
 pub(crate) fn kill_load(kills: &str) -> Result<(), Failure> {
-    let is_number = kills.parse::<u32>().is_ok_and(|kills| kills > 0);
-    if !is_number {
-        return Err(Failure::Usage("kill-load takes how often, a number".to_owned()));
-    }
+    check_number("kill-load", kills)?;
     long_form(WHOLE, "::killed::", "METAFERRY_TEST_KILLS", kills)
+}
+
+/// `cargo xtask chaos [N]`: so many rounds on each server in which one of two that serve is killed.
+pub(crate) fn chaos(rounds: &str) -> Result<(), Failure> {
+    check_number("chaos", rounds)?;
+    long_form(WHOLE, "chaos::rounds::", "METAFERRY_TEST_CHAOS_ROUNDS", rounds)
+}
+
+/// `cargo xtask chaos --matrix`: every effect with every fault.
+pub(crate) fn matrix() -> Result<(), Failure> {
+    long_form(WHOLE, "chaos::matrix::", "METAFERRY_TEST_MATRIX", "all")
+}
+
+fn check_number(command: &str, word: &str) -> Result<(), Failure> {
+    match word.parse::<u32>() {
+        Ok(number) if number > 0 => Ok(()),
+        _ => Err(Failure::Usage(format!("{command} takes how often, a number"))),
+    }
 }
 
 /// `cargo xtask pairs`: all nine pairs of databases, there and back, at scale 1.

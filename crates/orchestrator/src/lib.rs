@@ -13,6 +13,7 @@ mod recover;
 mod run;
 mod watch;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use metaferry_domain::event::{Canceller, Event};
@@ -314,6 +315,12 @@ impl Orchestrator {
     /// If the journal cannot be read.
     pub async fn end_of(&self, row: RowId, phase: Phase) -> Result<Option<AttemptStory>, PortError> {
         end_of(&*self.ports.journal, row, phase).await
+    }
+
+    /// Where this process makes the dump of a migration.
+    #[must_use]
+    pub fn dump_path(&self, id: MigrationId) -> PathBuf {
+        self.settings.dump_path(id)
     }
 
     /// Who may act now, if anybody.

@@ -13,6 +13,7 @@ mod preflight;
 mod scratch;
 mod secrecy;
 mod shutdown;
+mod stranded;
 mod system;
 mod telemetry;
 mod unguarded;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metaferry_test_kit::seed::Seed;
 
@@ -46,8 +46,12 @@ fn one_of_two_that_serve_is_killed_at_any_moment_and_all_is_made_good_mariadb() 
 
 #[expect(clippy::print_stderr, reason = "how much was proved is worth a line")]
 fn all_hold(in_a_place: &Opens) {
-    let rounds = number("METAFERRY_TEST_CHAOS_ROUNDS").unwrap_or(ROUNDS);
-    let seed = number("METAFERRY_TEST_CHAOS_SEED").unwrap_or(1);
+    let wanted = number("METAFERRY_TEST_CHAOS_ROUNDS");
+    let rounds = wanted.unwrap_or(ROUNDS);
+    let seed = number("METAFERRY_TEST_CHAOS_SEED").unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        wanted.map_or(1, |_| now.as_secs())
+    });
     eprintln!("METAFERRY_TEST_CHAOS_SEED={seed}");
     let next = AtomicU64::new(0);
     let seen: Mutex<BTreeMap<String, u32>> = Mutex::default();
@@ -113,7 +117,7 @@ impl<'a> Pair<'a> {
     fn start(place: &'a dyn Place) -> Self {
         let mut pair = Self {
             place,
-            nodes: [0, 1].map(|number| serve(place, number, Files::Shared)),
+            nodes: [0, 1].map(|number| serve(place, number)),
             takes: Duration::ZERO,
         };
         // The first one also makes our tables.
@@ -209,10 +213,14 @@ impl<'a> Pair<'a> {
                 self.settles(&mut wrong);
             }
             for node in dead {
-                self.nodes[node] = serve(self.place, node, draw.files);
+                self.nodes[node] = serve(self.place, node);
             }
         }
         self.settles(&mut wrong);
+        // Of a dump that the other one could not reach, its own program takes care once it runs again.
+        wait_for("no dump is left", &mut wrong, || {
+            self.place.shore().dumps().is_empty()
+        });
         let cancelled = if draw.cancelled { ", cancelled too" } else { "" };
         (format!("{:?} in {in_phase:?}{cancelled}", draw.blow), wrong)
     }
@@ -228,7 +236,6 @@ struct Draw {
     victim: usize,
     after: Duration,
     restart: Restart,
-    files: Files,
 }
 
 /// What happens to one of the two, or to both.
@@ -247,15 +254,6 @@ enum Restart {
     OnceSettled,
 }
 
-/// Where a program keeps dumps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Files {
-    /// Where the other one does.
-    Shared,
-    /// As on a machine of its own.
-    OfItsOwn,
-}
-
 impl Draw {
     /// A migration that nobody disturbs takes so many milliseconds.
     fn of(seed: &mut Seed, takes: u64) -> Self {
@@ -269,7 +267,6 @@ impl Draw {
             victim: if seed.below(4) == 0 { 1 - starter } else { starter },
             after: Duration::from_millis(seed.below(takes + 1)),
             restart: seed.one_of(&[Restart::AtOnce, Restart::OnceSettled]).unwrap(),
-            files: seed.one_of(&[Files::Shared, Files::OfItsOwn]).unwrap(),
         }
     }
 
@@ -291,20 +288,16 @@ fn pause(how_long: Duration) {
     }
 }
 
-fn serve(place: &dyn Place, number: usize, files: Files) -> Node {
-    let log = place.shore().folder().join(format!("serve-{number}.log"));
+/// Each as on a machine of its own: neither sees the other one's files.
+fn serve(place: &dyn Place, number: usize) -> Node {
+    let shore = place.shore().folder();
+    let log = shore.join(format!("serve-{number}.log"));
     let mut serve = metaferry(place);
-    // As long as the rest takes, so that it is struck as often in setup.
     serve
         .args(["serve", "--from", &place.url()])
+        .env("METAFERRY_DATA_DIR", shore.join(format!("data-{number}")))
+        // As long as the rest takes, so that it is struck as often in setup.
         .env("METAFERRY_PROPAGATION_SECONDS", "1");
-    match files {
-        Files::Shared => {}
-        Files::OfItsOwn => {
-            let data = place.shore().folder().join(format!("data-{number}"));
-            serve.env("METAFERRY_DATA_DIR", data);
-        }
-    }
     let (process, address) = listen(&mut serve, &log);
     Node {
         process,

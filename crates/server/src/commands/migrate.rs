@@ -17,7 +17,7 @@ use crate::cli::MigrateArgs;
 use crate::config::Config;
 use crate::exit::{CommandError, Ending};
 use crate::output::{Output, Progress};
-use crate::{shutdown, wiring};
+use crate::{shutdown, stranded, wiring};
 
 /// How often an interrupt is passed on, so that it also reaches a migration that is only just beginning.
 const INTERRUPT_EVERY: Duration = Duration::from_millis(200);
@@ -105,6 +105,7 @@ pub(super) async fn steer(
     config: &Config,
     output: Output,
 ) -> Result<Ending, CommandError> {
+    stranded::remove(&orchestrator, &config.data_dir, config.lease_term).await?;
     let interrupted = Cancellation::new();
     let watching = tokio::spawn(interrupt(orchestrator.clone(), interrupted.clone(), output));
     let progress = Arc::new(Progress::new("migrate"));

@@ -17,7 +17,7 @@ use crate::cli::{RecoverArgs, TableArgs};
 use crate::config::Config;
 use crate::exit::{CommandError, Ending};
 use crate::output::Output;
-use crate::wiring;
+use crate::{stranded, wiring};
 
 /// How often it is tried to take the lease of a process that may be gone.
 const TRY_EVERY: Duration = Duration::from_millis(500);
@@ -29,15 +29,22 @@ pub(super) async fn run(args: RecoverArgs, config: &Config, output: Output) -> R
     let ledger = wiring::ledger(config, &address).await?;
     let left = orphans(&*ledger.journal).await?;
     let Some(newest) = left.first() else {
-        return sweep(&args, &address, output).await;
+        return sweep(&args, config, &address, output).await;
     };
     if args.dry_run {
         tell_courses(&left, output);
         return Ok(Ending::Done);
     }
-    let choices = wiring::Choices {
-        purpose: wiring::Purpose::Migrate,
-        to: went_to(&newest.state),
+    let choices = choices(wiring::Purpose::Migrate, went_to(&newest.state));
+    let orchestrator = wiring::shores(config, &address, choices).await?.orchestrator;
+    let recovered = patiently(&orchestrator, output).await?;
+    Ok(tell(&recovered, output))
+}
+
+fn choices(purpose: wiring::Purpose, to: String) -> wiring::Choices {
+    wiring::Choices {
+        purpose,
+        to,
         // Of no migration that is recovered: its own plan is in its journal.
         strength: ReadOnlyStrength::Flag,
         read_only_max: wiring::READ_ONLY_MAX,
@@ -48,24 +55,32 @@ pub(super) async fn run(args: RecoverArgs, config: &Config, output: Output) -> R
             include: Vec::new(),
             exclude: Vec::new(),
         },
-    };
-    let orchestrator = wiring::shores(config, &address, choices).await?.orchestrator;
-    let recovered = patiently(&orchestrator, output).await?;
-    Ok(tell(&recovered, output))
+    }
 }
 
 /// Every migration is settled: what some of them had to leave behind is taken away.
-async fn sweep(args: &RecoverArgs, address: &AppDbAddress, output: Output) -> Result<Ending, CommandError> {
+async fn sweep(
+    args: &RecoverArgs,
+    config: &Config,
+    address: &AppDbAddress,
+    output: Output,
+) -> Result<Ending, CommandError> {
     let (key, there) = if args.dry_run {
         ("would", wiring::leftovers(address).await?)
     } else {
         ("recovered", Vec::new())
     };
-    let Leftovers { removed, left } = if args.dry_run {
+    let Leftovers { mut removed, left } = if args.dry_run {
         Leftovers::default()
     } else {
         wiring::remove_leftovers(address).await?
     };
+    if !args.dry_run {
+        let choices = choices(wiring::Purpose::Look, "store".to_owned());
+        let orchestrator = wiring::shores(config, address, choices).await?.orchestrator;
+        let files = stranded::remove(&orchestrator, &config.data_dir, config.lease_term).await?;
+        removed.extend(files.iter().map(|file| file.display().to_string()));
+    }
     let mut lines = Vec::new();
     let mut json = json!({key: [], "dry_run": args.dry_run});
     for (name, words, triggers) in [

@@ -1,5 +1,6 @@
 //! `serve`: the HTTP API and the worker behind it. Ending it hands a running migration over to whoever recovers it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use metaferry_api::Api;
@@ -13,7 +14,7 @@ use crate::cli::{ServeArgs, TableArgs};
 use crate::config::Config;
 use crate::exit::{CommandError, Ending};
 use crate::output::Output;
-use crate::{shutdown, wiring};
+use crate::{shutdown, stranded, wiring};
 
 /// How long running requests may take to end once the process is asked to.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
@@ -43,7 +44,8 @@ pub(super) async fn run(args: ServeArgs, config: &Config, output: Output) -> Res
     }
     let listener = listen(args.listen).await?;
     output.say(&format!("the API listens on http://{}", address(&listener)?));
-    let recovering = tokio::spawn(recover(shores.orchestrator.clone(), config.lease_term));
+    let (folder, term) = (config.data_dir.clone(), config.lease_term);
+    let recovering = tokio::spawn(recover(shores.orchestrator.clone(), folder, term));
     let api = Api {
         orchestrator: shores.orchestrator,
         authenticator: shores.authenticator,
@@ -65,9 +67,13 @@ async fn overdue() {
 }
 
 /// Looks for migrations that some process left behind, now and once in every lease term.
-async fn recover(orchestrator: Orchestrator, every: Duration) {
+async fn recover(orchestrator: Orchestrator, folder: PathBuf, every: Duration) {
     loop {
-        if let Err(error) = orchestrator.recover().await {
+        let looked = match orchestrator.recover().await {
+            Ok(_) => stranded::remove(&orchestrator, &folder, every).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = looked {
             tracing::warn!(target: "cloud_migration", error = error.chain(), "could not look for migrations to recover");
         }
         tokio::time::sleep(every).await;

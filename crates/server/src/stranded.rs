@@ -1,0 +1,104 @@
+//! Dumps that a process on this machine left when it died, while another machine undid the rest: nobody there could reach
+//! them, so whatever starts here next removes them.
+
+use std::fs::{self, DirEntry};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use metaferry_domain::PortError;
+use metaferry_domain::migration::{MigrationId, Phase};
+use metaferry_domain::plan::DumpRetention;
+use metaferry_orchestrator::{Account, Orchestrator};
+
+/// Migrations looked at; of older ones nothing is removed.
+const MIGRATIONS_MAX: u32 = 16;
+
+/// Removes them, and answers which. What cannot be removed is told in the log; the next look makes up for it.
+///
+/// # Errors
+/// If the app DB cannot be reached.
+pub(crate) async fn remove(
+    orchestrator: &Orchestrator,
+    folder: &Path,
+    lease_term: Duration,
+) -> Result<Vec<PathBuf>, PortError> {
+    let mut removed = Vec::new();
+    // Mostly there is nothing, and nobody is asked.
+    let left = left_alone(folder, lease_term);
+    if left.is_empty() {
+        return Ok(removed);
+    }
+    let accounts = orchestrator.accounts(MIGRATIONS_MAX).await?;
+    // Whoever acts may be about to try the newest one again, with a dump of the same name.
+    if orchestrator.lease().await?.is_some() {
+        return Ok(removed);
+    }
+    for id in accounts.iter().filter_map(needs_no_dump) {
+        let dump = orchestrator.dump_path(id);
+        for file in left.iter().filter(|file| is_of(file, &dump)) {
+            match fs::remove_file(file) {
+                Ok(()) => removed.push(file.clone()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let file = file.display();
+                    tracing::warn!(target: "cloud_migration", %file, %error, "a dump that nobody needs could not be removed");
+                }
+            }
+        }
+    }
+    for file in &removed {
+        tracing::info!(target: "cloud_migration", file = %file.display(), "removed, since its migration was ended elsewhere");
+    }
+    Ok(removed)
+}
+
+/// Files that nobody has written to for a lease's term.
+fn left_alone(folder: &Path, lease_term: Duration) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let is_old = |entry: &DirEntry| {
+        let written = entry.metadata().and_then(|file| file.modified());
+        written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > lease_term))
+    };
+    let old = entries.filter_map(Result::ok).filter(is_old);
+    old.map(|entry| entry.path()).collect()
+}
+
+/// The dump, its manifest, or one of their unfinished forms: each has the dump's name in its own.
+fn is_of(file: &Path, dump: &Path) -> bool {
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    match (name(file), name(dump)) {
+        (Some(file), Some(dump)) => file.contains(&dump),
+        (_, _) => false,
+    }
+}
+
+/// A migration that is settled, unless its dump is kept on purpose.
+fn needs_no_dump(account: &Account) -> Option<MigrationId> {
+    let journal = account.journal.as_ref().filter(|journal| journal.settled)?;
+    let state = &journal.story.as_ref().ok()?.state;
+    let is_kept = state.phase() == Phase::Done && state.run().plan.retention == DumpRetention::Keep;
+    (!is_kept).then_some(journal.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_a_dump_bears_its_name() {
+        let dump = Path::new("/data/cloud_migration_dump_17.mv.db");
+        for (file, of_it) in [
+            ("cloud_migration_dump_17.mv.db", true),
+            ("cloud_migration_dump_17.mv.db.partial", true),
+            ("new.cloud_migration_dump_17.mv.db", true),
+            ("cloud_migration_dump_17.mv.db.manifest.json", true),
+            ("cloud_migration_dump_1.mv.db", false),
+            ("undo.sql", false),
+        ] {
+            assert_eq!(is_of(&Path::new("/data").join(file), dump), of_it, "{file}");
+        }
+    }
+}
