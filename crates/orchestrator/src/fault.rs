@@ -190,3 +190,34 @@ mod wanted {
         }
     }
 }
+
+#[cfg(all(test, debug_assertions))]
+mod tests {
+    use metaferry_domain::migration::Phase;
+
+    use super::*;
+
+    #[test]
+    fn each_fault_strikes_its_effect_once() {
+        let faults = Faults::from_text("FinishDump:error,WriteState(done):abort-after").unwrap();
+        let struck = |effect| faults.wanted.iter().find_map(|fault| fault.strikes(effect));
+        assert_eq!(struck(Effect::UploadDump), None);
+        assert_eq!(struck(Effect::WriteState(Phase::Error)), None);
+        assert_eq!(struck(Effect::FinishDump), Some(FaultKind::Error));
+        assert_eq!(struck(Effect::FinishDump), None);
+        let written = struck(Effect::WriteState(Phase::Done));
+        assert_eq!(written, Some(FaultKind::AbortAfter));
+    }
+
+    #[test]
+    fn what_is_no_fault_is_named() {
+        for (text, why) in [
+            ("FinishDump", "EFFECT:KIND"),
+            ("FinishDumps:error", "\"FinishDumps\""),
+            ("FinishDump:explode", "\"explode\" is none of abort-before"),
+        ] {
+            let problem = Faults::from_text(text).unwrap_err();
+            assert!(problem.contains(why), "{text}: {problem}");
+        }
+    }
+}

@@ -294,7 +294,7 @@ fn serve(place: &dyn Place, number: usize) -> Node {
     let log = shore.join(format!("serve-{number}.log"));
     let mut serve = metaferry(place);
     serve
-        .args(["serve", "--from", &place.url()])
+        .args(["serve", "--yes", "--from", &place.url()])
         .env("METAFERRY_DATA_DIR", shore.join(format!("data-{number}")))
         // As long as the rest takes, so that it is struck as often in setup.
         .env("METAFERRY_PROPAGATION_SECONDS", "1");
