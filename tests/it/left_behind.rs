@@ -4,7 +4,7 @@
 mod again;
 
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use metaferry_sample::credentials::{ORDINARY_API_KEY, SUPERUSER_API_KEY};
 use serde_json::Value;
@@ -169,10 +169,15 @@ fn what_was_killed_is_recovered_by_hand_told_tried_again_and_uninstalled_postgre
     assert_eq!(world.state_of_metabase(), before);
     assert_eq!(ours(&world), "", "no trigger is left");
     assert_eq!(world.dumps(), [""; 0]);
+    // Killed while it wrote the way back by hand: the file stayed for ever.
+    let half = std::fs::File::create(world.folder().join("data/undo.sql.new")).unwrap();
+    half.set_modified(SystemTime::now() - Duration::from_secs(10 * LEASE))
+        .unwrap();
     assert_eq!(
         succeeds(&world, &with(&["recover"]))["recovered"],
         serde_json::json!([])
     );
+    assert_eq!(world.dumps(), [""; 0]);
     drop(lock);
 
     let status = succeeds(&world, &with(&["status"]));

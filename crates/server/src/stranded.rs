@@ -1,5 +1,5 @@
-//! Dumps that a process on this machine left when it died, while another machine undid the rest: nobody there could reach
-//! them, so whatever starts here next removes them.
+//! Files that a process on this machine left when it died: dumps, while another machine undid the rest and could not reach
+//! them, and a way back by hand that it was just writing. Whatever starts here next removes them.
 
 use std::fs::{self, DirEntry};
 use std::io;
@@ -13,6 +13,9 @@ use metaferry_orchestrator::{Account, Orchestrator};
 
 /// Migrations looked at; of older ones nothing is removed.
 const MIGRATIONS_MAX: u32 = 16;
+
+/// `undo.sql` until it is complete.
+const UNFINISHED_SCRIPT: &str = "undo.sql.new";
 
 /// Removes them, and answers which. What cannot be removed is told in the log; the next look makes up for it.
 ///
@@ -34,21 +37,24 @@ pub(crate) async fn remove(
     if orchestrator.lease().await?.is_some() {
         return Ok(removed);
     }
-    for id in accounts.iter().filter_map(needs_no_dump) {
-        let dump = orchestrator.dump_path(id);
-        for file in left.iter().filter(|file| is_of(file, &dump)) {
-            match fs::remove_file(file) {
-                Ok(()) => removed.push(file.clone()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    let file = file.display();
-                    tracing::warn!(target: "cloud_migration", %file, %error, "a dump that nobody needs could not be removed");
-                }
+    let over = accounts.iter().filter_map(needs_no_dump);
+    let mut bearers: Vec<PathBuf> = over.map(|id| orchestrator.dump_path(id)).collect();
+    bearers.push(folder.join(UNFINISHED_SCRIPT));
+    for file in left {
+        if !bearers.iter().any(|bearer| is_of(&file, bearer)) {
+            continue;
+        }
+        match fs::remove_file(&file) {
+            Ok(()) => {
+                tracing::info!(target: "cloud_migration", file = %file.display(), "removed what a process that died had left");
+                removed.push(file);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let file = file.display();
+                tracing::warn!(target: "cloud_migration", %file, %error, "a file that nobody needs could not be removed");
             }
         }
-    }
-    for file in &removed {
-        tracing::info!(target: "cloud_migration", file = %file.display(), "removed, since its migration was ended elsewhere");
     }
     Ok(removed)
 }
