@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::api::network::Network;
+use crate::api::shore::Shore;
 use crate::api::world::{Options, Schema, World};
 use crate::app_db::{Process, command, listen};
 use crate::mariadb::{Database, Maria, With};
@@ -119,7 +120,7 @@ impl Place for World {
     }
 
     fn metaferry(&self) -> Command {
-        World::metaferry(self)
+        Shore::metaferry(self)
     }
 
     fn client(&self) -> Command {
@@ -129,7 +130,7 @@ impl Place for World {
     }
 
     fn data_dir(&self) -> PathBuf {
-        World::data_dir(self)
+        Shore::data_dir(self)
     }
 
     fn clock(&self) -> &'static str {
