@@ -39,7 +39,7 @@ usage: cargo xtask COMMAND
                                 with every fault
   kill-load [N]                 load ended by SIGKILL at N random moments, 50 unless told, into all kinds of target
   pairs                         all nine pairs of Postgres, MariaDB and H2 there and back at scale 1
-  model                         several nodes exhaustively with a fault more than in the tests: minutes, gigabytes
+  model                         two nodes exhaustively with a fault more than in the tests: minutes, gigabytes
   simulate [N]                  N schedules of the orchestrator over fakes, 100000 unless told
   hot-read                      200 snapshots of an H2 file that Java writes meanwhile, in each of its modes
   quartz                        three nodes of a real Quartz, and every way in which a migration of theirs may end

@@ -74,10 +74,10 @@ pub(crate) fn hot_read() -> Result<(), Failure> {
     long_form(test, "", "METAFERRY_TEST_HOT_SNAPSHOTS", "200")
 }
 
-/// `cargo xtask model`: the model of several nodes, optimised and with one fault more.
+/// `cargo xtask model`: the model of two nodes, optimised and with one fault more.
 pub(crate) fn model() -> Result<(), Failure> {
     let words = "--package workspace-tests --test model --config profile.dev.package.workspace-tests.opt-level=3 \
-                 -- --nocapture --test-threads=1 fault";
+                 -- --nocapture two_nodes";
     without_servers(words, "METAFERRY_MODEL_FAULTS", "1", "the model breaks a promise")
 }
 
