@@ -9,6 +9,7 @@ mod restored;
 pub(crate) mod round_trip;
 mod s3_stub;
 pub(crate) mod schema;
+mod slips;
 
 use std::path::Path;
 use std::process::Output;

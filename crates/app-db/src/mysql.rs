@@ -15,6 +15,7 @@ mod probe;
 mod read;
 mod read_only;
 mod rekey;
+mod same;
 mod scheduler;
 mod schema;
 mod snapshot;

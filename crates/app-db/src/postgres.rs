@@ -21,6 +21,7 @@ mod own_tables;
 mod probe;
 mod read_only;
 mod rekey;
+mod same;
 mod scheduler;
 mod stillness;
 mod switch;

@@ -67,11 +67,7 @@ impl MetabasePolicy {
 #[async_trait]
 impl PolicyMaker for MetabasePolicy {
     async fn decide(&self, snapshot: &dyn Snapshot) -> Result<DecidedPolicy, PortError> {
-        if snapshot.catalogue().tables.is_empty() {
-            let what =
-                "there are no tables in this database, or none that this user may see: is it the app DB?";
-            return Err(PortError::new(ErrorKind::NotFound, what));
-        }
+        not_empty(snapshot.catalogue())?;
         let major = major(snapshot).await?;
         let mut options = PolicyOptions::for_dump(major, self.secrecy.plaintext());
         options.logs = self.logs;
@@ -96,6 +92,15 @@ impl PolicyMaker for MetabasePolicy {
             .expect("nothing panics while it holds this") = decision.unknown_tables;
         Ok(DecidedPolicy { policy, notes })
     }
+}
+
+/// Of nothing nothing can be said.
+pub(crate) fn not_empty(catalogue: &Catalogue) -> Result<(), PortError> {
+    if catalogue.tables.is_empty() {
+        let what = "there are no tables in this database, or none that this user may see: is it the app DB?";
+        return Err(PortError::new(ErrorKind::NotFound, what));
+    }
+    Ok(())
 }
 
 /// Not one of the tables that every Metabase since its first version has.

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use metaferry_domain::{ErrorKind, PortError};
@@ -61,7 +62,10 @@ fn lock(folder: &Path) -> io::Result<File> {
 }
 
 fn make(parent: &Path) -> io::Result<Scratch> {
-    let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+    let folder = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir_in(parent)?;
     let lock = lock(folder.path())?;
     Ok(Scratch { folder, _lock: lock })
 }
@@ -102,6 +106,8 @@ fn at_folder(what: &str, folder: &Path, error: io::Error) -> PortError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::{Scratch, locked, make, remove_dead};
     use crate::output::Output;
 
@@ -118,7 +124,11 @@ mod tests {
         let used = make(parent.path()).unwrap();
         remove_dead(parent.path(), Output { json: false }).unwrap();
         assert!(!path("scratch-Ab12Cd").exists());
-        assert!(used.folder.path().exists());
+        let mode = std::fs::metadata(used.folder.path())
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o700);
         assert!(path("scratched").exists() && path("journal.sqlite").exists());
         // As after a kill: the folder is there, its lock is not.
         let Scratch { folder, _lock: lock } = used;

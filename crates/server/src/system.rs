@@ -24,9 +24,11 @@ pub(crate) fn fill_in_template(template: &str) -> Result<String, CommandError> {
             &format!("{:02}{:02}{:02}", now.hour(), now.minute(), now.second()),
         )
         .replace("{id}", &id[..8]);
-    if filled.contains(['{', '}']) {
+    // A user's name or password may have braces of its own, and is nobody's to read.
+    let name = filled.rsplit_once('/').map_or(&*filled, |(_, name)| name);
+    if name.contains(['{', '}']) {
         return Err(CommandError::usage(format!(
-            "--to: {template:?} has other names in braces than {{date}}, {{time}} and {{id}}"
+            "--to: the name {name:?} has other names in braces than {{date}}, {{time}} and {{id}}"
         )));
     }
     Ok(filled)

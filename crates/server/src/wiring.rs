@@ -82,6 +82,22 @@ pub(crate) fn target(address: &AppDbAddress, options: LoadOptions) -> Result<Box
     }
 }
 
+/// Do both addresses lead to one database of a server?
+pub(crate) async fn is_same(one: &AppDbAddress, other: &AppDbAddress) -> Result<bool, PortError> {
+    match (one, other) {
+        (AppDbAddress::Postgres(one), AppDbAddress::Postgres(other)) => {
+            PostgresServer::new(one)
+                .is_same_as(&PostgresServer::new(other))
+                .await
+        }
+        (AppDbAddress::MySql(one), AppDbAddress::MySql(other)) => {
+            MySqlServer::new(one).is_same_as(&MySqlServer::new(other)).await
+        }
+        // Files are told apart where they are written.
+        _ => Ok(false),
+    }
+}
+
 /// A database whose encryption key is to be changed where it is.
 pub(crate) fn rekeying(address: &AppDbAddress) -> Result<Box<dyn Rekeying>, PortError> {
     match address {

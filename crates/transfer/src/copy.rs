@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use metaferry_domain::copy_policy::CopyPolicy;
 use metaferry_domain::ports::{
@@ -80,7 +81,10 @@ pub(crate) async fn carry(
     ));
 
     let mut running = JoinSet::new();
-    let moved = move_tables(snapshot, target, plan, &progress, cancel, &mut running).await;
+    let moved = match move_tables(snapshot, target, plan, &progress, cancel, &mut running).await {
+        Err(error) if is_aftermath(&error) && cancel.check().is_ok() => Err(cause(error, &mut running).await),
+        moved => moved,
+    };
     // Told to stop they go on to their next wait; whoever cleans up must find nothing open.
     running.shutdown().await;
     let read = match moved {
@@ -110,6 +114,40 @@ pub(crate) async fn carry(
         notes,
         bytes: progress.bytes.load(Ordering::Relaxed),
     })
+}
+
+/// Did a table only stop because another one could not go on?
+fn is_aftermath(error: &TransferError) -> bool {
+    matches!(error, TransferError::Table { source, .. } if source.kind == ErrorKind::Cancelled)
+}
+
+/// How long the others may take to say what really happened.
+const CAUSE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What another table met, of which that error is the aftermath.
+async fn cause(
+    aftermath: TransferError,
+    running: &mut JoinSet<Result<Copied, TransferError>>,
+) -> TransferError {
+    let search = async {
+        loop {
+            match finished(running).await {
+                Ok(None) => return None,
+                Err(error) if !is_aftermath(&error) => return Some(error),
+                Ok(Some(_)) | Err(_) => {}
+            }
+        }
+    };
+    let found = tokio::time::timeout(CAUSE_WAIT_MAX, search).await.unwrap_or(None);
+    match (found, aftermath) {
+        (Some(cause), _) => cause,
+        // Nobody was interrupted.
+        (None, TransferError::Table { table, mut source }) => {
+            source.kind = ErrorKind::Unavailable;
+            TransferError::Table { table, source }
+        }
+        (None, other) => other,
+    }
 }
 
 /// How often a snapshot that its source lost is taken anew.

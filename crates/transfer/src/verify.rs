@@ -1,5 +1,7 @@
 //! Are two databases equal in what a copy carries? Rows and digests, table by table, and the foreign keys.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use metaferry_domain::Cancellation;
 use metaferry_domain::copy_policy::CopyPolicy;
 use metaferry_domain::ports::{GeneratedColumns, RowOrder, Snapshot, TableReport};
@@ -18,6 +20,9 @@ use crate::row_rules::RowRules;
 pub struct Scan {
     /// Per table, by name.
     pub tables: Vec<TableReport>,
+    /// Names of the columns that were read, per table, in lower case: a digest is of values in the order of the names, and
+    /// does not tell one name from another between the same neighbours.
+    pub columns: BTreeMap<String, BTreeSet<String>>,
     /// In words; empty if all hold.
     pub dangling: Vec<String>,
 }
@@ -57,11 +62,22 @@ async fn read_all(
         tables.push(pass.table(table).await?);
     }
     tables.sort_by(|a, b| a.name.cmp(&b.name));
+    let columns = plan.tables.iter().filter_map(|planned| {
+        let table = snapshot.catalogue().table(&planned.read.table)?;
+        let columns = planned.columns(table).into_iter();
+        let names = columns.map(|column| column.name.key()).collect();
+        Some((planned.read.table.clone(), names))
+    });
+    let columns = columns.collect();
     let dangling = match pass.check.take() {
         Some(check) => check.violations(),
         None => dangling_in_passes(snapshot, &plan, &carried, cancel).await?,
     };
-    Ok(Scan { tables, dangling })
+    Ok(Scan {
+        tables,
+        columns,
+        dangling,
+    })
 }
 
 /// The catalogue of what was carried: foreign keys of tables that stayed behind say nothing.
@@ -167,18 +183,60 @@ pub struct TableComparison {
     pub left: Option<TableReport>,
     /// Right, if it is there.
     pub right: Option<TableReport>,
+    /// What differs beside the rows, in words.
+    pub shape: Vec<String>,
+}
+
+/// What two databases are compared in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Likeness {
+    /// Rows, and the columns that hold them. A table without rows may be missing.
+    Rows,
+    /// Every table and every column.
+    Whole,
 }
 
 impl TableComparison {
-    /// Same rows, same digest, or absent on one side and empty on the other.
+    /// Same rows, same digest, or absent on one side and empty on the other; and nothing else that was compared differs.
     #[must_use]
     pub fn is_equal(&self) -> bool {
-        match (&self.left, &self.right) {
+        let rows = match (&self.left, &self.right) {
             (Some(left), Some(right)) => left.rows == right.rows && left.digest == right.digest,
             (Some(one), None) | (None, Some(one)) => one.rows == 0,
             (None, None) => true,
+        };
+        rows && self.shape.is_empty()
+    }
+}
+
+/// Pairs two scans by table.
+#[must_use]
+pub fn compare_scans(left: &Scan, right: &Scan, likeness: Likeness) -> Vec<TableComparison> {
+    let mut comparisons = compare(&left.tables, &right.tables);
+    for table in &mut comparisons {
+        let both_hold_rows = [&table.left, &table.right]
+            .iter()
+            .all(|side| side.as_ref().is_some_and(|report| report.rows > 0));
+        match (left.columns.get(&table.name), right.columns.get(&table.name)) {
+            (Some(ours), Some(theirs)) => {
+                if likeness == Likeness::Whole || both_hold_rows {
+                    let only = |these: &BTreeSet<String>, those: &BTreeSet<String>, side: &str| {
+                        let names: Vec<&str> = these.difference(those).map(String::as_str).collect();
+                        (!names.is_empty()).then(|| format!("only {side} has column {}", names.join(", ")))
+                    };
+                    table.shape.extend(only(ours, theirs, "left"));
+                    table.shape.extend(only(theirs, ours, "right"));
+                }
+            }
+            (None, None) => {}
+            (Some(_), None) | (None, Some(_)) => {
+                if likeness == Likeness::Whole {
+                    table.shape.push("one side does not have it".to_owned());
+                }
+            }
         }
     }
+    comparisons
 }
 
 /// What differs, in words: the left side was read, the right side is `there`.
@@ -220,6 +278,7 @@ pub fn compare(left: &[TableReport], right: &[TableReport]) -> Vec<TableComparis
             name: name.to_owned(),
             left: find(left, name),
             right: find(right, name),
+            shape: Vec::new(),
         })
         .collect()
 }

@@ -178,9 +178,10 @@ impl<S: Opens> Lent<S> {
     }
 }
 
+/// What it ended of is told by whoever worked with it.
 fn lost() -> PortError {
     PortError::new(
-        ErrorKind::Unavailable,
+        ErrorKind::Cancelled,
         "the session that all rows are written in has ended",
     )
 }

@@ -14,6 +14,7 @@ use crate::wiring;
 
 pub(super) async fn run(args: CopyArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let to = address("--to", &args.to)?;
+    dump::plain_file(&args.to)?;
     if let AppDbAddress::H2 { path } = &to {
         let args = DumpArgs {
             source: SourceArgs { from: args.from },
@@ -29,6 +30,12 @@ pub(super) async fn run(args: CopyArgs, config: &Config, output: Output) -> Resu
         return dump::run(args, config, output).await;
     }
     let from = config.app_db(args.from.as_deref())?;
+    if wiring::is_same(&from, &to).await? {
+        return Err(CommandError::new(
+            Ending::Refused,
+            "--to names the app DB itself: what a copy leaves out would be lost; name another database",
+        ));
+    }
     let logs = if args.include_logs {
         Logs::Carry
     } else {

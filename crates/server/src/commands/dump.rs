@@ -1,5 +1,6 @@
 //! `dump`: one consistent snapshot into an H2 file, read again and compared.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,9 +101,21 @@ pub(super) async fn run(args: DumpArgs, config: &Config, output: Output) -> Resu
     Ok(Ending::Done)
 }
 
+/// Files are written plain: an option of H2 that asks for a cipher cannot be kept, and is not passed over.
+pub(super) fn plain_file(to: &str) -> Result<(), CommandError> {
+    let mut options = to.split(';').skip(1);
+    if options.any(|option| option.trim_start().to_ascii_uppercase().starts_with("CIPHER=")) {
+        return Err(CommandError::usage(
+            "--to: H2 files are written plain; leave CIPHER out, and encrypt the disk or the values (--encrypt)",
+        ));
+    }
+    Ok(())
+}
+
 /// The file of `--to`, which must have a name of its own.
 fn named_file(to: &Path) -> Result<PathBuf, CommandError> {
     let text = to.to_string_lossy();
+    plain_file(&text)?;
     let is_folder = text.ends_with('/') || to.is_dir();
     let name = to.file_name().unwrap_or_default();
     if text.is_empty() || is_folder || name.is_empty() || name == ".mv.db" {
@@ -135,13 +148,14 @@ fn refuse_to_replace_the_source(address: &AppDbAddress, request: &DumpRequest) -
     let AppDbAddress::H2 { path } = address else {
         return Ok(());
     };
-    let source = std::fs::canonicalize(file_of(path));
-    match (source, std::fs::canonicalize(&request.file)) {
+    // By whatever links they are reached.
+    let identity = |file: &Path| std::fs::metadata(file).map(|facts| (facts.dev(), facts.ino()));
+    match (identity(&file_of(path)), identity(&request.file)) {
         (Ok(source), Ok(target)) if source == target => Err(CommandError::new(
             Ending::Refused,
             format!(
                 "--to names the app DB itself, {}; name another file",
-                target.display()
+                request.file.display()
             ),
         )),
         _ => Ok(()),

@@ -22,7 +22,7 @@ use crate::exit::{CommandError, Ending};
 use crate::output::{Output, Progress};
 use crate::policy::MetabasePolicy;
 use crate::secrecy::Secrecy;
-use crate::{shutdown, wiring};
+use crate::{scratch, shutdown, wiring};
 
 /// How long an interrupted load may take to take everything back.
 const INTERRUPTED_MAX: Duration = Duration::from_secs(30);
@@ -78,6 +78,7 @@ impl Loading {
         config: &Config,
         output: Output,
     ) -> Result<Ending, CommandError> {
+        scratch::remove_leftovers(config, output);
         let began = Instant::now();
         let reread = self.reread;
         let report = self.carry(what, config, output).await?;

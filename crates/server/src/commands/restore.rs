@@ -16,17 +16,17 @@ use crate::exit::{CommandError, Ending};
 use crate::output::Output;
 use crate::policy::MetabasePolicy;
 use crate::system::fill_in_template;
-use crate::{scratch, wiring};
+use crate::wiring;
 
 pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
     let named = fill_in_template(&args.to)?;
     let to = address("--to", &named)?;
+    dump::plain_file(&named)?;
     let name = args.from.to_string_lossy();
     // Goes with this, whatever happens.
     let fetched = if name.starts_with("s3://") {
         Some(fetched::fetch(&name, config, output).await?)
     } else {
-        scratch::remove_leftovers(config, output);
         None
     };
     let file = match &fetched {

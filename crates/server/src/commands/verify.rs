@@ -9,13 +9,13 @@ use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_transfer::TransferError;
 use metaferry_transfer::copy::SNAPSHOTS_MAX;
 use metaferry_transfer::dump::PolicyMaker;
-use metaferry_transfer::verify::{Scan, TableComparison, compare, scan};
+use metaferry_transfer::verify::{Likeness, Scan, TableComparison, compare_scans, scan};
 
 use crate::cli::VerifyArgs;
 use crate::config::{Config, address};
 use crate::exit::{CommandError, Ending};
 use crate::output::Output;
-use crate::policy::MetabasePolicy;
+use crate::policy::{MetabasePolicy, not_empty};
 use crate::secrecy::Secrecy;
 use crate::wiring;
 
@@ -31,7 +31,11 @@ pub(super) async fn run(args: VerifyArgs, config: &Config, output: Output) -> Re
     let (left, right) = tokio::try_join!(side(&left, &extent, open()), side(&right, &extent, open()))?;
     let notes = [("left", left.notes), ("right", right.notes)];
     let (left, right) = (left.scan, right.scan);
-    let comparisons = compare(&left.tables, &right.tables);
+    let likeness = match extent {
+        Extent::Raw => Likeness::Whole,
+        Extent::Carried(_) => Likeness::Rows,
+    };
+    let comparisons = compare_scans(&left, &right, likeness);
     let equal = comparisons.iter().all(TableComparison::is_equal);
     let whole = equal && left.dangling.is_empty() && right.dangling.is_empty();
     let ending = if whole { Ending::Done } else { Ending::Different };
@@ -71,7 +75,10 @@ async fn side(address: &AppDbAddress, extent: &Extent, h2_files: OpenOptions) ->
     loop {
         let snapshot = source.snapshot().await?;
         let policy = match extent {
-            Extent::Raw => CopyPolicy::default(),
+            Extent::Raw => {
+                not_empty(snapshot.catalogue())?;
+                CopyPolicy::default()
+            }
             // A target that Metabase has set up keeps its own schema history, and each kind of database has its own
             // changes.
             Extent::Carried(secrecy) => {
@@ -103,12 +110,16 @@ fn text(comparisons: &[TableComparison], left: &Scan, right: &Scan) -> String {
                 |r| format!("{} rows, {}", r.rows, r.digest),
             )
         };
-        lines.push(format!(
+        let mut line = format!(
             "{}: left {}; right {}",
             table.name,
             side(&table.left),
             side(&table.right)
-        ));
+        );
+        for difference in &table.shape {
+            line.push_str(&format!("; {difference}"));
+        }
+        lines.push(line);
     }
     for (name, dangling) in [("left", &left.dangling), ("right", &right.dangling)] {
         lines.extend(dangling.iter().map(|violation| format!("{name}: {violation}")));
@@ -129,6 +140,7 @@ fn json(comparisons: &[TableComparison], left: &Scan, right: &Scan, ending: Endi
                 "equal": table.is_equal(),
                 "left": table.left,
                 "right": table.right,
+                "shape": table.shape,
             })
         })
         .collect();

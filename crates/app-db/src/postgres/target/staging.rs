@@ -24,6 +24,8 @@ use crate::sql::postgres_text::literal;
 const PREFIX: &str = "metaferry_load_";
 /// What their comment says: nothing without it is ever removed.
 const COMMENT: &str = "metaferry: an unfinished load; may be dropped";
+/// What the extension's own control file says.
+const COMMENT_OF_CITEXT: &str = "data type for case-insensitive character strings";
 /// How long the swap waits for somebody who looks at the target's schema.
 const SWAP_LOCK_TIMEOUT_MS: u32 = 10_000;
 
@@ -37,7 +39,7 @@ pub(super) struct Staging {
     name: String,
     /// The search path of whoever builds.
     path: String,
-    /// Does the extension travel with the swap?
+    /// Whose is the extension?
     extension: Extension,
     translation: Translation,
     pub(super) plans: Vec<TablePlan>,
@@ -47,7 +49,7 @@ pub(super) struct Staging {
 /// Where `citext` comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extension {
-    /// Made in the staging schema.
+    /// Made for this load, and gone again if it fails.
     Ours,
     /// There already, or not needed.
     Untouched,
@@ -76,7 +78,12 @@ impl Staging {
                 Some(schema) => path.push(quoted(&schema)),
                 None => {
                     extension = Extension::Ours;
-                    sql.push_str(&format!("CREATE EXTENSION citext SCHEMA {};", quoted(&name)));
+                    // Where it is to be: what it holds belongs to the server, and only a superuser could move it.
+                    sql.push_str(&format!(
+                        "CREATE EXTENSION citext SCHEMA {}; COMMENT ON EXTENSION citext IS {};",
+                        quoted(&target),
+                        literal(COMMENT)
+                    ));
                 }
             }
         }
@@ -317,7 +324,10 @@ impl Staging {
             sql.push_str(&format!("ALTER VIEW {from}.{} SET SCHEMA {to};", quoted(view)));
         }
         if self.extension == Extension::Ours {
-            sql.push_str(&format!("ALTER EXTENSION citext SET SCHEMA {to};"));
+            sql.push_str(&format!(
+                "COMMENT ON EXTENSION citext IS {};",
+                literal(COMMENT_OF_CITEXT)
+            ));
         }
         // Refused by the server if anything is left in it.
         sql.push_str(&format!("DROP SCHEMA {from}; COMMIT"));
@@ -337,7 +347,10 @@ impl Staging {
     pub(super) async fn abandon(mut self) -> Result<(), PortError> {
         self.pool.close().await;
         // After a failed statement the transaction is still there.
-        let sql = format!("ROLLBACK; DROP SCHEMA IF EXISTS {} CASCADE", quoted(&self.name));
+        let mut sql = format!("ROLLBACK; DROP SCHEMA IF EXISTS {} CASCADE", quoted(&self.name));
+        if self.extension == Extension::Ours {
+            sql.push_str("; DROP EXTENSION IF EXISTS citext");
+        }
         let dropped = run(&mut self.leader, sql).await;
         close(self.leader).await;
         dropped.map_err(|error| {
@@ -402,6 +415,19 @@ pub(super) async fn remove_leftovers(leader: &mut PgConnection) -> Result<(), Po
         run(leader, format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(&name)))
             .await
             .map_err(|error| failed(format!("remove schema {name}, which a dead load left"), error))?;
+    }
+    let is_left: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_extension
+             WHERE extname = 'citext' AND pg_catalog.obj_description(oid, 'pg_extension') = $1)",
+    )
+    .bind(COMMENT)
+    .fetch_one(&mut *leader)
+    .await
+    .map_err(|error| failed("look for the extension that dead loads left", error))?;
+    if is_left {
+        run(leader, "DROP EXTENSION citext".to_owned())
+            .await
+            .map_err(|error| failed("remove the extension citext, which a dead load left", error))?;
     }
     Ok(())
 }

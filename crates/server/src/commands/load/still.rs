@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use metaferry_domain::copy_policy::{CopyPolicy, Origin, TablePolicy};
 use metaferry_domain::migration::Attempt;
 use metaferry_domain::ports::{DumpRequest, Dumper as _, Plaintext, Snapshot, SnapshotReport, Source};
 use metaferry_domain::{Cancellation, PortError};
@@ -27,13 +28,26 @@ pub(super) struct Still {
     report: SnapshotReport,
 }
 
-/// What is carried is decided when the copy is loaded.
+/// What is carried, and what is said of it, is decided when the copy is loaded.
 struct Everything;
 
 #[async_trait]
 impl PolicyMaker for Everything {
-    async fn decide(&self, _snapshot: &dyn Snapshot) -> Result<DecidedPolicy, PortError> {
-        Ok(DecidedPolicy::default())
+    async fn decide(&self, snapshot: &dyn Snapshot) -> Result<DecidedPolicy, PortError> {
+        let carried = TablePolicy::Carry {
+            drop_rows: Vec::new(),
+            rewrites: Vec::new(),
+            origin: Origin::Known,
+        };
+        let tables = snapshot.catalogue().tables.iter();
+        let tables = tables.map(|table| (table.name.key(), carried.clone())).collect();
+        Ok(DecidedPolicy {
+            policy: CopyPolicy {
+                tables,
+                ..CopyPolicy::default()
+            },
+            notes: Vec::new(),
+        })
     }
 }
 
