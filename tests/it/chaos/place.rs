@@ -8,9 +8,11 @@ use crate::left_behind::ours;
 use crate::load::killed::visible;
 use crate::mariadb::{Database, Maria, With};
 
-/// What may differ afterwards: every migration writes a row into the one, and a time into the other, of which the rest is
-/// looked at by itself.
-const WRITTEN: [&str; 2] = ["cloud_migration", "setting"];
+/// What may differ afterwards: every migration writes a row into the first, a time into the second, and into the third the
+/// node by which those that live are woken, and which they take away. Of the last two the rest is looked at by itself.
+const WRITTEN: [&str; 3] = ["cloud_migration", "setting", "qrtz_scheduler_state"];
+/// Nodes but the one that wakes the others.
+const NODES: &str = "instance_name NOT LIKE 'metaferry%'";
 
 /// An app DB, and what stands around it. Every change of a row in `cloud_migration` is noted by a trigger.
 pub(super) trait Place: Sync {
@@ -123,8 +125,16 @@ impl Place for OnPostgres {
             let (name, _) = table.split_once(' ').unwrap();
             !WRITTEN.contains(&name)
         });
-        let settings = self.0.state_of_metabase();
-        settings.lines().chain(tables).map(str::to_owned).collect()
+        let nodes = format!("SELECT * FROM qrtz_scheduler_state WHERE {NODES} ORDER BY 1, 2");
+        let mut is = self.ask(&nodes);
+        is.extend(
+            self.0
+                .state_of_metabase()
+                .lines()
+                .chain(tables)
+                .map(str::to_owned),
+        );
+        is
     }
 
     fn leftovers(&self) -> Vec<String> {
@@ -218,12 +228,16 @@ impl Place for OnMaria<'_> {
 
     fn as_it_is(&self) -> Vec<String> {
         let mut tables = self.database.tables();
-        tables.retain(|table| !table.starts_with("metaferry_") && !WRITTEN.contains(&table.as_str()));
+        tables.retain(|table| {
+            !table.starts_with("metaferry_") && !WRITTEN.contains(&table.to_lowercase().as_str())
+        });
         let mut is = self.ask(
             "SELECT * FROM setting WHERE `key` <> 'settings-last-updated' ORDER BY `key`;
              SELECT trigger_group, trigger_name, trigger_state FROM QRTZ_TRIGGERS ORDER BY 1, 2;
              SELECT * FROM QRTZ_PAUSED_TRIGGER_GRPS ORDER BY 1, 2",
         );
+        let nodes = format!("SELECT * FROM QRTZ_SCHEDULER_STATE WHERE {NODES} ORDER BY 1, 2");
+        is.extend(self.ask(&nodes));
         is.extend(self.database.checksums(&tables));
         is
     }

@@ -63,6 +63,8 @@ fn commands(folder: &Path, port: u16) -> Result<Commands, Failure> {
     serve.extend(words(["--no-defaults"]));
     serve.push(option("datadir", &data));
     serve.push(option("socket", &folder.join("socket")));
+    // A server that starts deletes the temporary tables of others that share its folder for them.
+    serve.push(option("tmpdir", folder));
     serve.push(option("pid-file", &folder.join("pid")));
     serve.push(format!("--port={port}").into());
     serve.extend(words([
