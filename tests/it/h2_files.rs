@@ -287,10 +287,35 @@ fn a_page_store_is_refused_with_advice() {
     }
 }
 
-/// The writer of `h2-file`'s hot read test: every state that it commits keeps its foreign keys.
 /// Of a network on which loading the file takes longer than its chunks last.
 const SLOW_BYTES_PER_SECOND: usize = 100_000;
+/// A writer that does not get a processor meanwhile overtakes nobody.
+const LOADS_MAX: u32 = 5;
 
+/// Loads the file over a slow network until a load was overtaken by its writer and went by way of a copy.
+fn is_loaded_by_way_of_a_copy(app_db: &AppDb, hot: &Path, data: &Path) {
+    for _ in 0..LOADS_MAX {
+        let target = app_db.empty_beside();
+        let network = Network::default();
+        network.slow_down_to(SLOW_BYTES_PER_SECOND);
+        let to = network.before(&target.url);
+        let output = command()
+            .args(["load", "--from", argument(hot), "--to", &to, "--json"])
+            .env("METAFERRY_DATA_DIR", data)
+            .output()
+            .unwrap();
+        let (json, code) = ended(&output);
+        assert_eq!(code, 0, "{}", told(&output));
+        assert!(json["rows"].as_u64().unwrap() > 300, "{json}");
+        if json["notes"].to_string().contains("by way of a copy") {
+            assert_eq!(std::fs::read_dir(data).unwrap().count(), 0, "the copy is gone");
+            return;
+        }
+    }
+    panic!("none of {LOADS_MAX} loads was overtaken");
+}
+
+/// The writer of `h2-file`'s hot read test: every state that it commits keeps its foreign keys.
 #[test]
 fn a_file_that_java_writes_without_pause_is_dumped_and_inspected() {
     let Some(jar) = std::env::var_os("METAFERRY_TEST_H2_JAR") else {
@@ -348,22 +373,7 @@ fn a_file_that_java_writes_without_pause_is_dumped_and_inspected() {
         );
         digests.push(json["tables"].clone());
         if let (1, Some(app_db)) = (number, AppDb::load()) {
-            // A slow database takes rows later than they are overwritten; by way of a copy they arrive.
-            let target = app_db.empty_beside();
-            let network = Network::default();
-            network.slow_down_to(SLOW_BYTES_PER_SECOND);
-            let (to, data) = (network.before(&target.url), folder.path().join("data"));
-            let output = command()
-                .args(["load", "--from", argument(&hot), "--to", &to, "--json"])
-                .env("METAFERRY_DATA_DIR", &data)
-                .output()
-                .unwrap();
-            let (json, code) = ended(&output);
-            assert_eq!(code, 0, "{}", told(&output));
-            let notes = json["notes"].to_string();
-            assert!(notes.contains("by way of a copy"), "{notes}");
-            assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0, "the copy is gone");
-            assert!(json["rows"].as_u64().unwrap() > 300, "{json}");
+            is_loaded_by_way_of_a_copy(&app_db, &hot, &folder.path().join("data"));
         }
         let output = metaferry(&["inspect", argument(&hot), "--json"]);
         let (json, code) = ended(&output);

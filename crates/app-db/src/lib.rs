@@ -17,5 +17,7 @@ pub mod sqlite;
 mod twins;
 mod undo;
 mod uninstall;
+mod waking;
 
 pub use authenticator::AppDbAuthenticator;
+pub use undo::UNFINISHED as UNFINISHED_UNDO_SCRIPT;

@@ -11,11 +11,14 @@ use tokio::io::AsyncWriteExt as _;
 
 const WRITING: &str = "writing to a string cannot fail";
 
+/// Name of the script until it is complete.
+pub const UNFINISHED: &str = "undo.sql.new";
+
 /// Writes `undo.sql` into that folder and says where it is. By renaming: half a script is worse than none.
 pub(crate) async fn write(folder: &Path, sql: &str) -> Result<String, PortError> {
     let path = folder.join("undo.sql");
     let written = async {
-        let new = folder.join("undo.sql.new");
+        let new = folder.join(UNFINISHED);
         let mut file = tokio::fs::File::create(&new).await?;
         file.write_all(sql.as_bytes()).await?;
         file.sync_all().await?;

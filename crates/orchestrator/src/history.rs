@@ -101,7 +101,8 @@ pub async fn end_of(
         return Ok(None);
     }
     let found = match of_row(journal, row).await {
-        Err(error) if error.kind == ErrorKind::NotFound => None,
+        // How one ended that arrived is worth no error.
+        Err(error) if error.kind == ErrorKind::NotFound || phase == Phase::Done => None,
         other => other?,
     };
     let story = found.and_then(|(_, entries)| Story::of(&entries).ok());

@@ -6,44 +6,57 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use metaferry_domain::PortError;
+use metaferry_app_db::UNFINISHED_UNDO_SCRIPT as UNFINISHED_SCRIPT;
 use metaferry_domain::migration::{MigrationId, Phase};
 use metaferry_domain::plan::DumpRetention;
+use metaferry_domain::{ErrorKind, PortError};
 use metaferry_orchestrator::{Account, Orchestrator};
 
 /// Migrations looked at; of older ones nothing is removed.
 const MIGRATIONS_MAX: u32 = 16;
 
-/// `undo.sql` until it is complete.
-const UNFINISHED_SCRIPT: &str = "undo.sql.new";
-
-/// Removes them, and answers which. What cannot be removed is told in the log; the next look makes up for it.
+/// Finds them.
 ///
 /// # Errors
 /// If the app DB cannot be reached.
+pub(crate) async fn find(
+    orchestrator: &Orchestrator,
+    folder: &Path,
+    lease_term: Duration,
+) -> Result<Vec<PathBuf>, PortError> {
+    // Mostly there is nothing, and nobody is asked.
+    let mut left = left_alone(folder, lease_term);
+    if left.is_empty() {
+        return Ok(left);
+    }
+    let accounts = orchestrator.accounts(MIGRATIONS_MAX).await?;
+    // Whoever acts may be about to try the newest one again, with a dump of the same name. Where our tables are not
+    // there, nobody acts.
+    match orchestrator.lease().await {
+        Ok(None) => {}
+        Ok(Some(_)) => return Ok(Vec::new()),
+        Err(error) if error.kind == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let over = accounts.iter().filter_map(needs_no_dump);
+    let mut bearers: Vec<PathBuf> = over.map(|id| orchestrator.dump_path(id)).collect();
+    bearers.push(folder.join(UNFINISHED_SCRIPT));
+    left.retain(|file| bearers.iter().any(|bearer| is_of(file, bearer)));
+    Ok(left)
+}
+
+/// Removes what [`find`] finds, and answers which. What cannot be removed is told in the log; the next look makes up for
+/// it.
+///
+/// # Errors
+/// Those of [`find`].
 pub(crate) async fn remove(
     orchestrator: &Orchestrator,
     folder: &Path,
     lease_term: Duration,
 ) -> Result<Vec<PathBuf>, PortError> {
     let mut removed = Vec::new();
-    // Mostly there is nothing, and nobody is asked.
-    let left = left_alone(folder, lease_term);
-    if left.is_empty() {
-        return Ok(removed);
-    }
-    let accounts = orchestrator.accounts(MIGRATIONS_MAX).await?;
-    // Whoever acts may be about to try the newest one again, with a dump of the same name.
-    if orchestrator.lease().await?.is_some() {
-        return Ok(removed);
-    }
-    let over = accounts.iter().filter_map(needs_no_dump);
-    let mut bearers: Vec<PathBuf> = over.map(|id| orchestrator.dump_path(id)).collect();
-    bearers.push(folder.join(UNFINISHED_SCRIPT));
-    for file in left {
-        if !bearers.iter().any(|bearer| is_of(&file, bearer)) {
-            continue;
-        }
+    for file in find(orchestrator, folder, lease_term).await? {
         match fs::remove_file(&file) {
             Ok(()) => {
                 tracing::info!(target: "cloud_migration", file = %file.display(), "removed what a process that died had left");
@@ -59,7 +72,7 @@ pub(crate) async fn remove(
     Ok(removed)
 }
 
-/// Files that nobody has written to for a lease's term.
+/// Files of the kinds that may be left, which nobody has written to for a lease's term.
 fn left_alone(folder: &Path, lease_term: Duration) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
@@ -68,7 +81,12 @@ fn left_alone(folder: &Path, lease_term: Duration) -> Vec<PathBuf> {
         let written = entry.metadata().and_then(|file| file.modified());
         written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > lease_term))
     };
-    let old = entries.filter_map(Result::ok).filter(is_old);
+    let may_be_left = |entry: &DirEntry| {
+        let name = entry.file_name();
+        name == UNFINISHED_SCRIPT || name.to_string_lossy().contains(".mv.db")
+    };
+    let entries = entries.filter_map(Result::ok);
+    let old = entries.filter(|entry| may_be_left(entry) && is_old(entry));
     old.map(|entry| entry.path()).collect()
 }
 

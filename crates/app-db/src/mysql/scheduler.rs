@@ -21,6 +21,7 @@ use sqlx::{MySqlConnection, Row};
 use super::app_db::{MySqlAppDb, commit};
 use super::connect::text;
 use crate::error::{failed, mysql_number};
+use crate::waking;
 
 /// Looks at the nodes that are kept; the first and the latest decide.
 const LOOKS_MAX: usize = 64;
@@ -162,13 +163,8 @@ impl Scheduler for MySqlQuartz {
                 .map_err(|error| failed("resume a group of Quartz's triggers", error))?;
         }
         commit(transaction, "resume Quartz's triggers").await?;
-        if !plan.states.is_empty()
-            && let Err(error) = self.wake_up(token).await
-        {
-            tracing::warn!(
-                target: "cloud_migration", error = error.chain(),
-                "schedules run again, but nodes could not be told: they look for themselves within half a minute"
-            );
+        if !plan.states.is_empty() {
+            waking::in_good_time(self.wake_up(token)).await;
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use super::app_db::{LOCK_TIMEOUT, PostgresAppDb, commit};
 use super::switch::{CHECK_INS, Changed};
 use super::undo_script::literal;
 use crate::error::{failed, sql_state};
+use crate::waking;
 
 /// Looks at the nodes that are kept; the first and the latest decide.
 const LOOKS_MAX: usize = 64;
@@ -173,13 +174,8 @@ impl Scheduler for PostgresQuartz {
             .record(&self.app_db.own, &mut transaction)
             .await?;
         commit(transaction, "resume Quartz's triggers").await?;
-        if !plan.states.is_empty()
-            && let Err(error) = self.wake_up(token).await
-        {
-            tracing::warn!(
-                target: "cloud_migration", error = error.chain(),
-                "schedules run again, but nodes could not be told: they look for themselves within half a minute"
-            );
+        if !plan.states.is_empty() {
+            waking::in_good_time(self.wake_up(token)).await;
         }
         Ok(())
     }

@@ -38,6 +38,12 @@ pub(super) async fn run(args: RecoverArgs, config: &Config, output: Output) -> R
     let choices = choices(wiring::Purpose::Migrate, went_to(&newest.state));
     let orchestrator = wiring::shores(config, &address, choices).await?.orchestrator;
     let recovered = patiently(&orchestrator, output).await?;
+    for file in stranded::remove(&orchestrator, &config.data_dir, config.lease_term).await? {
+        output.say(&format!(
+            "removed {}, which a process that died had left",
+            file.display()
+        ));
+    }
     Ok(tell(&recovered, output))
 }
 
@@ -65,22 +71,20 @@ async fn sweep(
     address: &AppDbAddress,
     output: Output,
 ) -> Result<Ending, CommandError> {
-    let (key, there) = if args.dry_run {
-        ("would", wiring::leftovers(address).await?)
+    let choices = choices(wiring::Purpose::Look, "store".to_owned());
+    let orchestrator = wiring::shores(config, address, choices).await?.orchestrator;
+    let (folder, term) = (&config.data_dir, config.lease_term);
+    let (key, mut there, Leftovers { mut removed, left }) = if args.dry_run {
+        ("would", wiring::leftovers(address).await?, Leftovers::default())
     } else {
-        ("recovered", Vec::new())
+        ("recovered", Vec::new(), wiring::remove_leftovers(address).await?)
     };
-    let Leftovers { mut removed, left } = if args.dry_run {
-        Leftovers::default()
+    let (files, told) = if args.dry_run {
+        (stranded::find(&orchestrator, folder, term).await?, &mut there)
     } else {
-        wiring::remove_leftovers(address).await?
+        (stranded::remove(&orchestrator, folder, term).await?, &mut removed)
     };
-    if !args.dry_run {
-        let choices = choices(wiring::Purpose::Look, "store".to_owned());
-        let orchestrator = wiring::shores(config, address, choices).await?.orchestrator;
-        let files = stranded::remove(&orchestrator, &config.data_dir, config.lease_term).await?;
-        removed.extend(files.iter().map(|file| file.display().to_string()));
-    }
+    told.extend(files.iter().map(|file| file.display().to_string()));
     let mut lines = Vec::new();
     let mut json = json!({key: [], "dry_run": args.dry_run});
     for (name, words, triggers) in [

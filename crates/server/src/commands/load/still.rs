@@ -62,7 +62,7 @@ impl Still {
     ) -> Result<Self, CommandError> {
         let scratch = Scratch::new(config, output)?;
         output.say(&format!(
-            "the file is rewritten faster than the database takes its rows; copying it to {} first",
+            "the file is rewritten faster than the database takes its rows; copying it, in plain, to {} first",
             scratch.file().display()
         ));
         let format = Arc::new(H2Format::default());
