@@ -1,4 +1,4 @@
-//! The model beside the real orchestrator: every entry that this writes, on the fakes and with a fault at any call, is a step
+//! The model beside the real orchestrator: every entry that this writes, on the fakes and with a fault at every third call, is a step
 //! that the model has taken too. What the driver would do otherwise than the model, the model could not judge.
 
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(crate) fn every_entry_is_a_step_of(machine: &Machine) -> usize {
     ];
     let mut entries = 0;
     for fault in faults {
-        // Every call of a run, but for the many alike of copying and sending.
+        // Those of copying and sending are many, and alike.
         for number in (1..).step_by(3) {
             let world = World::new(number);
             let calls = runtime.block_on(run(&world, fault, number));

@@ -1,4 +1,4 @@
-//! A little application: two tables in memory, and jobs that run in the background. Everything that it writes goes through
+//! A little application: three tables in memory, and jobs that run in the background. Everything that it writes goes through
 //! [`App::write`], which asks the guard; every job asks the scheduler before it runs. That is all an application has to do.
 
 use std::collections::BTreeMap;
