@@ -1,6 +1,7 @@
 //! A Postgres database as the target of a copy: an empty one, filled in a staging schema and shown by one swap, or one
 //! that Metabase has set up, whose rows are replaced in one transaction.
 
+mod arrays;
 mod copy_in;
 mod encode;
 mod in_place;

@@ -1,4 +1,4 @@
-//! A table's rows by binary COPY. Batches are turned into the wire form where they arrive; a task owns the session
+//! A table's rows by binary COPY, or all in one message where they are few. Batches are turned into the wire form where they arrive; a task owns the session
 //! and sends what is ready, so that both work at once. Which table it is, in which transaction, and what is built once
 //! its rows are there, is the target's.
 
@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::arrays;
 use super::encode::{self, HEADER, TRAILER, Unfit};
 use super::pool::{Lent, Pool};
 use super::staging::unbuilt;
@@ -117,17 +118,6 @@ pub(super) async fn start(
     }
     let list: Vec<String> = names.iter().map(|name| quoted(name)).collect();
     let table = format!("{}.{}", quoted(&plan.schema), quoted(&plan.name));
-    let (begin, freeze) = match plan.bounds {
-        Bounds::OfTable => (format!("BEGIN; TRUNCATE ONLY {table}"), ", FREEZE"),
-        Bounds::Around => (String::new(), ""),
-    };
-    // A table without a column has rows all the same, and no list to name.
-    let list = if list.is_empty() {
-        String::new()
-    } else {
-        format!("({}) ", list.join(", "))
-    };
-    let copy = format!("COPY {table} {list}FROM STDIN (FORMAT binary{freeze})");
     let row_names = RowNames {
         table: plan.key.clone(),
         key_cells: shown_key(plan)
@@ -139,13 +129,15 @@ pub(super) async fn start(
     let lent = pool.get().await?;
     let (send, ready) = mpsc::channel(BUFFERS);
     let (give_back, spare) = mpsc::channel(BUFFERS + 1);
-    let statements = Statements {
-        begin,
-        copy,
+    let place = Place {
+        key: plan.key.clone(),
+        table,
+        list,
+        types: types.clone(),
         bounds: plan.bounds,
         build: plan.build.clone(),
     };
-    let task = tokio::spawn(stream(statements, lent, plan.key.clone(), ready, give_back));
+    let task = tokio::spawn(stream(place, lent, ready, give_back));
     Ok(CopyWriter {
         names: row_names,
         types,
@@ -239,43 +231,87 @@ impl TableWriter for CopyWriter {
     }
 }
 
-/// What a writer's task runs.
-struct Statements {
-    begin: String,
-    copy: String,
+/// Where a writer's task puts the rows.
+struct Place {
+    key: String,
+    table: String,
+    list: Vec<String>,
+    types: Vec<PostgresType>,
     bounds: Bounds,
     build: Build,
 }
 
 async fn stream(
-    statements: Statements,
+    place: Place,
     mut lent: Lent,
-    table: String,
-    mut ready: mpsc::Receiver<Vec<u8>>,
+    ready: mpsc::Receiver<Vec<u8>>,
     give_back: mpsc::Sender<Vec<u8>>,
 ) -> Result<u64, PortError> {
-    let written = copy_all(&statements, &mut lent.connection, &table, &mut ready, &give_back).await;
+    let written = write_all(&place, &mut lent.connection, ready, &give_back).await;
     if written.is_ok() {
         lent.put_back();
     }
     written
 }
 
-async fn copy_all(
-    statements: &Statements,
+async fn write_all(
+    place: &Place,
     connection: &mut PgConnection,
-    table: &str,
-    ready: &mut mpsc::Receiver<Vec<u8>>,
+    mut ready: mpsc::Receiver<Vec<u8>>,
     give_back: &mpsc::Sender<Vec<u8>>,
 ) -> Result<u64, PortError> {
-    let at_table = |error| at_rows(table, error);
-    if !statements.begin.is_empty() {
-        run(connection, &statements.begin).await.map_err(at_table)?;
-    }
-    let mut copy = connection.copy_in_raw(&statements.copy).await.map_err(at_table)?;
+    let rows = match (ready.recv().await, ready.recv().await) {
+        (Some(first), None) if first == TRAILER => 0,
+        // A table without a column has rows all the same, and no array to put them in.
+        (Some(first), Some(second)) if second == TRAILER && !place.list.is_empty() => {
+            arrays::insert(connection, &place.table, &place.list, &place.types, &first)
+                .await
+                .map_err(|error| at_rows(&place.key, error))?
+        }
+        (first, second) => {
+            let begun = first.into_iter().chain(second).collect();
+            copy_all(place, connection, begun, ready, give_back).await?
+        }
+    };
+    build(connection, &place.build).await?;
+    Ok(rows)
+}
+
+/// Many rows: those that have `begun` to come, and the others.
+async fn copy_all(
+    place: &Place,
+    connection: &mut PgConnection,
+    begun: Vec<Vec<u8>>,
+    mut ready: mpsc::Receiver<Vec<u8>>,
+    give_back: &mpsc::Sender<Vec<u8>>,
+) -> Result<u64, PortError> {
+    let Place { key, table, list, .. } = place;
+    let at_table = |error| at_rows(key, error);
+    let freeze = match place.bounds {
+        Bounds::OfTable => {
+            run(connection, &format!("BEGIN; TRUNCATE ONLY {table}"))
+                .await
+                .map_err(at_table)?;
+            ", FREEZE"
+        }
+        Bounds::Around => "",
+    };
+    let list = if list.is_empty() {
+        String::new()
+    } else {
+        format!("({}) ", list.join(", "))
+    };
+    let copy = format!("COPY {table} {list}FROM STDIN (FORMAT binary{freeze})");
+    let mut copy = connection.copy_in_raw(&copy).await.map_err(at_table)?;
     copy.send(HEADER).await.map_err(at_table)?;
+    let mut begun = begun.into_iter();
     let mut whole = false;
-    while let Some(buffer) = ready.recv().await {
+    loop {
+        let next = match begun.next() {
+            Some(buffer) => Some(buffer),
+            None => ready.recv().await,
+        };
+        let Some(buffer) = next else { break };
         whole = buffer == TRAILER;
         copy.send(buffer.as_slice()).await.map_err(at_table)?;
         // Nobody may want it any more.
@@ -285,15 +321,14 @@ async fn copy_all(
         let _ = copy.abort("the reader has ended").await;
         return Err(PortError::new(
             ErrorKind::Cancelled,
-            format!("table {table} was not written to its end"),
+            format!("table {key} was not written to its end"),
         ));
     }
     let rows = copy.finish().await.map_err(at_table)?;
-    match statements.bounds {
+    match place.bounds {
         Bounds::OfTable => run(connection, "COMMIT").await.map_err(at_table)?,
         Bounds::Around => {}
     }
-    build(connection, &statements.build).await?;
     Ok(rows)
 }
 
@@ -302,10 +337,9 @@ async fn build(connection: &mut PgConnection, build: &Build) -> Result<(), PortE
     if statements.is_empty() {
         return Ok(());
     }
-    run(connection, &format!("SET search_path = {}", build.search_path))
-        .await
-        .map_err(|error| failed("set the search path", error))?;
-    PostgresServer::run_all(connection, &statements)
+    let mut all = vec![format!("SET search_path = {}", build.search_path)];
+    all.extend(statements);
+    PostgresServer::run_all(connection, &all)
         .await
         .map_err(|failed| unbuilt(&failed.statement, failed.error))
 }
