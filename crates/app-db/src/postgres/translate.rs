@@ -5,6 +5,8 @@
 //! What Postgres cannot say exactly is left out with a note (checks, defaults, views) or, where leaving it out would
 //! lose data, refused by name.
 
+mod indexes;
+mod keys;
 mod names;
 mod own_indexes;
 mod types;
@@ -12,10 +14,7 @@ mod types;
 use std::collections::HashMap;
 
 use metaferry_domain::ports::UniqueRule;
-use metaferry_domain::schema::{
-    Catalogue, Column, Dialect, ForeignKey, Index, IndexOrder, IndexPart, Key, Name, Nullability,
-    ReferentialAction, SqlText, Table, Uniqueness, ValueSource,
-};
+use metaferry_domain::schema::{Catalogue, Column, Dialect, Name, Nullability, Table, ValueSource};
 use metaferry_domain::{ErrorKind, PortError};
 
 use self::names::Names;
@@ -301,225 +300,6 @@ impl Translator<'_> {
         }
     }
 
-    /// Keys, indexes and checks.
-    fn after_rows(&mut self, table: &Table, name: &str) -> Vec<AfterRows> {
-        let quoted = identifier(name);
-        let mut statements = Vec::new();
-        if let Some(key) = &table.primary_key {
-            let usual = format!("{name}_pkey");
-            let wanted = match self.dialect {
-                Some(Dialect::H2) => Name::new(names::primary_key_from_h2(table, key)),
-                // There all primary keys are called PRIMARY.
-                Some(Dialect::MySql) => Name::new(usual.clone()),
-                Some(Dialect::Postgres) | None => key.name.clone(),
-            };
-            let own = self.names.key(&wanted, &usual, table, &mut self.notes);
-            let statement = format!(
-                "ALTER TABLE {quoted} ADD CONSTRAINT {} PRIMARY KEY ({})",
-                identifier(&own),
-                columns(&key.columns)
-            );
-            statements.push(statement.into());
-        }
-        for unique in &table.uniques {
-            let usual = unique_name(name, unique);
-            // `MySQL` calls a key that nobody named as its first column, in every table anew.
-            let is_named = unique.columns.first().map(Name::key) != Some(unique.name.key());
-            let wanted = match self.dialect {
-                Some(Dialect::MySql) if !is_named => Name::new(usual.clone()),
-                Some(Dialect::MySql | Dialect::H2 | Dialect::Postgres) | None => unique.name.clone(),
-            };
-            let own = self.names.key(&wanted, &usual, table, &mut self.notes);
-            let statement = format!(
-                "ALTER TABLE {quoted} ADD CONSTRAINT {} UNIQUE ({})",
-                identifier(&own),
-                columns(&unique.columns)
-            );
-            statements.push(statement.into());
-        }
-        for index in &table.indexes {
-            statements.extend(self.index(table, &quoted, index).map(AfterRows::from));
-        }
-        if self.dialect != Some(Dialect::Postgres) {
-            statements.extend(self.indexes_of_foreign_keys(table, name));
-            statements.extend(self.own_indexes(table, &quoted));
-        }
-        for check in &table.checks {
-            let own = self
-                .names
-                .of_table(&check.name, &format!("{name}_check"), table, &mut self.notes);
-            match sql::expression_to_postgres(&check.condition, table) {
-                Ok(text) => {
-                    let own = identifier(&own);
-                    let statement = format!("ALTER TABLE {quoted} ADD CONSTRAINT {own} CHECK ({text})");
-                    statements.push(statement.into());
-                }
-                Err(why) => self.notes.push(format!(
-                    "check {} of table {} is left out because of {why}",
-                    check.name.key(),
-                    table.name.key()
-                )),
-            }
-        }
-        statements
-    }
-
-    fn index(&mut self, table: &Table, quoted: &str, index: &Index) -> Option<String> {
-        let unique = match index.uniqueness {
-            Uniqueness::Unique => "UNIQUE ",
-            Uniqueness::NonUnique => "",
-        };
-        let mut said: Result<Vec<String>, String> = index
-            .parts
-            .iter()
-            .map(|part| match part {
-                IndexPart::Column { name, order } => Ok(format!(
-                    "{}{}",
-                    identifier(&fold(name.as_str())),
-                    match order {
-                        IndexOrder::Ascending => "",
-                        IndexOrder::Descending => " DESC",
-                    }
-                )),
-                IndexPart::Expression(expression) => self.expression(expression, table),
-            })
-            .collect();
-        let predicate = match &index.predicate {
-            None => String::new(),
-            Some(predicate) => match self.expression(predicate, table) {
-                Ok(text) => format!(" WHERE {text}"),
-                Err(why) => {
-                    said = Err(why);
-                    String::new()
-                }
-            },
-        };
-        match said {
-            Ok(parts) => {
-                let own = self.names.index(&index.name, table, &mut self.notes);
-                Some(format!(
-                    "CREATE {unique}INDEX {} ON {quoted} ({}){predicate}",
-                    identifier(&own),
-                    parts.join(", ")
-                ))
-            }
-            Err(why) => {
-                self.notes.push(format!(
-                    "index {} of table {} is left out because of {why}",
-                    index.name.key(),
-                    table.name.key()
-                ));
-                None
-            }
-        }
-    }
-
-    /// H2 and `MySQL` keep an index for every foreign key by themselves. On Postgres Metabase's migrations made them,
-    /// under these names.
-    fn indexes_of_foreign_keys(&mut self, table: &Table, name: &str) -> Vec<AfterRows> {
-        let mut led: Vec<Vec<String>> = table
-            .primary_key
-            .iter()
-            .chain(&table.uniques)
-            .map(|key| key.columns.iter().map(Name::key).collect())
-            .collect();
-        led.extend(
-            table
-                .indexes
-                .iter()
-                .filter(|index| index.predicate.is_none())
-                .map(|index| {
-                    index
-                        .parts
-                        .iter()
-                        .map_while(|part| match part {
-                            IndexPart::Column { name, .. } => Some(name.key()),
-                            IndexPart::Expression(_) => None,
-                        })
-                        .collect()
-                }),
-        );
-        let mut statements = Vec::new();
-        for foreign in &table.foreign_keys {
-            let wanted: Vec<String> = foreign.columns.iter().map(Name::key).collect();
-            if led.iter().any(|columns| columns.starts_with(&wanted)) {
-                continue;
-            }
-            let own = Name::new(format!("idx_{name}_{}", joined(&foreign.columns)));
-            let own = self.names.index(&own, table, &mut self.notes);
-            statements.push(AfterRows {
-                statement: format!(
-                    "CREATE INDEX {} ON {} ({})",
-                    identifier(&own),
-                    identifier(name),
-                    columns(&foreign.columns)
-                ),
-                since: Some(own_indexes::FOREIGN_KEYS),
-            });
-            led.push(wanted);
-        }
-        statements
-    }
-
-    /// Indexes that Metabase has on Postgres only.
-    fn own_indexes(&mut self, table: &Table, quoted: &str) -> Vec<AfterRows> {
-        let mut statements = Vec::new();
-        for index in own_indexes::of(table) {
-            let own = self.names.index(&index.name.into(), table, &mut self.notes);
-            statements.push(AfterRows {
-                statement: format!(
-                    "CREATE {}INDEX {} ON {quoted} {}",
-                    match index.uniqueness {
-                        Uniqueness::Unique => "UNIQUE ",
-                        Uniqueness::NonUnique => "",
-                    },
-                    identifier(&own),
-                    index.over
-                ),
-                since: Some(index.since),
-            });
-        }
-        statements
-    }
-
-    /// An expression in parentheses of its own.
-    fn expression(&self, expression: &SqlText, table: &Table) -> Result<String, String> {
-        sql::expression_to_postgres(expression, table)
-            .map(|text| format!("({text})"))
-            .map_err(|why| why.to_string())
-    }
-
-    fn foreign_keys(&mut self, table: &Table, quoted: &str) -> Vec<TranslatedForeignKey> {
-        let mut translated = Vec::with_capacity(table.foreign_keys.len());
-        for foreign in &table.foreign_keys {
-            let Some(parent) = self.catalogue.table(&foreign.parent_table.key()) else {
-                self.notes.push(format!(
-                    "foreign key {} of table {} is left out: table {} does not travel",
-                    foreign.name.key(),
-                    table.name.key(),
-                    foreign.parent_table.key()
-                ));
-                continue;
-            };
-            let made_up = format!("{}_{}_fkey", fold(table.name.as_str()), joined(&foreign.columns));
-            let own = self
-                .names
-                .of_table(&foreign.name, &made_up, table, &mut self.notes);
-            translated.push(TranslatedForeignKey {
-                add: format!(
-                    "ALTER TABLE {quoted} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}){} NOT VALID",
-                    identifier(&own),
-                    columns(&foreign.columns),
-                    identifier(&fold(parent.name.as_str())),
-                    columns(&foreign.parent_columns),
-                    actions(foreign, self.dialect)
-                ),
-                validate: format!("ALTER TABLE {quoted} VALIDATE CONSTRAINT {}", identifier(&own)),
-            });
-        }
-        translated
-    }
-
     fn views(&mut self) -> Result<(Vec<String>, Vec<String>), PortError> {
         let mut relations = Relations::of_tables(self.catalogue, Words::Postgres);
         let mut views = Vec::with_capacity(self.catalogue.views.len());
@@ -583,31 +363,4 @@ fn joined(names: &[Name]) -> String {
 /// The type that a column gets when its rows are there: values of such types are written as text.
 fn native_of(column: &Column) -> Option<&str> {
     types::native(column).filter(|_| !column.is_generated())
-}
-
-/// What Postgres itself calls a unique constraint that nobody named.
-fn unique_name(table: &str, unique: &Key) -> String {
-    format!("{table}_{}_key", joined(&unique.columns))
-}
-
-/// ON DELETE and ON UPDATE. H2 and `MySQL` know no difference between RESTRICT and NO ACTION and say RESTRICT for
-/// what was declared as neither; Metabase's own schema on Postgres has NO ACTION there.
-fn actions(foreign: &ForeignKey, dialect: Option<Dialect>) -> String {
-    let words = |action| match action {
-        ReferentialAction::NoAction => None,
-        ReferentialAction::Restrict => (dialect == Some(Dialect::Postgres)).then_some("RESTRICT"),
-        ReferentialAction::Cascade => Some("CASCADE"),
-        ReferentialAction::SetNull => Some("SET NULL"),
-        ReferentialAction::SetDefault => Some("SET DEFAULT"),
-    };
-    let mut text = String::new();
-    if let Some(action) = words(foreign.on_update) {
-        text.push_str(" ON UPDATE ");
-        text.push_str(action);
-    }
-    if let Some(action) = words(foreign.on_delete) {
-        text.push_str(" ON DELETE ");
-        text.push_str(action);
-    }
-    text
 }
