@@ -14,6 +14,7 @@ pub mod rekey;
 mod row_names;
 mod sql;
 pub mod sqlite;
+mod still;
 mod twins;
 mod undo;
 mod uninstall;

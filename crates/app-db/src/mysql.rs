@@ -19,6 +19,8 @@ mod same;
 mod scheduler;
 mod schema;
 mod snapshot;
+mod still_tables;
+mod stillness;
 mod switch;
 mod target;
 mod translate;

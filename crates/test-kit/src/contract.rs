@@ -5,6 +5,7 @@
 mod journal_store;
 mod lease_store;
 mod migration_rows;
+pub mod still_tables;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,11 +1,14 @@
 //! The app DB as an object that several ports share: a pool, our own tables in it, and transactions under the lease.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
 use sqlx::pool::PoolConnection;
 use sqlx::{MySql, MySqlPool, Transaction};
 
 use super::own_tables;
+use super::stillness::Watch;
 use crate::error::failed;
 use crate::own_rows::{database_token, no_longer_held};
 
@@ -13,6 +16,8 @@ use crate::own_rows::{database_token, no_longer_held};
 #[derive(Debug, Clone)]
 pub struct MySqlAppDb {
     pub(super) pool: MySqlPool,
+    /// From when on stillness is measured, once it is. Clones share it.
+    watch: Arc<Mutex<Watch>>,
 }
 
 /// The server's clock now, in microseconds since 1970, whatever the session's zone: not `NOW()`, which stands still
@@ -26,14 +31,22 @@ impl MySqlAppDb {
     /// If the server cannot be reached, or they may not be created.
     pub async fn open(pool: MySqlPool) -> Result<Self, PortError> {
         own_tables::prepare(&pool).await?;
-        Ok(Self { pool })
+        Ok(Self::open_to_look(pool))
     }
 
     /// Opens the app DB for looking at its rows and cancelling them, which needs no table of ours and creates none.
     /// Everything that needs the lease fails as long as nobody has opened it by [`MySqlAppDb::open`].
     #[must_use]
     pub fn open_to_look(pool: MySqlPool) -> Self {
-        Self { pool }
+        Self {
+            pool,
+            watch: Arc::default(),
+        }
+    }
+
+    pub(super) fn watch_state(&self) -> MutexGuard<'_, Watch> {
+        // What it holds is whole at every moment.
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A session of the pool.

@@ -177,7 +177,7 @@ impl MySqlServer {
 }
 
 /// Sets a session up and says what server it is with.
-async fn set_up(connection: &mut MySqlConnection) -> Result<Version, sqlx::Error> {
+pub(super) async fn set_up(connection: &mut MySqlConnection) -> Result<Version, sqlx::Error> {
     let version: String = {
         let row = sqlx::query("SELECT VERSION()")
             .fetch_one(&mut *connection)

@@ -17,6 +17,7 @@ use sqlx::{AssertSqlSafe, MySqlConnection};
 
 use super::app_db::{MySqlAppDb, NOW_MICROS, commit};
 use super::connect::text;
+use super::stillness::{Stillness, View, Watch, lost};
 use crate::error::failed;
 
 /// What switching does to the row of [`READ_ONLY_MODE`].
@@ -112,19 +113,62 @@ impl ReadOnlyGuard for MySqlAppDb {
         }
         let mut connection = self.connection().await?;
         let value = setting(&mut connection, READ_ONLY_MODE, "").await?;
-        Ok(if value.as_ref() == Some(&before.ours) {
+        if value.as_ref() != Some(&before.ours) {
+            return Ok(ReadOnlyProof::SwitchedOff { value });
+        }
+        drop(connection);
+        let tables = self.written_to().await?;
+        Ok(if tables.is_empty() {
             ReadOnlyProof::Held
         } else {
-            ReadOnlyProof::SwitchedOff { value }
+            ReadOnlyProof::WrittenTo { tables }
         })
     }
 
+    async fn watch(&self, strength: ReadOnlyStrength) -> Result<(), PortError> {
+        self.watch_no_more().await;
+        if strength != ReadOnlyStrength::None {
+            let begins = Stillness::begins(&self.pool).await?;
+            *self.watch_state() = Watch::Since(begins);
+        }
+        Ok(())
+    }
+
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
+        self.watch_no_more().await;
         self.switch(token, &Switch::Back(before)).await
     }
 }
 
 impl MySqlAppDb {
+    /// The tables that should have been still and were not, since they are watched.
+    async fn written_to(&self) -> Result<Vec<String>, PortError> {
+        let now = View::open(&self.pool).await?;
+        // Until it is known: who fails in the middle of it has no session left that saw that moment.
+        let watched = std::mem::replace(&mut *self.watch_state(), Watch::Lost);
+        match watched {
+            Watch::Never => {
+                *self.watch_state() = Watch::Never;
+                Ok(Vec::new())
+            }
+            Watch::Since(mut stillness) => {
+                let broken = stillness.broken(now).await?;
+                *self.watch_state() = Watch::Since(stillness);
+                Ok(broken)
+            }
+            Watch::Lost => Err(lost()),
+        }
+    }
+
+    /// Lets go of what is watched.
+    async fn watch_no_more(&self) {
+        let watched = std::mem::take(&mut *self.watch_state());
+        match watched {
+            Watch::Since(stillness) => stillness.end().await,
+            Watch::Never | Watch::Lost => {}
+        }
+    }
+
     /// Changes the setting and lets every node know, in one transaction.
     async fn switch(&self, token: FencingToken, switch: &Switch<'_>) -> Result<(), PortError> {
         for _ in 0..BUMP_TRIES {

@@ -98,10 +98,11 @@ impl MySqlSource {
                 Held::Busy(why) => return Ok(Attempt::Busy(why)),
             }
         }
+        let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
         let begun = futures_util::future::join_all(
             sessions
                 .iter_mut()
-                .map(|session| begin(&mut session.connection, database, &tables)),
+                .map(|session| begin(&mut session.connection, database, &names)),
         )
         .await;
         let taken_at = now(&mut locker.connection).await?;
@@ -223,10 +224,10 @@ async fn hold_writers(
 }
 
 /// Takes a snapshot in that session, and holds the definition of every table.
-async fn begin(
+pub(super) async fn begin(
     connection: &mut MySqlConnection,
     database: &str,
-    tables: &[Listed],
+    tables: &[&str],
 ) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(
         "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
@@ -237,13 +238,7 @@ async fn begin(
     // A row of each, for InnoDB looks at a definition's age only when it reads.
     let touch: Vec<String> = tables
         .iter()
-        .map(|table| {
-            format!(
-                "SELECT 1 FROM {}.{} LIMIT 1",
-                quoted(database),
-                quoted(&table.name)
-            )
-        })
+        .map(|table| format!("SELECT 1 FROM {}.{} LIMIT 1", quoted(database), quoted(table)))
         .collect();
     if touch.is_empty() {
         return Ok(());

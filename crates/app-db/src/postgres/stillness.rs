@@ -8,9 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 use super::connect::quoted;
 use super::guard::Guarded;
 use crate::error::failed;
-
-/// Keys that are named, of a table.
-const KEYS_SHOWN: i32 = 5;
+use crate::still::{KEYS_SHOWN, Written, counts};
 
 /// What was there at the moment that stillness is measured from.
 #[derive(Debug, Clone)]
@@ -110,20 +108,17 @@ impl Stillness {
             };
             if is_broken {
                 let keys: Vec<String> = keys.into_iter().flatten().flatten().collect();
-                broken.push(in_words(&table.shown, written, gone, &keys));
+                let written = Written {
+                    rows: written.unsigned_abs(),
+                    keys,
+                    gone: gone.unsigned_abs(),
+                    gone_keys: Vec::new(),
+                };
+                broken.push(written.in_words(&table.shown));
             }
         }
         Ok(broken)
     }
-}
-
-fn in_words(table: &str, written: i64, gone: i64, keys: &[String]) -> String {
-    let keys = if keys.is_empty() {
-        String::new()
-    } else {
-        format!(", such as {}", keys.join(", "))
-    };
-    format!("{table} ({written} rows inserted or updated{keys}; {gone} rows as they were are gone)")
 }
 
 /// A transaction that sees one moment, and waits for nobody.
@@ -164,12 +159,10 @@ async fn watched(connection: &mut PgConnection) -> Result<Vec<Watched>, PortErro
         let columns: Vec<String> = row.try_get(2).map_err(look)?;
         let key: Vec<String> = row.try_get(3).map_err(look)?;
         let digest = match exemption(&table) {
-            Exemption::Columns(exempt) => {
+            Exemption::Columns(_) => {
                 let counted = columns
                     .iter()
-                    .filter(|column| {
-                        !exempt.contains(&column.to_lowercase().as_str()) || key.contains(column)
-                    })
+                    .filter(|column| counts(&table, column, key.contains(column)))
                     .map(|column| format!("t.{}", quoted(column)));
                 let counted = counted.collect::<Vec<_>>().join(", ");
                 Some(format!(

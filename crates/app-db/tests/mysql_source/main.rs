@@ -21,3 +21,4 @@ mod reading;
 mod refusals;
 mod rows;
 mod showing;
+mod stillness;

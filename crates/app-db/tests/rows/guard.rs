@@ -9,6 +9,7 @@ use metaferry_domain::migration::ReadOnlyStrength::{self, Enforced, Flag};
 use metaferry_domain::ports::{
     DeadMansSwitch as _, LeaseStore as _, ReadOnlyBefore, ReadOnlyGuard as _, ReadOnlyProof,
 };
+use metaferry_test_kit::contract::still_tables::{HELD_OFF, LEFT_ALONE, SLIPPED};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::database::{TestDatabase, raw, token};
@@ -24,30 +25,19 @@ const TABLES: &str = "
     INSERT INTO collection VALUES (1, 'one', 'a', NULL, DEFAULT, '{\"a\": 1}'), (2, 'two', 'b', 1001, DEFAULT, NULL);
     INSERT INTO report_card VALUES (1, 'card', now(), now());";
 
+const TRUNCATE: &str = "TRUNCATE collection";
+const UPSERT: &str =
+    "INSERT INTO setting VALUES ('site-locale', 'de') ON CONFLICT (key) DO UPDATE SET value = 'de'";
+
 /// Writes that must be refused.
-const REFUSED: [&str; 8] = [
-    "INSERT INTO collection (id) VALUES (3)",
-    "UPDATE collection SET name = 'other' WHERE id = 1",
-    "UPDATE collection SET odd = '{\"a\": 2}' WHERE id = 1",
-    "UPDATE collection SET name = NULL",
-    "DELETE FROM collection WHERE id = 1",
-    "TRUNCATE collection",
-    "UPDATE report_card SET name = 'other', last_used_at = now()",
-    // The user is exempt, the collection that goes with it is not.
-    "DELETE FROM core_user WHERE id = 1001",
-];
+fn refused() -> impl Iterator<Item = &'static str> {
+    HELD_OFF.into_iter().chain([TRUNCATE])
+}
 
 /// Writes that must pass.
-const PASSING: [&str; 8] = [
-    "UPDATE collection SET name = 'none' WHERE id = 77",
-    "UPDATE collection SET name = name, odd = odd, slug = slug",
-    "DELETE FROM collection WHERE id = 77",
-    "UPDATE report_card SET last_used_at = now(), updated_at = now()",
-    "UPDATE core_user SET is_active = NOT is_active WHERE id = 1002",
-    "INSERT INTO setting VALUES ('site-locale', 'de') ON CONFLICT (key) DO UPDATE SET value = 'de'",
-    "INSERT INTO somebodys_own SELECT coalesce(max(id), 0) + 1 FROM somebodys_own",
-    "SELECT * FROM collection FOR UPDATE",
-];
+fn passing() -> impl Iterator<Item = &'static str> {
+    LEFT_ALONE.into_iter().chain([UPSERT])
+}
 
 const OURS: &str = "SELECT tgrelid::regclass::text || tgname FROM pg_trigger WHERE tgname LIKE 'metaferry%'
     UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace IN (SELECT oid FROM pg_namespace WHERE nspname = 'metaferry')";
@@ -78,14 +68,14 @@ async fn tried(connection: &mut PgConnection, sql: &str) -> Option<String> {
 
 async fn all_pass(database: &TestDatabase, when: &str) {
     let mut connection = database.connect().await;
-    for sql in REFUSED.iter().chain(&PASSING) {
+    for sql in refused().chain(passing()) {
         assert_eq!(tried(&mut connection, sql).await, None, "{when}: {sql}");
     }
 }
 
 async fn is_guarded(database: &TestDatabase) -> bool {
     let mut connection = database.connect().await;
-    tried(&mut connection, REFUSED[0]).await.is_some()
+    tried(&mut connection, HELD_OFF[0]).await.is_some()
 }
 
 #[tokio::test]
@@ -96,7 +86,7 @@ async fn what_must_not_change_does_not_and_the_rest_does() {
     let app_db = database.open().await;
     let (token, flag) = engage(&app_db).await;
     let mut connection = database.connect().await;
-    for sql in REFUSED {
+    for sql in refused() {
         // 25006: read-only SQL transaction, as a standby would say.
         assert_eq!(
             tried(&mut connection, sql).await.as_deref(),
@@ -104,7 +94,7 @@ async fn what_must_not_change_does_not_and_the_rest_does() {
             "{sql}"
         );
     }
-    for sql in PASSING {
+    for sql in passing() {
         assert_eq!(tried(&mut connection, sql).await, None, "{sql}");
     }
     assert_eq!(app_db.prove(Enforced, &flag).await.unwrap(), ReadOnlyProof::Held);
@@ -246,7 +236,7 @@ async fn behind_a_long_reader_it_is_disarmed_at_once_and_removed_later() {
     app_db.restore(token, &before).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     let mut other = database.connect().await;
-    for sql in REFUSED.iter().filter(|sql| !sql.starts_with("TRUNCATE")) {
+    for sql in HELD_OFF {
         assert_eq!(tried(&mut other, sql).await, None, "{sql}");
     }
     let left = database.rows(OURS).await;
@@ -402,7 +392,7 @@ async fn found(strength: ReadOnlyStrength, sql: &str) -> Option<ReadOnlyProof> {
 
 #[tokio::test]
 async fn writes_that_slipped_through_are_found_and_named() {
-    for sql in PASSING {
+    for sql in passing() {
         let Some(proof) = found(Enforced, sql).await else {
             return;
         };
@@ -413,37 +403,15 @@ async fn writes_that_slipped_through_are_found_and_named() {
     let one = |words: &str| ReadOnlyProof::WrittenTo {
         tables: vec![words.to_owned()],
     };
-    for (sql, words) in [
-        (
-            "INSERT INTO collection (id) VALUES (3)",
-            "collection (1 rows inserted or updated, such as 3; 0 rows as they were are gone)",
-        ),
-        (
-            "UPDATE collection SET name = 'other' WHERE id = 2",
-            "collection (1 rows inserted or updated, such as 2; 1 rows as they were are gone)",
-        ),
-        (
-            "DELETE FROM core_user WHERE id = 1001",
-            "collection (0 rows inserted or updated; 1 rows as they were are gone)",
-        ),
-        (
-            "DELETE FROM collection WHERE id = 1; INSERT INTO collection (id) VALUES (1)",
-            "collection (1 rows inserted or updated, such as 1; 1 rows as they were are gone)",
-        ),
-        (
-            "TRUNCATE collection",
-            "collection (0 rows inserted or updated; 2 rows as they were are gone)",
-        ),
-        (
-            "UPDATE report_card SET name = 'other', last_used_at = now()",
-            "report_card (1 rows inserted or updated, such as 1; 1 rows as they were are gone)",
-        ),
-        (
-            "DELETE FROM report_card",
-            "report_card (0 rows inserted or updated; 1 rows as they were are gone)",
-        ),
-    ] {
-        assert_eq!(found(Flag, sql).await.unwrap(), one(words), "{sql}");
+    let truncated = (
+        TRUNCATE,
+        "collection (0 rows inserted or updated; 2 rows as they were are gone)".to_owned(),
+    );
+    let slipped = SLIPPED
+        .iter()
+        .map(|slipped| (slipped.sql, slipped.without_keys()));
+    for (sql, words) in slipped.chain([truncated]) {
+        assert_eq!(found(Flag, sql).await.unwrap(), one(&words), "{sql}");
         // As nobody but a superuser can.
         let past_the_triggers = format!("SET session_replication_role = replica; {sql}");
         let is_change =
@@ -451,7 +419,7 @@ async fn writes_that_slipped_through_are_found_and_named() {
         if is_change {
             assert_eq!(
                 found(Enforced, &past_the_triggers).await.unwrap(),
-                one(words),
+                one(&words),
                 "{sql}"
             );
         }
