@@ -5,10 +5,10 @@ use metaferry_metabase::read_only::{Exemption, exemption};
 /// Keys that are named, of a table, of each kind.
 pub(crate) const KEYS_SHOWN: usize = 5;
 
-/// Does a change of this column count? Keys always do: by them rows are told apart.
-pub(crate) fn counts(table: &str, column: &str, is_key: bool) -> bool {
+/// Does a change of this column count? Those of a key always do, whatever this says: by them rows are told apart.
+pub(crate) fn counts(table: &str, column: &str) -> bool {
     match exemption(table) {
-        Exemption::Columns(exempt) => is_key || !exempt.contains(&column.to_lowercase().as_str()),
+        Exemption::Columns(exempt) => !exempt.contains(&column.to_lowercase().as_str()),
         Exemption::None | Exemption::WholeTable => true,
     }
 }

@@ -101,7 +101,7 @@ pub(super) async fn read(connection: &mut MySqlConnection) -> Result<Vec<StillTa
         let name = word(1)?;
         let is_key = sqlx::Row::try_get::<i64, _>(&row, 4).map_err(look)? != 0;
         let column = StillColumn {
-            counts: counts(&table, &name, is_key),
+            counts: is_key || counts(&table, &name),
             name,
             data_type: word(2)?,
             octets_max: word(3)?.parse().unwrap_or(u64::MAX),

@@ -162,7 +162,7 @@ async fn watched(connection: &mut PgConnection) -> Result<Vec<Watched>, PortErro
             Exemption::Columns(_) => {
                 let counted = columns
                     .iter()
-                    .filter(|column| counts(&table, column, key.contains(column)))
+                    .filter(|column| key.contains(column) || counts(&table, column))
                     .map(|column| format!("t.{}", quoted(column)));
                 let counted = counted.collect::<Vec<_>>().join(", ");
                 Some(format!(
