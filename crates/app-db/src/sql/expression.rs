@@ -4,15 +4,19 @@
 //! whole numbers; a cast of CHAR to CHARACTER VARYING keeps the padding there and loses it in Postgres.
 
 mod cast;
+mod default;
 mod function;
+mod operator;
+mod pattern;
 
-use metaferry_domain::schema::{DataType, Table};
-use sqlparser::ast::{self, BinaryOperator, CaseWhen, Expr, Ident, InTarget, UnaryOperator, Value};
+use metaferry_domain::schema::Table;
+use sqlparser::ast::{self, BinaryOperator, CaseWhen, Expr, Ident, InTarget, Value};
 
 use super::query::{self, Scope};
 use super::relations::{columns_of, folded};
-use super::{Kind, Relations, Untranslatable, Words, regular_expression};
+use super::{Kind, Relations, Untranslatable, Words};
 pub(super) use cast::is_null;
+pub(super) use default::print_default;
 
 /// An expression in H2's SQL.
 #[derive(Debug, Clone)]
@@ -94,105 +98,6 @@ pub(super) fn print_over_table(
     print(expression, &scope)
 }
 
-/// A default: no columns, and a literal cast to whatever the column is stands for itself.
-pub(super) fn print_default(
-    expression: &Expr,
-    data_type: &DataType,
-    words: Words,
-) -> Result<String, Untranslatable> {
-    let mut bare = expression;
-    while let Expr::Nested(inner) = bare {
-        bare = inner;
-    }
-    if let Expr::Function(function) = bare {
-        match function.name.to_string().to_lowercase().as_str() {
-            // H2 reads its own NOW() as LOCALTIMESTAMP; in a zoned column it is the same instant.
-            "now" | "pg_catalog.now" | "localtimestamp" => return Ok(words.now().to_owned()),
-            "current_timestamp" if words == Words::MySql => return Ok(words.now().to_owned()),
-            "gen_random_uuid" | "uuid_generate_v4" | "random_uuid" => {
-                return Ok(words.random_uuid().to_owned());
-            }
-            _ => {}
-        }
-    }
-    if let Expr::Cast { expr, .. } = bare
-        && let Some(text) = string_literal(expr)
-    {
-        return default_literal(text, data_type, words);
-    }
-    if let Some(text) = string_literal(bare) {
-        return default_literal(text, data_type, words);
-    }
-    if let (Words::MySql, Expr::Value(value)) = (words, bare)
-        && let Value::Boolean(value) = value.value
-    {
-        return Ok(words.default_truth(value).to_owned());
-    }
-    let relations = Relations::none(words);
-    let text = print(bare, &Scope::over_table(&relations, Vec::new()))?.text;
-    // MySQL wants parentheses around everything but literals.
-    Ok(match words {
-        Words::MySql if !is_literal(bare) && text != "NULL" => format!("({text})"),
-        Words::MySql | Words::H2 | Words::Postgres => text,
-    })
-}
-
-/// A number with or without a sign, or NULL.
-fn is_literal(expression: &Expr) -> bool {
-    match expression {
-        Expr::Value(_) => true,
-        Expr::UnaryOp {
-            op: UnaryOperator::Minus | UnaryOperator::Plus,
-            expr,
-        } => is_literal(expr),
-        _ => false,
-    }
-}
-
-/// A string literal as the default of a column of that type, where both databases read it alike.
-fn default_literal(text: &str, data_type: &DataType, words: Words) -> Result<String, Untranslatable> {
-    let refuse = || Err(Untranslatable::new(format!("the literal '{text}'")));
-    match Kind::of(data_type) {
-        Kind::Text | Kind::Padded | Kind::CaseBlind | Kind::Opaque => Ok(words.literal(text)),
-        Kind::Integer | Kind::Exact | Kind::Float => match text.parse::<f64>() {
-            Ok(number) if number.is_finite() && !text.contains(['_', 'e', 'E']) => Ok(text.trim().to_owned()),
-            _ => refuse(),
-        },
-        Kind::Boolean => match text {
-            "t" | "true" => Ok(words.default_truth(true).to_owned()),
-            "f" | "false" => Ok(words.default_truth(false).to_owned()),
-            _ => refuse(),
-        },
-        Kind::Date if is_iso_moment(text) => Ok(format!("DATE {}", words.literal(text))),
-        Kind::Timestamp if is_iso_moment(text) => Ok(format!("TIMESTAMP {}", words.literal(text))),
-        Kind::TimestampTz if words != Words::MySql && is_iso_moment(text) && has_offset(text) => {
-            Ok(format!("TIMESTAMP WITH TIME ZONE {}", words.literal(text)))
-        }
-        Kind::Uuid if text.len() == 36 => Ok(match words {
-            Words::H2 | Words::Postgres => format!("UUID {}", words.literal(text)),
-            Words::MySql => words.literal(text),
-        }),
-        Kind::Date | Kind::Timestamp | Kind::TimestampTz | Kind::Uuid | Kind::Bytes | Kind::Untyped => {
-            refuse()
-        }
-    }
-}
-
-/// `YYYY-MM-DD` and what may follow it. Words like `now` or `infinity` mean other things in other databases.
-fn is_iso_moment(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() >= 10
-        && bytes[4] == b'-'
-        && bytes[7] == b'-'
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_digit() || b"-:. +".contains(byte))
-}
-
-fn has_offset(text: &str) -> bool {
-    text.get(10..).is_some_and(|time| time.contains(['+', '-']))
-}
-
 /// Any expression.
 pub(super) fn print(expression: &Expr, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
     match expression {
@@ -212,10 +117,10 @@ pub(super) fn print(expression: &Expr, scope: &Scope<'_>) -> Result<Printed, Unt
         Expr::IsNotTrue(inner) => test(inner, "IS NOT TRUE", Some(Kind::Boolean), scope),
         Expr::IsFalse(inner) => test(inner, "IS FALSE", Some(Kind::Boolean), scope),
         Expr::IsNotFalse(inner) => test(inner, "IS NOT FALSE", Some(Kind::Boolean), scope),
-        Expr::IsDistinctFrom(left, right) => distinct(left, Sense::Plain, right, scope),
-        Expr::IsNotDistinctFrom(left, right) => distinct(left, Sense::Negated, right, scope),
-        Expr::UnaryOp { op, expr } => unary(*op, expr, scope),
-        Expr::BinaryOp { left, op, right } => binary(left, op, right, scope),
+        Expr::IsDistinctFrom(left, right) => operator::distinct(left, Sense::Plain, right, scope),
+        Expr::IsNotDistinctFrom(left, right) => operator::distinct(left, Sense::Negated, right, scope),
+        Expr::UnaryOp { op, expr } => operator::unary(*op, expr, scope),
+        Expr::BinaryOp { left, op, right } => operator::binary(left, op, right, scope),
         Expr::Between {
             expr,
             negated,
@@ -360,199 +265,6 @@ fn test(
         Kind::Boolean,
         inner.columns,
     ))
-}
-
-/// IS DISTINCT FROM, or negated.
-fn distinct(left: &Expr, sense: Sense, right: &Expr, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
-    let words = sense.words("IS DISTINCT FROM", "IS NOT DISTINCT FROM");
-    let (left, right) = (print(left, scope)?, print(right, scope)?);
-    comparable(left.kind, right.kind, words)?;
-    let text = match (scope.words(), sense) {
-        (Words::MySql, Sense::Negated) => format!("{} <=> {}", left.operand(), right.operand()),
-        (Words::MySql, Sense::Plain) => format!("NOT ({} <=> {})", left.operand(), right.operand()),
-        (Words::H2 | Words::Postgres, _) => format!("{} {words} {}", left.operand(), right.operand()),
-    };
-    Ok(Printed::loose(text, Kind::Boolean, joined(left, right)))
-}
-
-fn unary(op: UnaryOperator, inner: &Expr, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
-    let inner = print(inner, scope)?;
-    match op {
-        UnaryOperator::Not => {
-            want(&inner, Kind::Boolean, "NOT")?;
-            Ok(Printed::loose(
-                format!("NOT {}", inner.operand()),
-                Kind::Boolean,
-                inner.columns,
-            ))
-        }
-        UnaryOperator::Minus if inner.kind.is_number() => Ok(Printed::loose(
-            format!("-{}", inner.operand()),
-            inner.kind,
-            inner.columns,
-        )),
-        UnaryOperator::Plus if inner.kind.is_number() => Ok(inner),
-        other => Err(Untranslatable::new(format!("the operator {other}"))),
-    }
-}
-
-fn binary(
-    left: &Expr,
-    op: &BinaryOperator,
-    right: &Expr,
-    scope: &Scope<'_>,
-) -> Result<Printed, Untranslatable> {
-    if matches!(op, BinaryOperator::PGRegexMatch | BinaryOperator::PGRegexNotMatch) {
-        return regular(
-            left,
-            right,
-            Sense::from(*op == BinaryOperator::PGRegexNotMatch),
-            scope,
-        );
-    }
-    if matches!(op, BinaryOperator::PGLikeMatch | BinaryOperator::PGNotLikeMatch) {
-        return like(
-            left,
-            right,
-            Sense::from(*op == BinaryOperator::PGNotLikeMatch),
-            scope,
-        );
-    }
-    let (left, right) = (print(left, scope)?, print(right, scope)?);
-    let refuse = || {
-        Untranslatable::new(format!(
-            "the operator {op} between {:?} and {:?}",
-            left.kind, right.kind
-        ))
-    };
-    let (words, kind) = match op {
-        BinaryOperator::And | BinaryOperator::Or => {
-            want(&left, Kind::Boolean, "AND, OR")?;
-            want(&right, Kind::Boolean, "AND, OR")?;
-            (
-                if *op == BinaryOperator::And { "AND" } else { "OR" },
-                Kind::Boolean,
-            )
-        }
-        BinaryOperator::Eq | BinaryOperator::NotEq if left.kind.equality_is_shared(right.kind) => {
-            (if *op == BinaryOperator::Eq { "=" } else { "<>" }, Kind::Boolean)
-        }
-        BinaryOperator::Lt | BinaryOperator::LtEq | BinaryOperator::Gt | BinaryOperator::GtEq
-            if left.kind.order_is_shared(right.kind) =>
-        {
-            let words = match op {
-                BinaryOperator::Lt => "<",
-                BinaryOperator::LtEq => "<=",
-                BinaryOperator::Gt => ">",
-                _ => ">=",
-            };
-            (words, Kind::Boolean)
-        }
-        BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply => {
-            let kind = arithmetic(left.kind, right.kind).ok_or_else(refuse)?;
-            let words = match op {
-                BinaryOperator::Plus => "+",
-                BinaryOperator::Minus => "-",
-                _ => "*",
-            };
-            (words, kind)
-        }
-        // The scale of an exact quotient differs between databases; whole and floating ones do not.
-        BinaryOperator::Divide => match arithmetic(left.kind, right.kind) {
-            Some(Kind::Integer) if scope.words() == Words::MySql => ("DIV", Kind::Integer),
-            Some(kind @ (Kind::Integer | Kind::Float)) => ("/", kind),
-            _ => return Err(refuse()),
-        },
-        BinaryOperator::Modulo if left.kind == Kind::Integer && right.kind == Kind::Integer => {
-            ("%", Kind::Integer)
-        }
-        BinaryOperator::StringConcat => {
-            let pieces = |kind| matches!(kind, Kind::Text | Kind::Integer | Kind::Untyped);
-            let some_text = left.kind != Kind::Integer || right.kind != Kind::Integer;
-            if !(pieces(left.kind) && pieces(right.kind) && some_text) {
-                return Err(refuse());
-            }
-            if scope.words() == Words::MySql {
-                return Ok(concatenated(left, right));
-            }
-            ("||", Kind::Text)
-        }
-        _ => return Err(refuse()),
-    };
-    let text = format!("{} {words} {}", left.operand(), right.operand());
-    Ok(Printed::loose(text, kind, joined(left, right)))
-}
-
-/// MySQL's `||` is OR. Its `concat` is NULL if any piece is, as `||` is elsewhere; one call takes all pieces of a chain.
-fn concatenated(left: Printed, right: Printed) -> Printed {
-    let chain = left
-        .text
-        .strip_prefix("concat(")
-        .and_then(|rest| rest.strip_suffix(')'));
-    let text = match chain.filter(|_| left.binding == Binding::Tight) {
-        Some(pieces) => format!("concat({pieces}, {})", right.text),
-        None => format!("concat({}, {})", left.text, right.text),
-    };
-    Printed::tight(text, Kind::Text, joined(left, right))
-}
-
-fn arithmetic(left: Kind, right: Kind) -> Option<Kind> {
-    match (left, right) {
-        (Kind::Integer, Kind::Integer) => Some(Kind::Integer),
-        (Kind::Float, Kind::Float | Kind::Integer) | (Kind::Integer, Kind::Float) => Some(Kind::Float),
-        (Kind::Exact, Kind::Exact | Kind::Integer) | (Kind::Integer, Kind::Exact) => Some(Kind::Exact),
-        _ => None,
-    }
-}
-
-fn regular(left: &Expr, right: &Expr, sense: Sense, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
-    let subject = print(left, scope)?;
-    want(&subject, Kind::Text, "~")?;
-    let Some(pattern) = text_constant(right) else {
-        return Err(Untranslatable::new("a regular expression that is not constant"));
-    };
-    let words = scope.words();
-    if words == Words::Postgres {
-        // The same database's pattern stays what it is.
-        let text = format!(
-            "{} {} {}",
-            subject.operand(),
-            sense.words("~", "!~"),
-            words.literal(pattern)
-        );
-        return Ok(Printed::loose(text, Kind::Boolean, subject.columns));
-    }
-    // MySQL's libraries read what Java reads.
-    let pattern = words.literal(&regular_expression::to_java(pattern)?);
-    if words == Words::MySql {
-        let text = format!(
-            "{} {} {pattern}",
-            subject.operand(),
-            sense.words("REGEXP", "NOT REGEXP")
-        );
-        return Ok(Printed::loose(text, Kind::Boolean, subject.columns));
-    }
-    let call = format!("REGEXP_LIKE({}, {pattern})", subject.text);
-    Ok(match sense {
-        Sense::Negated => Printed::loose(format!("NOT {call}"), Kind::Boolean, subject.columns),
-        Sense::Plain => Printed::tight(call, Kind::Boolean, subject.columns),
-    })
-}
-
-fn like(left: &Expr, right: &Expr, sense: Sense, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
-    let subject = print(left, scope)?;
-    want(&subject, Kind::Text, "LIKE")?;
-    match text_constant(right) {
-        // Both take a backslash as the escape, but disagree on what may follow it.
-        Some(pattern) if !pattern.contains('\\') => {
-            let words = sense.words("LIKE", "NOT LIKE");
-            let text = format!("{} {words} {}", subject.operand(), scope.words().literal(pattern));
-            Ok(Printed::loose(text, Kind::Boolean, subject.columns))
-        }
-        _ => Err(Untranslatable::new(
-            "a LIKE pattern that is not constant or has a backslash",
-        )),
-    }
 }
 
 fn between(

@@ -7,19 +7,23 @@
 //! One thing is not said: MySQL compares texts without regard to case and to blanks at the end. Metabase's views and
 //! constraints are written for all its databases, of which the others do not.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod function;
+mod names;
+mod syntax;
+
+use std::collections::BTreeSet;
 
 use metaferry_domain::schema::{DataType as ColumnType, Table};
 use sqlparser::ast::{
-    BinaryOperator, CaseWhen, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, InTarget, Join, JoinConstraint,
-    JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableFactor,
-    TableWithJoins, Value, ValueWithSpan,
+    BinaryOperator, CaseWhen, DataType, ExactNumberInfo, Expr, InTarget, Join, JoinConstraint, JoinOperator,
+    Query, Select, SetExpr, TableFactor, TableWithJoins, Value,
 };
 use sqlparser::dialect::MySqlDialect;
 
+use names::Reader;
+use syntax::{as_boolean, call, constant, digit, is_float, is_null, projected, projected_mut, selects};
+
 use super::parse::parse;
-use super::relations::folded;
 use super::{Kind, Relations, Untranslatable};
 
 /// A name for what no other database has: the n-th field of a text by a delimiter, or the last one if there are fewer.
@@ -81,41 +85,7 @@ pub(super) fn default(text: &str, data_type: &ColumnType) -> Result<Expr, Untran
     Ok(expression)
 }
 
-/// What is known of the columns that a text names: by the name before the point, and its own.
-#[derive(Debug, Default)]
-struct Reader {
-    booleans: BTreeSet<(String, String)>,
-    case_blind: BTreeSet<(String, String)>,
-    /// Aliases that stand for more than one table.
-    relations: BTreeMap<String, String>,
-    ambiguous: BTreeSet<String>,
-}
-
 impl Reader {
-    fn add(&mut self, relation: &str, column: &str, kind: Kind) {
-        let key = (relation.to_owned(), column.to_owned());
-        match kind {
-            Kind::Boolean => drop(self.booleans.insert(key)),
-            Kind::CaseBlind => drop(self.case_blind.insert(key)),
-            _ => {}
-        }
-    }
-
-    fn is_in(&self, set: &BTreeSet<(String, String)>, expression: &Expr) -> bool {
-        match expression {
-            Expr::Nested(inner) => self.is_in(set, inner),
-            Expr::Identifier(column) => set.contains(&(String::new(), folded(column))),
-            Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-                [.., relation, column] => {
-                    let relation = folded(relation);
-                    !self.ambiguous.contains(&relation) && set.contains(&(relation, folded(column)))
-                }
-                _ => false,
-            },
-            _ => false,
-        }
-    }
-
     /// Is it a truth value, as far as can be seen? After its own parts were rewritten.
     fn is_boolean(&self, expression: &Expr) -> bool {
         match expression {
@@ -143,60 +113,6 @@ impl Reader {
                     | BinaryOperator::Or
             ),
             other => self.is_in(&self.booleans, other),
-        }
-    }
-
-    // ---- what the names are
-
-    fn look_at_query(&mut self, query: &Query, relations: &Relations) {
-        for named in query.with.iter().flat_map(|with| &with.cte_tables) {
-            self.look_at_query(&named.query, relations);
-        }
-        self.look_at_set(&query.body, relations);
-    }
-
-    fn look_at_set(&mut self, body: &SetExpr, relations: &Relations) {
-        match body {
-            SetExpr::Select(select) => {
-                for from in &select.from {
-                    self.look_at_joins(from, relations);
-                }
-            }
-            SetExpr::Query(query) => self.look_at_query(query, relations),
-            SetExpr::SetOperation { left, right, .. } => {
-                self.look_at_set(left, relations);
-                self.look_at_set(right, relations);
-            }
-            _ => {}
-        }
-    }
-
-    fn look_at_joins(&mut self, joins: &TableWithJoins, relations: &Relations) {
-        let factors = std::iter::once(&joins.relation).chain(joins.joins.iter().map(|join| &join.relation));
-        for factor in factors {
-            match factor {
-                TableFactor::Table { name, alias, .. } => {
-                    let Ok((own, relation)) = relations.find(name) else {
-                        continue;
-                    };
-                    let called = alias
-                        .as_ref()
-                        .map_or_else(|| own.clone(), |alias| folded(&alias.name));
-                    if let Some(before) = self.relations.insert(called.clone(), own.clone())
-                        && before != own
-                    {
-                        self.ambiguous.insert(called.clone());
-                    }
-                    for (column, kind) in &relation.columns {
-                        self.add(&called, column, *kind);
-                    }
-                }
-                TableFactor::Derived { subquery, .. } => self.look_at_query(subquery, relations),
-                TableFactor::NestedJoin { table_with_joins, .. } => {
-                    self.look_at_joins(table_with_joins, relations)
-                }
-                _ => {}
-            }
         }
     }
 
@@ -415,217 +331,5 @@ impl Reader {
                 as_boolean(result);
             }
         }
-    }
-
-    fn function(&self, function: &Function) -> Result<Expr, Untranslatable> {
-        let name = function.name.to_string().to_lowercase();
-        let unknown = || Ok(Expr::Function(function.clone()));
-        let FunctionArguments::List(list) = &function.args else {
-            return unknown();
-        };
-        if name == "substring_index"
-            && let Some((subject, delimiter, field)) = nth_field(list)
-        {
-            let mut subject = subject.clone();
-            self.expression(&mut subject)?;
-            return Ok(call(
-                NTH_OR_LAST,
-                vec![subject, text(delimiter), constant(Value::Number(field, false))],
-            ));
-        }
-        let mut arguments = Vec::with_capacity(list.args.len());
-        for argument in &list.args {
-            match argument {
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => {
-                    let mut expression = expression.clone();
-                    self.expression(&mut expression)?;
-                    arguments.push(expression);
-                }
-                _ => return unknown(),
-            }
-        }
-        let mut list = list.clone();
-        list.args = arguments.iter().cloned().map(unnamed).collect();
-        let same = |name: &str, list: FunctionArgumentList| {
-            Expr::Function(Function {
-                name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
-                args: FunctionArguments::List(list),
-                ..function.clone()
-            })
-        };
-        Ok(match name.as_str() {
-            "lcase" => same("lower", list),
-            "ucase" => same("upper", list),
-            "ifnull" => same("coalesce", list),
-            // NULL if any of them is.
-            "concat" if !arguments.is_empty() => {
-                let mut pieces = arguments.into_iter();
-                let first = pieces.next().unwrap_or_else(|| constant(Value::Null));
-                let joined = pieces.fold(first, |left, right| Expr::BinaryOp {
-                    left: Box::new(left),
-                    op: BinaryOperator::StringConcat,
-                    right: Box::new(right),
-                });
-                Expr::Nested(Box::new(joined))
-            }
-            "group_concat" if arguments.len() == 1 => {
-                let separator = match list.clauses.as_slice() {
-                    [] => ",".to_owned(),
-                    [
-                        FunctionArgumentClause::Separator(ValueWithSpan {
-                            value: Value::SingleQuotedString(separator),
-                            ..
-                        }),
-                    ] => separator.clone(),
-                    _ => return unknown(),
-                };
-                list.clauses.clear();
-                let mut joined = arguments.remove(0);
-                if self.is_in(&self.case_blind, &joined) {
-                    joined = as_text(joined);
-                }
-                list.args = vec![unnamed(joined), unnamed(text(separator))];
-                same("string_agg", list)
-            }
-            _ => same(&name, list),
-        })
-    }
-}
-
-/// `substring_index(substring_index(SUBJECT, DELIMITER, N), DELIMITER, -1)`.
-fn nth_field(list: &FunctionArgumentList) -> Option<(&Expr, String, String)> {
-    let [inner, delimiter, last] = plain_arguments(list)?;
-    let Expr::Function(inner) = inner else { return None };
-    let FunctionArguments::List(inner_list) = &inner.args else {
-        return None;
-    };
-    if !inner.name.to_string().eq_ignore_ascii_case("substring_index") || last.to_string() != "-1" {
-        return None;
-    }
-    let [subject, same_delimiter, field] = plain_arguments(inner_list)?;
-    let (delimiter, field) = (literal(delimiter)?, field.to_string());
-    let is_count = field.parse::<u8>().is_ok_and(|field| field > 0);
-    (literal(same_delimiter)? == delimiter && is_count).then_some((subject, delimiter, field))
-}
-
-fn plain_arguments(list: &FunctionArgumentList) -> Option<[&Expr; 3]> {
-    let arguments: Option<Vec<&Expr>> = list
-        .args
-        .iter()
-        .map(|argument| match argument {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Some(expression),
-            _ => None,
-        })
-        .collect();
-    arguments?.try_into().ok()
-}
-
-fn literal(expression: &Expr) -> Option<String> {
-    match expression {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text.clone()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn is_float(expression: &Expr) -> bool {
-    match expression {
-        Expr::Nested(inner) => is_float(inner),
-        Expr::Cast { data_type, .. } => matches!(data_type, DataType::DoublePrecision),
-        _ => false,
-    }
-}
-
-/// 0 or 1.
-fn digit(expression: &Expr) -> Option<String> {
-    match expression {
-        Expr::Nested(inner) => digit(inner),
-        Expr::Value(value) => match &value.value {
-            Value::Number(digits, _) if digits == "0" || digits == "1" => Some(digits.clone()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn is_null(expression: &Expr) -> bool {
-    matches!(expression, Expr::Value(value) if value.value == Value::Null)
-}
-
-/// 0 and 1 as what they mean.
-fn as_boolean(expression: &mut Expr) {
-    if let Some(digits) = digit(expression) {
-        *expression = constant(Value::Boolean(digits == "1"));
-    }
-}
-
-fn as_text(expression: Expr) -> Expr {
-    Expr::Cast {
-        kind: sqlparser::ast::CastKind::Cast,
-        expr: Box::new(expression),
-        data_type: DataType::Text,
-        format: None,
-    }
-}
-
-fn constant(value: Value) -> Expr {
-    Expr::Value(value.with_empty_span())
-}
-
-fn text(text: String) -> Expr {
-    constant(Value::SingleQuotedString(text))
-}
-
-fn unnamed(expression: Expr) -> FunctionArg {
-    FunctionArg::Unnamed(FunctionArgExpr::Expr(expression))
-}
-
-fn call(name: &str, arguments: Vec<Expr>) -> Expr {
-    Expr::Function(Function {
-        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: arguments.into_iter().map(unnamed).collect(),
-            clauses: Vec::new(),
-        }),
-        within_group: Vec::new(),
-        filter: None,
-        null_treatment: None,
-        over: None,
-    })
-}
-
-/// All plain SELECTs of a set operation, left to right.
-fn selects<'a>(body: &'a mut SetExpr, found: &mut Vec<&'a mut Select>) {
-    match body {
-        SetExpr::Select(select) => found.push(select),
-        SetExpr::Query(query) => selects(&mut query.body, found),
-        SetExpr::SetOperation { left, right, .. } => {
-            selects(left, found);
-            selects(right, found);
-        }
-        _ => {}
-    }
-}
-
-fn projected(item: &SelectItem) -> Option<&Expr> {
-    match item {
-        SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. } => {
-            Some(expression)
-        }
-        _ => None,
-    }
-}
-
-fn projected_mut(item: &mut SelectItem) -> Option<&mut Expr> {
-    match item {
-        SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. } => {
-            Some(expression)
-        }
-        _ => None,
     }
 }
