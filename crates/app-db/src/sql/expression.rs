@@ -186,6 +186,7 @@ pub(super) fn print(expression: &Expr, scope: &Scope<'_>) -> Result<Printed, Unt
             cast::print(&value, &typed.data_type, scope)
         }
         Expr::Function(call) => function::print(call, scope),
+        Expr::CompoundFieldAccess { root, access_chain } => pattern::element(root, access_chain, scope),
         Expr::Subquery(query) => {
             let inner = query::print_in(query, scope)?;
             match inner.columns.as_slice() {

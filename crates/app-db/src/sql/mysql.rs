@@ -16,15 +16,15 @@ use std::collections::BTreeSet;
 use metaferry_domain::schema::{DataType as ColumnType, Table};
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, DataType, ExactNumberInfo, Expr, InTarget, Join, JoinConstraint, JoinOperator,
-    Query, Select, SetExpr, TableFactor, TableWithJoins, Value,
+    Query, Select, SetExpr, TableFactor, TableWithJoins, UnaryOperator, Value,
 };
 use sqlparser::dialect::MySqlDialect;
+use sqlparser::parser::{Parser, ParserError};
 
 use names::Reader;
 use syntax::{as_boolean, call, constant, digit, is_float, is_null, projected, projected_mut, selects};
 
-use super::parse::parse;
-use super::{Kind, Relations, Untranslatable};
+use super::{Kind, Relations, Untranslatable, parse};
 
 /// A name for what no other database has: the n-th field of a text by a delimiter, or the last one if there are fewer.
 pub(super) const NTH_OR_LAST: &str = "metaferry_nth_or_last_field";
@@ -32,16 +32,23 @@ pub(super) const NTH_OR_LAST: &str = "metaferry_nth_or_last_field";
 /// A view's query.
 pub(super) fn query(text: &str, relations: &Relations) -> Result<Query, Untranslatable> {
     let text = text.trim().trim_end_matches(';');
-    let mut query = parse(&MySqlDialect {}, text, |parser| parser.parse_query()).map(|query| *query)?;
-    let mut reader = Reader::default();
-    reader.look_at_query(&query, relations);
-    reader.query(&mut query)?;
+    let mut query = read(text, |parser| parser.parse_query()).map(|query| *query)?;
+    Reader::over(relations).query_with_names(&mut query)?;
     Ok(query)
+}
+
+/// Reads the whole of a text in which a backslash is a letter, as everywhere in our sessions. The parser knows only the
+/// servers' usual mode, where it begins an escape.
+fn read<T>(
+    text: &str,
+    part: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+) -> Result<T, Untranslatable> {
+    parse::parse(&MySqlDialect {}, &text.replace('\\', "\\\\"), part)
 }
 
 /// A check condition or a generated column's expression.
 pub(super) fn expression(text: &str, table: &Table) -> Result<Expr, Untranslatable> {
-    let mut expression = parse(&MySqlDialect {}, text, |parser| parser.parse_expr())?;
+    let mut expression = read(text, |parser| parser.parse_expr())?;
     let mut reader = Reader::default();
     for column in &table.columns {
         reader.add("", column.name.as_str(), Kind::of(&column.data_type));
@@ -52,7 +59,7 @@ pub(super) fn expression(text: &str, table: &Table) -> Result<Expr, Untranslatab
 
 /// A default of a column of that type.
 pub(super) fn default(text: &str, data_type: &ColumnType) -> Result<Expr, Untranslatable> {
-    let mut expression = parse(&MySqlDialect {}, text, |parser| parser.parse_expr())?;
+    let mut expression = read(text, |parser| parser.parse_expr())?;
     let number = match &expression {
         Expr::Value(value) => match &value.value {
             Value::Number(digits, _) => Some(digits.clone()),
@@ -85,7 +92,7 @@ pub(super) fn default(text: &str, data_type: &ColumnType) -> Result<Expr, Untran
     Ok(expression)
 }
 
-impl Reader {
+impl Reader<'_> {
     /// Is it a truth value, as far as can be seen? After its own parts were rewritten.
     fn is_boolean(&self, expression: &Expr) -> bool {
         match expression {
@@ -117,6 +124,13 @@ impl Reader {
     }
 
     // ---- queries
+
+    /// One that brings names of its own into view, for itself alone.
+    fn query_with_names(&self, query: &mut Query) -> Result<(), Untranslatable> {
+        let mut inner = self.clone();
+        inner.look_at_query(query);
+        inner.query(query)
+    }
 
     fn query(&self, query: &mut Query) -> Result<(), Untranslatable> {
         if let Some(with) = &mut query.with {
@@ -253,12 +267,12 @@ impl Reader {
                             self.expression(element)?;
                         }
                     }
-                    InTarget::Subquery(query) => self.query(query)?,
+                    InTarget::Subquery(query) => self.query_with_names(query)?,
                     _ => {}
                 }
             }
-            Expr::Exists { subquery, .. } => self.query(subquery)?,
-            Expr::Subquery(query) => self.query(query)?,
+            Expr::Exists { subquery, .. } => self.query_with_names(subquery)?,
+            Expr::Subquery(query) => self.query_with_names(query)?,
             Expr::Case {
                 operand,
                 conditions,
@@ -294,15 +308,13 @@ impl Reader {
                 ..
             } => {
                 self.expression(expr)?;
-                let op = if *negated {
-                    BinaryOperator::PGRegexNotMatch
-                } else {
-                    BinaryOperator::PGRegexMatch
-                };
-                *expression = Expr::BinaryOp {
-                    left: expr.clone(),
-                    op,
-                    right: pattern.clone(),
+                let found = call("regexp_like", vec![(**expr).clone(), (**pattern).clone()]);
+                *expression = match *negated {
+                    true => Expr::UnaryOp {
+                        op: UnaryOperator::Not,
+                        expr: Box::new(found),
+                    },
+                    false => found,
                 };
             }
             Expr::Function(function) => *expression = self.function(function)?,

@@ -15,6 +15,11 @@ pub(super) fn to_java(pattern: &str) -> Result<String, Untranslatable> {
         match letter {
             '^' if at == 0 => out.push('^'),
             '$' if letters.peek().is_none() => out.push_str("\\z"),
+            // What Java's `$` is in Postgres' words, see `to_postgres`.
+            '\\' if &pattern[at..] == "\\n?$" => {
+                out.push_str("\\n?\\z");
+                break;
+            }
             // The one class that is the same everywhere: ten letters without a neighbour in any collation.
             '[' if pattern[at..].starts_with("[0-9]") => {
                 out.push_str("[0-9]");
@@ -59,9 +64,13 @@ pub(super) fn to_postgres(pattern: &str) -> Result<String, Untranslatable> {
         match letter {
             '^' if at == 0 => out.push('^'),
             '$' if next.is_none() => out.push_str("\\n?$"),
-            '\\' if next == Some('z') && pattern.len() == at + 2 => {
-                letters.next();
+            '\\' if &pattern[at..] == "\\z" => {
                 out.push('$');
+                break;
+            }
+            '\\' if &pattern[at..] == "\\n?\\z" => {
+                out.push_str("\\n?$");
+                break;
             }
             '\\' => match letters.next() {
                 Some((_, literal)) if literal.is_ascii_punctuation() => {
@@ -97,43 +106,69 @@ pub(super) fn to_postgres(pattern: &str) -> Result<String, Untranslatable> {
     Ok(out)
 }
 
-/// Java's pattern for MySQL and MariaDB, whose libraries read as Java does what both it and Postgres know.
-pub(super) fn to_mysql(pattern: &str) -> Result<&str, Untranslatable> {
-    to_postgres(pattern)?;
-    Ok(pattern)
+/// Java's pattern, if nothing in it is read differently by Postgres, MySQL or MariaDB.
+///
+/// The libraries of the last two read as Java does what both it and Postgres know.
+pub(super) fn shared(java: &str) -> Result<&str, Untranslatable> {
+    to_postgres(java)?;
+    Ok(java)
 }
 
-/// What `^([^ ]+ ){5}([^ ]+)` finds: a field of which neither it nor any before it is empty.
+/// What a pattern finds: one field of a text that a delimiter divides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FilledField {
+pub(super) struct Field {
     pub(super) delimiter: char,
     /// Counted from 1.
     pub(super) number: u8,
     /// The group of the pattern that is the field.
     pub(super) group: u8,
+    pub(super) missing: Missing,
 }
 
-/// Reads such a pattern.
-pub(super) fn filled_field(pattern: &str) -> Option<FilledField> {
-    let delimiter = pattern.strip_prefix("^([^")?.chars().next()?;
-    let others = format!("[^{delimiter}]+");
-    // One that stands for itself outside of brackets too.
-    anything_but(delimiter).filter(|_| !"|.".contains(delimiter))?;
-    if pattern == format!("^({others})") {
-        return Some(FilledField {
+/// What is found in a text that does not have so many fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// The pattern does not match.
+    Null,
+    /// Its last field.
+    Last,
+}
+
+/// Reads such a pattern: `^([^ ]+ ){5}([^ ]+)`, where neither the field nor any before it may be empty,
+/// `^(?:[^ ]* ){5}([^ ]*)`, where they may, or `^(?:[^ ]* ){0,5}([^ ]*)`.
+pub(super) fn field(pattern: &str) -> Option<Field> {
+    let begin = pattern.find("[^")?;
+    let delimiter = pattern[begin + "[^".len()..].chars().next()?;
+    let any = anything_but(delimiter)?;
+    let found = |counted: &str, group, missing| {
+        Some(Field {
             delimiter,
-            number: 1,
-            group: 1,
-        });
+            number: counted.parse::<u8>().ok()?.checked_add(1)?,
+            group,
+            missing,
+        })
+    };
+    // One that stands for itself outside of brackets too.
+    if !"|.".contains(delimiter) {
+        let some = format!("[^{delimiter}]+");
+        if pattern == format!("^({some})") {
+            return found("0", 1, Missing::Null);
+        }
+        let counted = pattern.strip_prefix(&format!("^({some}{delimiter}){{"));
+        if let Some(counted) = counted.and_then(|rest| rest.strip_suffix(&format!("}}({some})"))) {
+            return found(counted, 2, Missing::Null);
+        }
     }
-    let before = pattern
-        .strip_prefix(&format!("^({others}{delimiter}){{"))?
-        .strip_suffix(&format!("}}({others})"))?;
-    Some(FilledField {
-        delimiter,
-        number: before.parse::<u8>().ok()?.checked_add(1)?,
-        group: 2,
-    })
+    if pattern == format!("^({any})") {
+        return found("0", 1, Missing::Null);
+    }
+    let counted = pattern
+        .strip_prefix(&format!("^(?:{any}{}){{", exactly(delimiter)))?
+        .strip_suffix(&format!("}}({any})"))?;
+    match counted.strip_prefix("0,") {
+        Some(most) => found(most, 1, Missing::Last),
+        None => found(counted, 1, Missing::Null),
+    }
 }
 
 /// A character class or literal for one character, quoted for Java.
@@ -179,19 +214,35 @@ mod tests {
 
     #[test]
     fn finds_the_field_that_a_pattern_counts_to() {
-        let field = |pattern| {
-            filled_field(pattern).map(|field: FilledField| (field.delimiter, field.number, field.group))
-        };
-        assert_eq!(field("^([^ ]+ ){5}([^ ]+)"), Some((' ', 6, 2)));
-        assert_eq!(field("^([^,]+)"), Some((',', 1, 1)));
+        let field =
+            |pattern| field(pattern).map(|field| (field.delimiter, field.number, field.group, field.missing));
+        assert_eq!(field("^([^ ]+ ){5}([^ ]+)"), Some((' ', 6, 2, Missing::Null)));
+        assert_eq!(field("^([^,]+)"), Some((',', 1, 1, Missing::Null)));
+        assert_eq!(field("^(?:[^ ]* ){2}([^ ]*)"), Some((' ', 3, 1, Missing::Null)));
+        assert_eq!(
+            field("^(?:[^,]*\\,){0,2}([^,]*)"),
+            Some((',', 3, 1, Missing::Last))
+        );
+        assert_eq!(field("^([^ ]*)"), Some((' ', 1, 1, Missing::Null)));
         for pattern in [
             "^([^ ]* ){5}([^ ]+)",
             "^([^ ]+,){5}([^ ]+)",
             "^([^^]+)",
             "([^ ]+ ){5}([^ ]+)",
+            "^(?:[^ ]* ){1,2}([^ ]*)",
+            "^(?:[^ ]* ){2}([^,]*)",
+            "^(?:[^ ]* ){2}",
+            "^[^",
         ] {
             assert_eq!(field(pattern), None, "{pattern}");
         }
+    }
+
+    /// The end of a pattern came back from Postgres as no end, or not at all.
+    #[test]
+    fn an_end_before_a_last_line_break_stays_one() {
+        assert_eq!(to_java("^[0-9]L\\n?$").unwrap(), "^[0-9]L\\n?\\z");
+        assert_eq!(to_postgres("^[0-9]L\\n?\\z").unwrap(), "^[0-9]L\\n?$");
     }
 
     #[test]

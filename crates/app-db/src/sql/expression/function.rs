@@ -9,7 +9,11 @@ use super::{Printed, pattern, print as print_expression, text_constant, want};
 
 pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untranslatable> {
     let name = call.name.to_string().to_lowercase();
-    let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
+    // Postgres' catalogue quotes those that are words of its grammar.
+    let name = name
+        .strip_prefix("pg_catalog.")
+        .unwrap_or(&name)
+        .trim_matches('"');
     let refuse = || Untranslatable::new(format!("the function \"{call}\""));
     let words = scope.words();
     let is_ordered = !call.within_group.is_empty() && !is_any_order(call, words);
@@ -74,10 +78,11 @@ pub(super) fn print(call: &Function, scope: &Scope<'_>) -> Result<Printed, Untra
             let all = printed(&[Kind::Text, Kind::Padded, Kind::Untyped])?;
             Ok(call_of("RTRIM", all, Kind::Text))
         }
-        ("regexp_like", [Argument::Expression(subject), Argument::Expression(pattern)])
-            if words != Words::H2 =>
-        {
+        ("regexp_like", [Argument::Expression(subject), Argument::Expression(pattern)]) => {
             pattern::regexp_like(subject, pattern, scope)
+        }
+        ("substring", [Argument::Expression(subject), Argument::Expression(pattern)]) => {
+            pattern::substring(subject, pattern, scope)
         }
         (
             "regexp_substr",
@@ -122,7 +127,7 @@ pub(super) enum Argument<'a> {
     Everything,
 }
 
-fn arguments(call: &Function) -> Option<(Vec<Argument<'_>>, Option<DuplicateTreatment>)> {
+pub(super) fn arguments(call: &Function) -> Option<(Vec<Argument<'_>>, Option<DuplicateTreatment>)> {
     match &call.args {
         FunctionArguments::None => Some((Vec::new(), None)),
         FunctionArguments::Subquery(_) => None,
@@ -239,12 +244,16 @@ fn aggregate(
             }
         }
         // Which order the pieces come in is said by neither side.
-        ("listagg", [Argument::Expression(inner), separator @ ..]) if words != Words::H2 => {
+        ("string_agg" | "listagg", [Argument::Expression(inner), separator @ ..]) => {
             let inner = print_expression(inner, scope)?;
-            let inner = match inner.kind {
-                Kind::Text | Kind::Untyped => inner.text,
-                Kind::CaseBlind if words == Words::MySql => inner.text,
-                Kind::CaseBlind => format!("{}::text", inner.operand()),
+            let inner = match (inner.kind, words) {
+                (Kind::Text | Kind::Untyped, _) | (Kind::CaseBlind, Words::MySql) => inner.text,
+                // Which of those that differ in case alone would be left?
+                (Kind::CaseBlind, Words::H2 | Words::Postgres) if !distinct.is_empty() => {
+                    return Err(refuse());
+                }
+                (Kind::CaseBlind, Words::H2) => format!("CAST({} AS CHARACTER VARYING)", inner.text),
+                (Kind::CaseBlind, Words::Postgres) => format!("{}::text", inner.operand()),
                 _ => return Err(refuse()),
             };
             let separator = match separator {
@@ -254,29 +263,9 @@ fn aggregate(
             };
             let separator = words.literal(separator);
             let text = match words {
+                Words::H2 => format!("LISTAGG({distinct}{inner}, {separator}) WITHIN GROUP (ORDER BY NULL)"),
+                Words::Postgres => format!("string_agg({distinct}{inner}, {separator})"),
                 Words::MySql => format!("group_concat({distinct}{} SEPARATOR {separator})", chosen(&inner)),
-                Words::H2 | Words::Postgres => format!("string_agg({distinct}{inner}, {separator})"),
-            };
-            (text, Kind::Text)
-        }
-        ("string_agg", [Argument::Expression(inner), Argument::Expression(separator)]) => {
-            let inner = print_expression(inner, scope)?;
-            want(&inner, Kind::Text, "string_agg")?;
-            let separator = words.literal(text_constant(separator).ok_or_else(refuse)?);
-            let text = match words {
-                Words::H2 => {
-                    format!(
-                        "LISTAGG({distinct}{}, {separator}) WITHIN GROUP (ORDER BY NULL)",
-                        inner.text
-                    )
-                }
-                Words::Postgres => format!("string_agg({distinct}{}, {separator})", inner.text),
-                Words::MySql => {
-                    format!(
-                        "group_concat({distinct}{} SEPARATOR {separator})",
-                        chosen(&inner.text)
-                    )
-                }
             };
             (text, Kind::Text)
         }

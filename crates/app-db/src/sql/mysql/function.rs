@@ -8,9 +8,9 @@ use sqlparser::ast::{
 use super::super::Untranslatable;
 use super::NTH_OR_LAST;
 use super::names::Reader;
-use super::syntax::{as_text, call, constant, nth_field, text, unnamed};
+use super::syntax::{call, constant, literal, nth_field, text, unnamed};
 
-impl Reader {
+impl Reader<'_> {
     pub(super) fn function(&self, function: &Function) -> Result<Expr, Untranslatable> {
         let name = function.name.to_string().to_lowercase();
         let unknown = || Ok(Expr::Function(function.clone()));
@@ -62,6 +62,11 @@ impl Reader {
                 });
                 Expr::Nested(Box::new(joined))
             }
+            // NULL is an empty piece.
+            "concat_ws" if arguments.len() > 1 && literal(&arguments[0]).as_deref() == Some("") => {
+                list.args.remove(0);
+                same("concat", list)
+            }
             "group_concat" if arguments.len() == 1 => {
                 let separator = match list.clauses.as_slice() {
                     [] => ",".to_owned(),
@@ -74,11 +79,7 @@ impl Reader {
                     _ => return unknown(),
                 };
                 list.clauses.clear();
-                let mut joined = arguments.remove(0);
-                if self.is_in(&self.case_blind, &joined) {
-                    joined = as_text(joined);
-                }
-                list.args = vec![unnamed(joined), unnamed(text(separator))];
+                list.args = vec![unnamed(arguments.remove(0)), unnamed(text(separator))];
                 same("string_agg", list)
             }
             _ => same(&name, list),

@@ -8,22 +8,27 @@ use super::super::relations::folded;
 use super::super::{Kind, Relations};
 
 /// What is known of the columns that a text names: by the name before the point, and its own.
-#[derive(Debug, Default)]
-pub(super) struct Reader {
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reader<'a> {
+    tables: Option<&'a Relations>,
     pub(super) booleans: BTreeSet<(String, String)>,
-    pub(super) case_blind: BTreeSet<(String, String)>,
     /// Aliases that stand for more than one table.
     relations: BTreeMap<String, String>,
     ambiguous: BTreeSet<String>,
 }
 
-impl Reader {
+impl<'a> Reader<'a> {
+    /// Of queries over these.
+    pub(super) fn over(tables: &'a Relations) -> Self {
+        Self {
+            tables: Some(tables),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn add(&mut self, relation: &str, column: &str, kind: Kind) {
-        let key = (relation.to_owned(), column.to_owned());
-        match kind {
-            Kind::Boolean => drop(self.booleans.insert(key)),
-            Kind::CaseBlind => drop(self.case_blind.insert(key)),
-            _ => {}
+        if kind == Kind::Boolean {
+            self.booleans.insert((relation.to_owned(), column.to_owned()));
         }
     }
 
@@ -42,35 +47,35 @@ impl Reader {
         }
     }
 
-    pub(super) fn look_at_query(&mut self, query: &Query, relations: &Relations) {
+    pub(super) fn look_at_query(&mut self, query: &Query) {
         for named in query.with.iter().flat_map(|with| &with.cte_tables) {
-            self.look_at_query(&named.query, relations);
+            self.look_at_query(&named.query);
         }
-        self.look_at_set(&query.body, relations);
+        self.look_at_set(&query.body);
     }
 
-    fn look_at_set(&mut self, body: &SetExpr, relations: &Relations) {
+    fn look_at_set(&mut self, body: &SetExpr) {
         match body {
             SetExpr::Select(select) => {
                 for from in &select.from {
-                    self.look_at_joins(from, relations);
+                    self.look_at_joins(from);
                 }
             }
-            SetExpr::Query(query) => self.look_at_query(query, relations),
+            SetExpr::Query(query) => self.look_at_query(query),
             SetExpr::SetOperation { left, right, .. } => {
-                self.look_at_set(left, relations);
-                self.look_at_set(right, relations);
+                self.look_at_set(left);
+                self.look_at_set(right);
             }
             _ => {}
         }
     }
 
-    fn look_at_joins(&mut self, joins: &TableWithJoins, relations: &Relations) {
+    fn look_at_joins(&mut self, joins: &TableWithJoins) {
         let factors = std::iter::once(&joins.relation).chain(joins.joins.iter().map(|join| &join.relation));
         for factor in factors {
             match factor {
                 TableFactor::Table { name, alias, .. } => {
-                    let Ok((own, relation)) = relations.find(name) else {
+                    let Some((own, relation)) = self.tables.and_then(|tables| tables.find(name).ok()) else {
                         continue;
                     };
                     let called = alias
@@ -85,10 +90,8 @@ impl Reader {
                         self.add(&called, column, *kind);
                     }
                 }
-                TableFactor::Derived { subquery, .. } => self.look_at_query(subquery, relations),
-                TableFactor::NestedJoin { table_with_joins, .. } => {
-                    self.look_at_joins(table_with_joins, relations)
-                }
+                TableFactor::Derived { subquery, .. } => self.look_at_query(subquery),
+                TableFactor::NestedJoin { table_with_joins, .. } => self.look_at_joins(table_with_joins),
                 _ => {}
             }
         }

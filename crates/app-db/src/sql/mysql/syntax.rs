@@ -74,15 +74,6 @@ pub(super) fn as_boolean(expression: &mut Expr) {
     }
 }
 
-pub(super) fn as_text(expression: Expr) -> Expr {
-    Expr::Cast {
-        kind: sqlparser::ast::CastKind::Cast,
-        expr: Box::new(expression),
-        data_type: DataType::Text,
-        format: None,
-    }
-}
-
 pub(super) fn constant(value: Value) -> Expr {
     Expr::Value(value.with_empty_span())
 }
