@@ -9,6 +9,7 @@ mod killed;
 mod pairs;
 mod restored;
 mod schema;
+mod views;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -161,6 +162,17 @@ impl Maria {
 impl Database<'_> {
     pub(crate) fn url(&self) -> String {
         format!("{}/{}", self.maria.server, self.name)
+    }
+
+    /// For its own JDBC driver: URL and user.
+    pub(crate) fn jdbc(&self) -> (String, String) {
+        let server = self.maria.server.trim_start_matches("mysql://");
+        let (user, place) = server.split_once('@').unwrap();
+        let url = format!(
+            "jdbc:mariadb://{place}/{}?sessionVariables=time_zone='+00:00'",
+            self.name
+        );
+        (url, user.split(':').next().unwrap().to_owned())
     }
 
     pub(crate) fn ask(&self, sql: &str) -> Vec<String> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Database, Maria, With};
+use super::{Database, Maria, With, views};
 use crate::app_db::{AppDb, PEAK_KIB_MAX, Scale, measured};
 use crate::crossing::rows::{self, Contents};
 use crate::crossing::shape::Shape;
@@ -11,20 +11,20 @@ use crate::load::round_trip::are_equal;
 use crate::load::{copy, done};
 
 /// Every kind of database.
-const KINDS: [Kind; 3] = [Kind::Postgres, Kind::MariaDb, Kind::H2];
+pub(super) const KINDS: [Kind; 3] = [Kind::Postgres, Kind::MariaDb, Kind::H2];
 /// In the order of the canonical form.
 const COLUMNS: &str = "SELECT table_name, column_name FROM information_schema.columns \
     WHERE table_schema = database() AND is_generated = 'NEVER' ORDER BY table_name, binary lower(column_name)";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Postgres,
     MariaDb,
     H2,
 }
 
 /// A database of any kind, for one station of a journey.
-enum Place<'a> {
+pub(super) enum Place<'a> {
     Postgres(AppDb),
     MariaDb(Database<'a>),
     /// A file in the folder of that one.
@@ -32,9 +32,9 @@ enum Place<'a> {
 }
 
 /// What all stations are measured by.
-struct World<'a> {
+pub(super) struct World<'a> {
     maria: &'a Maria,
-    app_db: AppDb,
+    pub(super) app_db: AppDb,
     /// Of the fixture's H2 file: names of tables and columns.
     shape: Shape,
     wanted: Contents,
@@ -43,7 +43,7 @@ struct World<'a> {
 impl<'a> World<'a> {
     /// `None`, said aloud, where something is missing.
     #[expect(clippy::print_stderr, reason = "a test that skips says so")]
-    fn new(maria: &'a Maria, scale: Scale) -> Option<Self> {
+    pub(super) fn new(maria: &'a Maria, scale: Scale) -> Option<Self> {
         if std::env::var_os("METAFERRY_TEST_MARIADB_JDBC_JAR").is_none() {
             eprintln!("SKIPPED: METAFERRY_TEST_MARIADB_JDBC_JAR names no jar");
             return None;
@@ -74,7 +74,7 @@ impl<'a> World<'a> {
     }
 
     /// Something with all rows in it.
-    fn full(&self, kind: Kind, scale: Scale) -> Place<'a> {
+    pub(super) fn full(&self, kind: Kind, scale: Scale) -> Place<'a> {
         match (kind, scale) {
             (Kind::Postgres, _) => Place::Postgres(AppDb::load_at(scale).unwrap()),
             (Kind::MariaDb, Scale::Hundredth) => Place::MariaDb(self.maria.database(With::Rows)),
@@ -92,7 +92,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn empty(&self, kind: Kind) -> Place<'a> {
+    pub(super) fn empty(&self, kind: Kind) -> Place<'a> {
         match kind {
             Kind::Postgres => Place::Postgres(self.app_db.empty_beside()),
             Kind::MariaDb => Place::MariaDb(self.maria.database(With::Nothing)),
@@ -116,9 +116,11 @@ impl<'a> World<'a> {
         assert!(found.len() >= 92, "{} tables, {journey}", found.len());
     }
 
-    /// From a full one of that kind to an empty one of each, and back.
+    /// From a full one of that kind to an empty one of each, and back. A journey over the own kind alone comes first: its
+    /// views have the texts of the first, over the rows that all have.
     fn travel(&self, from: Kind, over: &[Kind], scale: Scale) {
         let source = self.full(from, scale);
+        let mut wanted = None;
         for &kind in over {
             let journey = format!("{from:?} to {kind:?} and back, {scale:?}");
             let (between, back) = (self.empty(kind), self.empty(from));
@@ -127,12 +129,35 @@ impl<'a> World<'a> {
             let again = done(&copy(&between.url(), &back.url(), &["--include-logs"]));
             are_equal(&there, &again);
             self.is_as_wanted(&back, &journey);
+            for report in [&there, &again] {
+                views::none_is_left_out(report, &journey);
+            }
+            let (between, back) = (views::views(self, &between), views::views(self, &back));
+            views::are_as_many(&between, &back, &journey);
+            match &wanted {
+                Some(wanted) => views::are_equal(&back, wanted, &journey),
+                None => wanted = Some(back),
+            }
         }
     }
 }
 
 impl Place<'_> {
-    fn url(&self) -> String {
+    /// What a database's own JDBC driver reads.
+    pub(super) fn ask(&self, app_db: &AppDb, statements: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {
+        match self {
+            Self::Postgres(place) => place.postgres(statements),
+            Self::MariaDb(database) => {
+                let (url, user) = database.jdbc();
+                app_db.ask(&url, &user, statements)
+            }
+            Self::H2(place, name) => {
+                place.java(&format!("{};ACCESS_MODE_DATA=r", place.h2_url(name)), statements)
+            }
+        }
+    }
+
+    pub(super) fn url(&self) -> String {
         match self {
             Self::Postgres(app_db) => app_db.url.clone(),
             Self::MariaDb(database) => database.url(),
@@ -143,19 +168,9 @@ impl Place<'_> {
 
 /// Every table, by lower-case name, as MariaDB's own JDBC driver reads it.
 fn of_mariadb(app_db: &AppDb, database: &Database<'_>) -> Contents {
-    let (user, place) = database
-        .maria
-        .server
-        .trim_start_matches("mysql://")
-        .split_once('@')
-        .unwrap();
-    let url = format!(
-        "jdbc:mariadb://{place}/{}?sessionVariables=time_zone='+00:00'",
-        database.name
-    );
-    let user = user.split(':').next().unwrap();
+    let (url, user) = database.jdbc();
     let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for line in &app_db.ask(&url, user, &[("columns", COLUMNS)])["columns"] {
+    for line in &app_db.ask(&url, &user, &[("columns", COLUMNS)])["columns"] {
         let (table, column) = line.split_once('\t').unwrap();
         columns
             .entry(table.to_owned())
@@ -171,7 +186,7 @@ fn of_mariadb(app_db: &AppDb, database: &Database<'_>) -> Contents {
         })
         .collect();
     let queries: Vec<(&str, &str)> = queries.iter().map(|(name, sql)| (&**name, &**sql)).collect();
-    rows::contents(app_db.ask(&url, user, &queries))
+    rows::contents(app_db.ask(&url, &user, &queries))
 }
 
 #[test]
@@ -180,7 +195,11 @@ fn small_from_postgres_to_each_and_back() {
     let Some(world) = World::new(&maria, Scale::Hundredth) else {
         return;
     };
-    world.travel(Kind::Postgres, &KINDS, Scale::Hundredth);
+    world.travel(
+        Kind::Postgres,
+        &[Kind::Postgres, Kind::MariaDb, Kind::H2],
+        Scale::Hundredth,
+    );
 }
 
 #[test]
@@ -189,7 +208,11 @@ fn small_from_mariadb_to_each_and_back() {
     let Some(world) = World::new(&maria, Scale::Hundredth) else {
         return;
     };
-    world.travel(Kind::MariaDb, &KINDS, Scale::Hundredth);
+    world.travel(
+        Kind::MariaDb,
+        &[Kind::MariaDb, Kind::Postgres, Kind::H2],
+        Scale::Hundredth,
+    );
 }
 
 #[test]
@@ -198,7 +221,11 @@ fn small_from_h2_to_each_and_back() {
     let Some(world) = World::new(&maria, Scale::Hundredth) else {
         return;
     };
-    world.travel(Kind::H2, &KINDS, Scale::Hundredth);
+    world.travel(
+        Kind::H2,
+        &[Kind::H2, Kind::Postgres, Kind::MariaDb],
+        Scale::Hundredth,
+    );
 }
 
 /// All nine take minutes: `cargo xtask pairs` sets the variable for them.
@@ -214,6 +241,7 @@ fn large_there_and_back() {
     }
     for from in KINDS {
         world.travel(from, &KINDS, Scale::One);
+        views::come_back_from_everywhere(&world, from);
     }
 }
 

@@ -1,3 +1,5 @@
+mod ways_back;
+
 use metaferry_domain::schema::{
     Catalogue, Column, DataType, Dialect, Name, Nullability, SqlText, Table, ValueSource,
 };
