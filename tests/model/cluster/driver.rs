@@ -195,6 +195,7 @@ impl<const N: usize> Cluster<N> {
         self.coverage.hit(Fault::Fails, id);
         failed.nodes[at].stages.set(id, Stage::Failed);
         ways.fault(step("fails to do"), sorted(failed));
+        // An answer that is lost to what changed nothing and is given up is the failure above.
         self.coverage.hit(Fault::LostAnswer, id);
         if changed {
             // Once more it is asked, and the second call finds what the first one did; or it is given up.

@@ -66,6 +66,7 @@ impl<const N: usize> Cluster<N> {
             if self.machine.facts(node.state).held_token > 0 {
                 // Its own clock jumps: it counts the term as over and stops, which looks like a crash from outside.
                 self.hit_running(Fault::OwnClock, node);
+                ways.fault(step("counts its lease as over"), self.stopped(&charged, at));
             }
             if node.interrupt == Interrupt::None {
                 self.hit_running(Fault::Cancel, node);
