@@ -328,9 +328,14 @@ impl Drop for Process {
 
 /// Starts a program that listens on a port of the system's choice and says so in its log; answers its address.
 pub(crate) fn listen(command: &mut Command, log: &Path) -> (Process, String) {
+    listen_at("127.0.0.1:0", command, log)
+}
+
+/// The same, at that address.
+pub(crate) fn listen_at(address: &str, command: &mut Command, log: &Path) -> (Process, String) {
     let file = std::fs::File::create(log).unwrap();
     let child = command
-        .args(["--listen", "127.0.0.1:0"])
+        .args(["--listen", address])
         .stdin(Stdio::null())
         .stdout(file.try_clone().unwrap())
         .stderr(file)

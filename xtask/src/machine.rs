@@ -22,6 +22,7 @@ pub(crate) enum Need {
     QuartzJar,
     Python,
     Curl,
+    IpRoute,
     GnuTime,
 }
 
@@ -36,6 +37,7 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need::QuartzJar,
     Need::Python,
     Need::Curl,
+    Need::IpRoute,
 ];
 
 impl Need {
@@ -52,6 +54,7 @@ impl Need {
             Self::QuartzJar => quartz_jar().is_some(),
             Self::Python => on_path("python3").is_some(),
             Self::Curl => on_path("curl").is_some(),
+            Self::IpRoute => on_path("ip").is_some(),
             Self::GnuTime => Path::new("/usr/bin/time").is_file(),
         }
     }
@@ -67,6 +70,7 @@ impl Need {
             Self::QuartzJar => "libquartz2-java",
             Self::Python => "python3",
             Self::Curl => "curl",
+            Self::IpRoute => "iproute2",
             Self::GnuTime => "time",
         }
     }
@@ -88,6 +92,7 @@ impl Need {
             }
             Self::Python => "Python 3 (python3 on PATH)",
             Self::Curl => "curl on PATH",
+            Self::IpRoute => "iproute2 (ip on PATH)",
             Self::GnuTime => "GNU time (/usr/bin/time)",
         }
     }

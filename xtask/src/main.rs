@@ -35,8 +35,9 @@ usage: cargo xtask COMMAND
   bench dump [--scale S] […]    dump beside COPY, pg_dump and a JDBC copy, in one run (needs ../shared)
   bench load [--scale S]        H2 into an empty Postgres beside pg_restore -j 2 and a JDBC copy
   bench copy [--scale S]        every other pair of databases, beside pg_restore, pg_dump and mariadb-dump
-  chaos [N | --matrix]          two that serve, one killed at a random moment, N rounds, 100 unless told; or every effect
-                                with every fault
+  chaos [N | --matrix | --cut-off]
+                                two that serve, one killed at a random moment, N rounds, 100 unless told; or every effect
+                                with every fault; or three machines, one cut off from the database in each phase
   kill-load [N]                 load ended by SIGKILL at N random moments, 50 unless told, into all kinds of target
   pairs                         all nine pairs of Postgres, MariaDB and H2 there and back at scale 1
   model                         two nodes exhaustively with a fault more than in the tests: minutes, gigabytes
@@ -73,6 +74,7 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
         ["bench", "copy", options @ ..] => bench::load::run(bench::load::Journey::Copy, options),
         ["chaos"] => test_command::chaos("100"),
         ["chaos", "--matrix"] => test_command::matrix(),
+        ["chaos", "--cut-off"] => test_command::cut_off(),
         ["chaos", rounds] => test_command::chaos(rounds),
         ["kill-load"] => test_command::kill_load("50"),
         ["pairs"] => test_command::pairs(),

@@ -56,6 +56,11 @@ pub(crate) fn matrix() -> Result<(), Failure> {
     long_form(WHOLE, "chaos::matrix::", "METAFERRY_TEST_MATRIX", "all")
 }
 
+/// `cargo xtask chaos --cut-off`: three machines, one of them cut off from the database in each phase and each way.
+pub(crate) fn cut_off() -> Result<(), Failure> {
+    long_form(WHOLE, "chaos::cut_off::", "METAFERRY_TEST_CUT_OFF", "1")
+}
+
 fn check_number(command: &str, word: &str) -> Result<(), Failure> {
     match word.parse::<u32>() {
         Ok(number) if number > 0 => Ok(()),

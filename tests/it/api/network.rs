@@ -1,7 +1,7 @@
 //! A network that can go silent, taking everything and passing nothing on without an error, as a cut cable does; or slow.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,7 +24,13 @@ impl Network {
     pub(crate) fn before(&self, url: &str) -> String {
         let (start, rest) = url.split_once('@').expect("postgres://USER@HOST:PORT/DATABASE");
         let (behind, database) = rest.split_once('/').unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = self.listen("127.0.0.1", behind);
+        format!("{start}@{address}/{database}")
+    }
+
+    /// Listens at that address, before what is `behind`.
+    pub(crate) fn listen(&self, address: &str, behind: &str) -> SocketAddr {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (behind, network) = (behind.to_owned(), self.clone());
         std::thread::spawn(move || {
@@ -36,7 +42,7 @@ impl Network {
                 network.pass(server, client);
             }
         });
-        format!("{start}@{address}/{database}")
+        address
     }
 
     fn pass(&self, mut from: TcpStream, mut to: TcpStream) {

@@ -1,6 +1,7 @@
 //! What stands around an app DB, whatever its server: a store and a server of ours, each a process of its own, the folder
 //! of their files, and `curl`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -92,6 +93,11 @@ impl Shore {
                 self.propagation_seconds.to_string(),
             );
         metaferry
+    }
+
+    /// Where the store listens.
+    pub(crate) fn store_address(&self) -> SocketAddr {
+        self.store.trim_start_matches("http://").parse().unwrap()
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
