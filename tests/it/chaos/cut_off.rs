@@ -18,7 +18,7 @@ use crate::mariadb::Maria;
 
 /// How much longer than the lease another one may take to see that it has ended and to undo everything, on a machine that
 /// has other work.
-const ALLOWANCE: Duration = Duration::from_secs(10);
+const ALLOWANCE: Duration = Duration::from_secs(5);
 /// App DBs at once on one server.
 const AT_ONCE: usize = 4;
 /// So slow that a phase lasts longer than all else.

@@ -66,16 +66,19 @@ async fn overdue() {
     tokio::time::sleep(SHUTDOWN_MAX).await;
 }
 
-/// Looks for migrations that some process left behind, now and once in every lease term.
-async fn recover(orchestrator: Orchestrator, folder: PathBuf, every: Duration) {
+/// So that a lease that has run out is noticed soon.
+const LOOKS_PER_TERM: u32 = 5;
+
+/// Looks for migrations that some process left behind, now and several times in every lease term.
+async fn recover(orchestrator: Orchestrator, folder: PathBuf, term: Duration) {
     loop {
         let looked = match orchestrator.recover().await {
-            Ok(_) => stranded::remove(&orchestrator, &folder, every).await.map(drop),
+            Ok(_) => stranded::remove(&orchestrator, &folder, term).await.map(drop),
             Err(error) => Err(error),
         };
         if let Err(error) = looked {
             tracing::warn!(target: "cloud_migration", error = error.chain(), "could not look for migrations to recover");
         }
-        tokio::time::sleep(every).await;
+        tokio::time::sleep(term / LOOKS_PER_TERM).await;
     }
 }
