@@ -49,6 +49,15 @@ pub struct MissingRight {
     pub rights: Vec<String>,
 }
 
+/// Views that would not travel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HiddenViews {
+    /// Names.
+    pub names: Vec<String>,
+    /// What an administrator must do, in words.
+    pub remedy: String,
+}
+
 /// Looks at an app DB before a migration. Every method fails only if the server cannot be reached.
 #[async_trait]
 pub trait Probe: Send + Sync {
@@ -57,6 +66,12 @@ pub trait Probe: Send + Sync {
 
     /// Rights that are missing on the tables that a migration writes to, as far as these are there.
     async fn missing_rights(&self) -> Result<Vec<MissingRight>, PortError>;
+
+    /// Views whose queries this user is not shown, so that they would be left out, and what to do about it; `None` if all
+    /// are shown.
+    async fn hidden_views(&self) -> Result<Option<HiddenViews>, PortError> {
+        Ok(None)
+    }
 
     /// May our own tables be made, or are they there?
     async fn may_keep_own_tables(&self) -> Result<bool, PortError>;

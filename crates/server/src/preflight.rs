@@ -203,6 +203,17 @@ impl MigrationPreflight {
                 format!("this user may not {rights} on table {table}; GRANT {rights} ON {table} to it, or use its owner"),
             ));
         }
+        if let Some(hidden) = probe.hidden_views().await? {
+            findings.push(finding(
+                Severity::Blocker,
+                "view_hidden",
+                format!(
+                    "this user is not shown the queries of these views, which would be left out: {}; {}",
+                    hidden.names.join(", "),
+                    hidden.remedy
+                ),
+            ));
+        }
         if !probe.may_keep_own_tables().await? {
             findings.push(finding(
                 Severity::Blocker,

@@ -72,7 +72,12 @@ impl Manifest {
     pub(crate) fn prepare(&self, dump: &Path) -> Result<(), TransferError> {
         let unfinished = Self::unfinished(dump);
         let json = serde_json::to_vec_pretty(self).expect("strings and numbers always serialize");
-        std::fs::File::create(&unfinished)
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options
+            .open(&unfinished)
             .and_then(|mut file| {
                 file.write_all(&json)?;
                 file.write_all(b"\n")?;

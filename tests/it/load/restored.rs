@@ -1,6 +1,6 @@
 //! `restore`: a database of its own by a name template, gone again if the dump does not arrive.
 
-use super::s3_stub;
+use super::{done, s3_stub};
 use crate::app_db::{AppDb, metaferry, metaferry_with, psql, told};
 
 #[test]
@@ -32,6 +32,30 @@ fn a_dump_is_restored_into_a_database_made_for_it() {
     assert_eq!(again.status.code(), Some(3), "{}", told(&again));
     assert!(told(&again).contains(name.as_str()), "{}", told(&again));
     psql(&app_db.url, &format!("DROP DATABASE {name} WITH (FORCE)"));
+}
+
+/// They hold password hashes, and had the mode that the umask gave.
+#[test]
+fn dumps_and_restored_files_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let Some(app_db) = AppDb::load() else { return };
+    let (dump, restored) = (app_db.file(), app_db.folder.path().join("restored.mv.db"));
+    app_db.dump_to(&dump);
+    let target = format!("h2:{}", restored.display());
+    done(&metaferry(&[
+        "--json",
+        "restore",
+        "--from",
+        dump.to_str().unwrap(),
+        "--to",
+        &target,
+    ]));
+    let manifest = dump.with_file_name("app-db.mv.db.manifest.json");
+    for file in [dump, manifest, restored] {
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use super::{Database, Maria, With};
-use crate::app_db::{command, ended, told};
+use crate::app_db::{command, ended, metaferry, told};
+use crate::load::done;
 
 /// What `check` found.
 struct Found {
@@ -117,4 +118,59 @@ fn rights_that_are_missing_on_mariadb_are_named() {
     assert_eq!(found.messages("own_tables").len(), 1, "{}", found.json);
     assert_eq!(allowed.code, 0, "{}", allowed.json);
     assert_eq!(database.tables(), before);
+}
+
+/// Such a user lost all views with no more than a line in the log.
+#[test]
+fn views_whose_queries_a_user_of_mariadb_is_not_shown_are_named_with_the_right_that_is_wanted() {
+    let Some(maria) = Maria::new() else { return };
+    let database = maria.database(With::Rows);
+    let user = format!("v_{}", database.name);
+    let rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, LOCK TABLES";
+    maria.client(
+        "",
+        &format!(
+            "CREATE USER {user}; GRANT {rights} ON {}.* TO {user}",
+            database.name
+        ),
+    );
+    let (_, place) = maria.server.split_once('@').unwrap();
+    let url = format!("mysql://{user}@{place}/{}", database.name);
+    let hidden = Found::by(&database, &url, &[]);
+    let dump = |name: &str| {
+        let file = maria.folder.path().join(name);
+        done(&metaferry(&[
+            "--json",
+            "dump",
+            "--from",
+            &url,
+            "--to",
+            file.to_str().unwrap(),
+        ]))["notes"]
+            .clone()
+    };
+    let notes_of_hidden = dump("hidden.mv.db");
+    let wanted = format!("GRANT SHOW VIEW ON `{}`.* to", database.name);
+    maria.client("", &format!("{wanted} {user}"));
+    let shown = Found::by(&database, &url, &[]);
+    let notes_of_shown = dump("shown.mv.db");
+    maria.client("", &format!("DROP USER {user}"));
+
+    assert_eq!(hidden.code, 3, "{}", hidden.json);
+    let [message] = hidden.messages("view_hidden").try_into().unwrap();
+    assert!(
+        message.contains("v_alerts, v_audit_log, ") && message.contains(&wanted),
+        "{message}"
+    );
+    let named = |notes: &Value| {
+        let mut notes = notes
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|note| note.as_str().unwrap());
+        notes.any(|note| note.contains("v_alerts, v_audit_log, ") && note.contains(&wanted))
+    };
+    assert!(named(&notes_of_hidden), "{notes_of_hidden}");
+    assert_eq!(shown.code, 0, "{}", shown.json);
+    assert!(!named(&notes_of_shown), "{notes_of_shown}");
 }

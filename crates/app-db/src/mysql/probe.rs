@@ -6,8 +6,9 @@ use metaferry_domain::schema::{Catalogue, DataType, Table};
 use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 
 use super::connect::{MySqlServer, close, quoted, text};
+use super::schema::views;
 use crate::error::{failed, mysql_number};
-use crate::probe::{MissingRight, Probe, TABLE_MAX, Unholdable, Values, WRITTEN};
+use crate::probe::{HiddenViews, MissingRight, Probe, TABLE_MAX, Unholdable, Values, WRITTEN};
 
 /// How long a definition that somebody changes is waited for.
 const LOCK_WAIT_SECONDS: u32 = 2;
@@ -106,6 +107,18 @@ impl Probe for MySqlProbe {
         }
         close(connection).await;
         Ok(missing)
+    }
+
+    async fn hidden_views(&self) -> Result<Option<HiddenViews>, PortError> {
+        let mut connection = self.server.connect().await?.connection;
+        let names = views::hidden(&mut connection, self.server.database())
+            .await
+            .map_err(|error| failed("look for views", error))?;
+        close(connection).await;
+        Ok((!names.is_empty()).then(|| HiddenViews {
+            names,
+            remedy: views::remedy(self.server.database()),
+        }))
     }
 
     async fn may_keep_own_tables(&self) -> Result<bool, PortError> {

@@ -8,7 +8,7 @@
 mod columns;
 mod constraints;
 mod indexes;
-mod views;
+pub(super) mod views;
 
 use std::collections::HashMap;
 
@@ -17,6 +17,7 @@ use metaferry_domain::{ErrorKind, PortError};
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 
+use self::views::Views;
 use super::connect::{Session, text};
 use super::types::Reading;
 use crate::error::failed;
@@ -27,6 +28,8 @@ pub(super) struct ReadCatalogue {
     pub(super) catalogue: Catalogue,
     /// How each column is read, in declared order; by [`Name::key`] of the table.
     pub(super) readings: HashMap<String, Vec<Reading>>,
+    /// Views that are none of the catalogue's: this user is not shown their queries.
+    pub(super) hidden_views: Vec<String>,
 }
 
 /// Which tables of a database.
@@ -117,7 +120,7 @@ async fn read(session: &mut Session, database: &str, which: Which<'_>) -> Result
     let view_columns = columns::read(connection, flavour, database, &mut tables).await?;
     constraints::read(connection, flavour, database, &mut tables).await?;
     indexes::read(connection, flavour, database, &mut tables).await?;
-    let views = views::read(connection, flavour, database, view_columns).await?;
+    let Views { views, hidden } = views::read(connection, flavour, database, view_columns).await?;
     let mut read: Vec<(Table, Vec<Reading>)> = tables.tables.into_iter().zip(tables.readings).collect();
     read.sort_by_key(|(table, _)| table.name.key());
     let readings = read
@@ -130,6 +133,7 @@ async fn read(session: &mut Session, database: &str, which: Which<'_>) -> Result
             views,
         },
         readings,
+        hidden_views: hidden,
     })
 }
 

@@ -21,6 +21,7 @@ use sqlx::{AssertSqlSafe, MySqlConnection};
 
 use super::connect::{MySqlServer, close, quoted};
 use super::read::{self, Selection};
+use super::schema::views::hidden_note;
 use super::schema::{self, Listed, ReadCatalogue, Which};
 use super::types::Reading;
 use crate::error::{failed, mysql_number};
@@ -128,8 +129,11 @@ impl MySqlSource {
         if schema::list(&mut locker.connection, database).await? != tables {
             return Ok(Attempt::Busy("a table was created or dropped".to_owned()));
         }
-        let ReadCatalogue { catalogue, readings } =
-            schema::read_catalogue(leader, database, Which::Shown).await?;
+        let there = schema::read_catalogue(leader, database, Which::Shown).await?;
+        let notes = hidden_note(database, &there.hidden_views);
+        let ReadCatalogue {
+            catalogue, readings, ..
+        } = there;
         close(locker.connection).await;
         refuse_twins(&catalogue)?;
         let parallelism = sessions.len();
@@ -142,6 +146,7 @@ impl MySqlSource {
         Ok(Attempt::Done(Box::new(MySqlSnapshot {
             catalogue,
             readings,
+            notes: notes.into_iter().collect(),
             places: HashMap::new(),
             taken_at,
             sessions: Arc::new(sessions),
@@ -322,6 +327,7 @@ pub(super) fn written(
     let snapshot = MySqlSnapshot {
         catalogue: there.catalogue,
         readings: there.readings,
+        notes: Vec::new(),
         places: HashMap::new(),
         taken_at: at_our_clock(),
         sessions: Arc::clone(&sessions),
@@ -341,6 +347,7 @@ pub(super) fn staged(
     Box::new(MySqlSnapshot {
         catalogue: there.catalogue,
         readings: there.readings,
+        notes: Vec::new(),
         places,
         taken_at: at_our_clock(),
         sessions: Arc::new(Sessions {
@@ -372,6 +379,7 @@ enum SessionsEnd {
 struct MySqlSnapshot {
     catalogue: Catalogue,
     readings: HashMap<String, Vec<Reading>>,
+    notes: Vec<String>,
     /// What tables are called where that is not their name.
     places: HashMap<String, String>,
     taken_at: Instant,
@@ -407,6 +415,10 @@ impl Snapshot for MySqlSnapshot {
 
     fn parallelism(&self) -> usize {
         self.sessions.parallelism
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 
     async fn count(&self, table: &str) -> Result<u64, PortError> {

@@ -25,12 +25,12 @@ impl Target {
         name.push(".partial");
         let partial = PathBuf::from(name);
         let stale = remove_stale(path, &partial)?;
-        let file = match OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&partial)
-        {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        // A database holds secrets, whatever it is for.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = match options.open(&partial) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(WriteError::TargetBusy {

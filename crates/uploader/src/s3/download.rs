@@ -73,9 +73,12 @@ impl S3ObjectStore {
                 format!("cannot look at {name}: the credentials may not read it"),
             )
         })?;
-        let mut out = tokio::fs::File::create(file)
-            .await
-            .map_err(|error| at_file(file, error))?;
+        let mut options = tokio::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        // An app DB holds password hashes.
+        #[cfg(unix)]
+        options.mode(0o600);
+        let mut out = options.open(file).await.map_err(|error| at_file(file, error))?;
         let mut received = Received {
             bytes: 0,
             sha256: Sha256::new(),
