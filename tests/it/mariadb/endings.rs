@@ -1,9 +1,11 @@
 //! How `load` ends where it does not end well, as scripts see it: 3 where it is refused and nothing was touched, 4 where
 //! the target holds something else than was read, 1 where the rows break a key; and all is as it was.
 
+use std::process::Output;
+
 use super::{Database, Maria, With};
 use crate::app_db::{AppDb, metaferry, psql, told};
-use crate::load::load_into;
+use crate::load::{done, load_into};
 
 /// Tables, views and the rows of all.
 fn content(database: &Database<'_>) -> (Vec<String>, Vec<String>) {
@@ -14,6 +16,16 @@ fn content(database: &Database<'_>) -> (Vec<String>, Vec<String>) {
         database.checksums(&tables)
     };
     (tables, sums)
+}
+
+/// They fired, and nobody was told what they wrote elsewhere.
+fn triggers_are_named_before(refused: &Output) {
+    let told = told(refused);
+    assert_eq!(refused.status.code(), Some(3), "{told}");
+    assert!(
+        told.contains("timeline.meddles") && told.contains("--force"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -27,12 +39,17 @@ fn what_differs_at_mariadb_ends_with_4_and_is_taken_back() {
     to.ask(
         "CREATE TRIGGER meddles BEFORE INSERT ON timeline FOR EACH ROW SET NEW.name = concat(NEW.name, '!')",
     );
-    let differs = load_into(&file, &to.url(), &[]);
+    triggers_are_named_before(&load_into(&file, &to.url(), &[]));
+    assert_eq!(content(&to), before);
+    let differs = load_into(&file, &to.url(), &["--force"]);
     assert_eq!(differs.status.code(), Some(4), "{}", told(&differs));
     assert!(told(&differs).contains("timeline"), "{}", told(&differs));
     assert_eq!(content(&to), before);
-    let unread = load_into(&file, &to.url(), &["--no-verify"]);
-    assert_eq!(unread.status.code(), Some(0), "{}", told(&unread));
+    let unread = done(&load_into(&file, &to.url(), &["--force", "--no-verify"]));
+    assert!(
+        unread["notes"].to_string().contains("timeline.meddles"),
+        "{unread}"
+    );
     let refused = load_into(&file, &to.url(), &[]);
     assert_eq!(refused.status.code(), Some(3), "{}", told(&refused));
     assert!(told(&refused).contains("--force"), "{}", told(&refused));
@@ -48,7 +65,8 @@ fn what_differs_at_postgres_ends_with_4_and_is_taken_back() {
         "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.name := NEW.name || ''!''; RETURN NEW; END';
          CREATE TRIGGER meddles BEFORE INSERT ON timeline FOR EACH ROW EXECUTE FUNCTION meddle()",
     );
-    let differs = load_into(&file, &to.url, &[]);
+    triggers_are_named_before(&load_into(&file, &to.url, &[]));
+    let differs = load_into(&file, &to.url, &["--force"]);
     assert_eq!(differs.status.code(), Some(4), "{}", told(&differs));
     assert!(told(&differs).contains("timeline"), "{}", told(&differs));
     assert_eq!(psql(&to.url, "SELECT count(*) FROM timeline"), "0");

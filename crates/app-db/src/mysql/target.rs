@@ -179,7 +179,14 @@ impl LoadTarget for MySqlTarget {
             }
             Occupancy::Metabase(there) => {
                 let there = &there.catalogue;
-                let survey = fit::survey(catalogue, policy, there, self.options.unknown, Texts::Collated)?;
+                let mut survey =
+                    fit::survey(catalogue, policy, there, self.options.unknown, Texts::Collated)?;
+                let triggers = occupancy::triggers(&mut session.connection, self.server.database()).await?;
+                survey.notes.extend(
+                    self.options
+                        .users
+                        .judge_triggers(&triggers, &self.server.describe())?,
+                );
                 let collations = Collations::of(&mut session.connection, self.server.database()).await?;
                 (survey, collations)
             }

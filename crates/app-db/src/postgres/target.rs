@@ -165,13 +165,18 @@ impl LoadTarget for PostgresTarget {
                 unique: translate::own_rules(catalogue),
                 ..Survey::default()
             },
-            Occupancy::Metabase(there) => fit::survey(
-                catalogue,
-                policy,
-                &there.catalogue,
-                self.options.unknown,
-                Texts::AsDeclared,
-            )?,
+            Occupancy::Metabase(there) => {
+                let there = &there.catalogue;
+                let mut survey =
+                    fit::survey(catalogue, policy, there, self.options.unknown, Texts::AsDeclared)?;
+                let triggers = occupancy::triggers(&mut leader, &schema).await?;
+                survey.notes.extend(
+                    self.options
+                        .users
+                        .judge_triggers(&triggers, &self.server.describe())?,
+                );
+                survey
+            }
         };
         self.stage = Stage::Surveyed(Box::new(Surveyed {
             leader,

@@ -86,6 +86,26 @@ async fn relations(connection: &mut MySqlConnection, database: &str) -> Result<V
     Ok(names)
 }
 
+/// Triggers that this user sees, each with its table. There are none of ours.
+pub(super) async fn triggers(
+    connection: &mut MySqlConnection,
+    database: &str,
+) -> Result<Vec<String>, PortError> {
+    let look = |error| failed("look for triggers in the target", error);
+    let rows = sqlx::query(
+        "SELECT concat(event_object_table, '.', trigger_name) FROM information_schema.triggers
+         WHERE event_object_schema = ? AND left(lower(trigger_name), 10) <> 'metaferry_' ORDER BY 1",
+    )
+    .bind(database)
+    .fetch_all(connection)
+    .await
+    .map_err(look)?;
+    let named = rows
+        .iter()
+        .map(|row| Ok(text(row, 0).map_err(look)?.unwrap_or_default()));
+    named.collect()
+}
+
 /// A column of three bytes a letter takes no emoji, and the error would come in the middle.
 async fn refuse_narrow_text(connection: &mut MySqlConnection, server: &MySqlServer) -> Result<(), PortError> {
     let look = |error| failed("look at the character sets of the target", error);

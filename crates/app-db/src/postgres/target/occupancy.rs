@@ -81,3 +81,17 @@ pub(super) async fn look(
         Users::Refuse | Users::Replace => Ok(Occupancy::Metabase(Box::new(there))),
     }
 }
+
+/// Triggers that somebody made and that are switched on, each with its table.
+pub(super) async fn triggers(connection: &mut PgConnection, schema: &str) -> Result<Vec<String>, PortError> {
+    sqlx::query_scalar(
+        "SELECT c.relname || '.' || t.tgname FROM pg_catalog.pg_trigger t
+         JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+         WHERE c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
+           AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgname !~ '^metaferry_' ORDER BY 1",
+    )
+    .bind(schema)
+    .fetch_all(connection)
+    .await
+    .map_err(|error| failed("look for triggers in the target", error))
+}
