@@ -185,7 +185,7 @@ impl LoadTarget for MySqlTarget {
                 survey.notes.extend(
                     self.options
                         .users
-                        .judge_triggers(&triggers, &self.server.describe())?,
+                        .judge_triggers(&triggers, self.server.describe())?,
                 );
                 let collations = Collations::of(&mut session.connection, self.server.database()).await?;
                 (survey, collations)

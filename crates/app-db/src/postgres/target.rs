@@ -173,7 +173,7 @@ impl LoadTarget for PostgresTarget {
                 survey.notes.extend(
                     self.options
                         .users
-                        .judge_triggers(&triggers, &self.server.describe())?,
+                        .judge_triggers(&triggers, self.server.describe())?,
                 );
                 survey
             }
