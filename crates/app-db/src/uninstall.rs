@@ -40,3 +40,16 @@ pub(crate) async fn claim(
     }
     Err(error)
 }
+
+/// Triggers that could not be removed. `sessions` is where the server lists who is connected.
+pub(crate) fn still_there(left: &[String], sessions: &str) -> PortError {
+    PortError::new(
+        ErrorKind::Conflict,
+        format!(
+            "{} of Metaferry's triggers could not be removed: {}; they do nothing; find the sessions that keep their tables' \
+             locks in {sessions}, wait for them or end them, and run `metaferry uninstall` again",
+            left.len(),
+            left.join(", ")
+        ),
+    )
+}

@@ -381,8 +381,12 @@ pub(crate) async fn leftovers(address: &AppDbAddress) -> Result<Vec<String>, Com
             let pool = PostgresServer::new(server).pool(CONNECTIONS_MAX).await?;
             Ok(PostgresAppDb::leftovers(&pool).await?)
         }
+        AppDbAddress::MySql(server) => {
+            let pool = MySqlServer::new(server).pool(CONNECTIONS_MAX).await?;
+            Ok(MySqlAppDb::leftovers(&pool).await?)
+        }
         // There are no triggers of ours.
-        AppDbAddress::MySql(_) | AppDbAddress::H2 { .. } => Ok(Vec::new()),
+        AppDbAddress::H2 { .. } => Ok(Vec::new()),
     }
 }
 
@@ -393,7 +397,11 @@ pub(crate) async fn remove_leftovers(address: &AppDbAddress) -> Result<Leftovers
             let pool = PostgresServer::new(server).pool(CONNECTIONS_MAX).await?;
             Ok(PostgresAppDb::remove_leftovers(pool).await?)
         }
-        AppDbAddress::MySql(_) | AppDbAddress::H2 { .. } => Ok(Leftovers::default()),
+        AppDbAddress::MySql(server) => {
+            let pool = MySqlServer::new(server).pool(CONNECTIONS_MAX).await?;
+            Ok(MySqlAppDb::remove_leftovers(pool).await?)
+        }
+        AppDbAddress::H2 { .. } => Ok(Leftovers::default()),
     }
 }
 
@@ -471,7 +479,8 @@ async fn app_db(
             let app_db = match purpose {
                 Purpose::Look => MySqlAppDb::open_to_look(pool.clone()),
                 Purpose::Migrate => MySqlAppDb::open(pool.clone()).await?,
-            };
+            }
+            .with_guard_max(read_only_max);
             let authenticator = metaferry_app_db::mysql::authenticator(
                 pool,
                 config.metabase.max_session_age_minutes,

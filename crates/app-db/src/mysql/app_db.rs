@@ -1,12 +1,14 @@
 //! The app DB as an object that several ports share: a pool, our own tables in it, and transactions under the lease.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
 use sqlx::pool::PoolConnection;
 use sqlx::{MySql, MySqlPool, Transaction};
 
+use super::guard_session::GuardSession;
 use super::own_tables;
 use super::stillness::Watch;
 use crate::error::failed;
@@ -18,7 +20,14 @@ pub struct MySqlAppDb {
     pub(super) pool: MySqlPool,
     /// From when on stillness is measured, once it is. Clones share it.
     watch: Arc<Mutex<Watch>>,
+    /// When tables that are guarded can be written again, whatever has become of us.
+    pub(super) guard_max: Duration,
+    /// While this process guards tables. Clones share it.
+    pub(super) guard: Arc<tokio::sync::Mutex<Option<GuardSession>>>,
 }
+
+/// As `--read-only-max` has it by default.
+const GUARD_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// The server's clock now, in microseconds since 1970, whatever the session's zone: not `NOW()`, which stands still
 /// while a statement waits for a lock.
@@ -41,7 +50,15 @@ impl MySqlAppDb {
         Self {
             pool,
             watch: Arc::default(),
+            guard_max: GUARD_MAX,
+            guard: Arc::default(),
         }
+    }
+
+    /// The same, with another absolute end of read-only of strength `enforced` than half an hour after it went on.
+    #[must_use]
+    pub fn with_guard_max(self, guard_max: Duration) -> Self {
+        Self { guard_max, ..self }
     }
 
     pub(super) fn watch_state(&self) -> MutexGuard<'_, Watch> {

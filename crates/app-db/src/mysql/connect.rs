@@ -176,8 +176,15 @@ impl MySqlServer {
     }
 }
 
+/// A session of its own that comes from a pool, set up as [`MySqlServer::connect`] does: nothing ends its transactions.
+pub(super) async fn session(pool: &MySqlPool) -> Result<Session, sqlx::Error> {
+    let mut connection = pool.acquire().await?.detach();
+    let flavour = set_up(&mut connection).await?.flavour;
+    Ok(Session { connection, flavour })
+}
+
 /// Sets a session up and says what server it is with.
-pub(super) async fn set_up(connection: &mut MySqlConnection) -> Result<Version, sqlx::Error> {
+async fn set_up(connection: &mut MySqlConnection) -> Result<Version, sqlx::Error> {
     let version: String = {
         let row = sqlx::query("SELECT VERSION()")
             .fetch_one(&mut *connection)

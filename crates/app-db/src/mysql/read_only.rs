@@ -28,10 +28,6 @@ enum Switch<'a> {
     Back(&'a ReadOnlyBefore),
 }
 
-/// Why tables are not guarded by triggers. MariaDB documentation, "Trigger Limitations" and "TRUNCATE TABLE".
-const NOT_ENFORCED: &str = "on MySQL and MariaDB triggers notice neither TRUNCATE nor rows that a foreign key's cascade \
-    changes, so that tables could not be kept still";
-
 /// A check-in older than this, in milliseconds, is that of a node that is gone, however wrong its clock was.
 const CHECK_IN_AGE_MAX_MS: i64 = 600_000;
 
@@ -58,26 +54,25 @@ impl ReadOnlyGuard for MySqlAppDb {
         match strength {
             ReadOnlyStrength::None => Ok(()),
             ReadOnlyStrength::Flag => self.switch(token, &Switch::On(before)).await,
-            ReadOnlyStrength::Enforced => Err(PortError::new(
-                ErrorKind::Unsupported,
-                format!(
-                    "read-only of strength `enforced` cannot be: {NOT_ENFORCED}; use --read-only flag or none"
-                ),
-            )),
+            ReadOnlyStrength::Enforced => {
+                self.make_guard(token).await?;
+                self.switch(token, &Switch::On(before)).await
+            }
         }
     }
 
     async fn why_not(&self, strength: ReadOnlyStrength) -> Result<Option<String>, PortError> {
-        Ok(match strength {
-            ReadOnlyStrength::None | ReadOnlyStrength::Flag => None,
-            ReadOnlyStrength::Enforced => Some(NOT_ENFORCED.to_owned()),
-        })
+        match strength {
+            ReadOnlyStrength::None | ReadOnlyStrength::Flag => Ok(None),
+            ReadOnlyStrength::Enforced => self.guard_obstacle().await,
+        }
     }
 
     async fn propagation(&self, strength: ReadOnlyStrength) -> Result<Duration, PortError> {
         match strength {
-            ReadOnlyStrength::None => return Ok(Duration::ZERO),
-            ReadOnlyStrength::Flag | ReadOnlyStrength::Enforced => {}
+            // Triggers hold at once, on every node.
+            ReadOnlyStrength::None | ReadOnlyStrength::Enforced => return Ok(Duration::ZERO),
+            ReadOnlyStrength::Flag => {}
         }
         // Where nobody else is connected and no node checks in, nobody has anything cached. Our own sessions cannot be
         // told from Metabase's, but we know how many they are. Without PROCESS those of other users are not shown.
@@ -108,8 +103,10 @@ impl ReadOnlyGuard for MySqlAppDb {
         strength: ReadOnlyStrength,
         before: &ReadOnlyBefore,
     ) -> Result<ReadOnlyProof, PortError> {
-        if strength == ReadOnlyStrength::None {
-            return Ok(ReadOnlyProof::Held);
+        match strength {
+            ReadOnlyStrength::None => return Ok(ReadOnlyProof::Held),
+            ReadOnlyStrength::Flag => {}
+            ReadOnlyStrength::Enforced => self.prove_guard().await?,
         }
         let mut connection = self.connection().await?;
         let value = setting(&mut connection, READ_ONLY_MODE, "").await?;
@@ -136,7 +133,10 @@ impl ReadOnlyGuard for MySqlAppDb {
 
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
         self.watch_no_more().await;
-        self.switch(token, &Switch::Back(before)).await
+        self.disarm_guard().await;
+        self.switch(token, &Switch::Back(before)).await?;
+        // Whatever is left of it does nothing any more, and goes by `recover`, `uninstall` or the next migration.
+        self.remove_guard().await.map(drop)
     }
 }
 

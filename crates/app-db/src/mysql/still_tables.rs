@@ -13,7 +13,7 @@ use crate::still::counts;
 pub(super) struct StillTable {
     pub(super) name: String,
     /// In declared order, without those that the server computes.
-    pub(super) columns: Vec<StillColumn>,
+    columns: Vec<StillColumn>,
 }
 
 /// One of its columns.
@@ -24,9 +24,9 @@ pub(super) struct StillColumn {
     data_type: String,
     /// The most bytes that a value has, where it is of letters or bytes.
     octets_max: u64,
-    pub(super) is_key: bool,
+    is_key: bool,
     /// A change of it is a write that is not exempt.
-    pub(super) counts: bool,
+    counts: bool,
 }
 
 /// Longer values go into a digest by digests of their own: what is put together of a row must fit into a packet of
@@ -36,7 +36,7 @@ const PLAIN_OCTETS_MAX: u64 = 65_535;
 impl StillColumn {
     /// An SQL expression of its exact bytes, for `row` (a table's alias, OLD or NEW): what one collation takes for equal,
     /// or a number's usual text for the same, is told apart.
-    pub(super) fn exact(&self, row: &str) -> String {
+    fn exact(&self, row: &str) -> String {
         let value = format!("{row}.{}", quoted(&self.name));
         match self.data_type.as_str() {
             "float" => format!("CAST({value} + 0e0 AS BINARY)"),
@@ -64,6 +64,15 @@ impl StillTable {
             return "MD5('')".to_owned();
         }
         format!("MD5(CONCAT({}))", columns.join(", ',', "))
+    }
+
+    /// For an update: that it changes a column that counts; `None` if none does.
+    pub(super) fn differs(&self) -> Option<String> {
+        let columns = self.columns.iter().filter(|column| column.counts);
+        let differs: Vec<String> = columns
+            .map(|column| format!("NOT ({} <=> {})", column.exact("NEW"), column.exact("OLD")))
+            .collect();
+        (!differs.is_empty()).then(|| differs.join(" OR "))
     }
 
     /// The primary key of a row `t` as one text; `None` where there is none.

@@ -12,7 +12,7 @@ use metaferry_domain::{ErrorKind, PortError};
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool, Row as _};
 
-use super::connect::{close, quoted, set_up, text};
+use super::connect::{close, quoted, session, text};
 use super::snapshot;
 use super::still_tables::{self, StillTable};
 use crate::error::failed;
@@ -108,9 +108,7 @@ pub(super) struct View(MySqlConnection);
 impl View {
     /// A session that sees nothing yet.
     pub(super) async fn open(pool: &MySqlPool) -> Result<Self, PortError> {
-        let mut connection = pool.acquire().await.map_err(look)?.detach();
-        // The pool's own end a transaction that says nothing for seconds.
-        set_up(&mut connection).await.map_err(look)?;
+        let mut connection = session(pool).await.map_err(look)?.connection;
         let limit = format!("SET SESSION lock_wait_timeout = {LOCK_SECONDS}");
         sqlx::raw_sql(AssertSqlSafe(limit))
             .execute(&mut connection)

@@ -13,6 +13,8 @@ use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
 
 use super::app_db::{MySqlAppDb, commit};
 use super::connect::{quoted, text};
+use super::guard;
+use super::guard_triggers::Trigger;
 use super::scheduler::{MySqlQuartz, exists, wake_up};
 use crate::error::failed;
 use crate::undo::{self, Conditions};
@@ -53,7 +55,9 @@ impl UndoScript for MySqlUndoScript {
         let database = text(&row, 0).map_err(ask)?.unwrap_or_default();
         let quartz = exists(&mut connection).await?.then_some(&paused);
         drop(connection);
-        let sql = script(&database, read_only.value.as_deref(), &read_only.ours, quartz);
+        let triggers = guard::expected(&self.app_db.pool).await?;
+        let sql =
+            script(&database, read_only.value.as_deref(), &read_only.ours, quartz) + &removal(&triggers);
         let mut transaction = self.app_db.fenced(token).await?;
         sqlx::query(
             "INSERT INTO metaferry_undo_script (id, `sql`) VALUES (1, ?) ON DUPLICATE KEY UPDATE `sql` = ?",
@@ -82,6 +86,15 @@ fn script(database: &str, read_only: Option<&str>, ours: &str, quartz: Option<&P
             .map(|_| wake_up(" AND @metaferry_resumed > 0") + ";\n")
             .unwrap_or_default()
     )
+}
+
+/// Triggers that keep tables still, where there are any: they refuse as long as a Metaferry lives that made them.
+fn removal(triggers: &[Trigger]) -> String {
+    let drops: Vec<String> = triggers
+        .iter()
+        .map(|trigger| format!("DROP TRIGGER IF EXISTS {};\n", quoted(&trigger.name)))
+        .collect();
+    format!("SET SESSION lock_wait_timeout = 10;\n{}", drops.concat())
 }
 
 /// The setting, if it is still as we wrote it, and then the bump that tells every node.
@@ -135,7 +148,7 @@ DELETE g FROM QRTZ_PAUSED_TRIGGER_GRPS g WHERE g.sched_name = {scheduler}{unlist
 }
 
 /// A string literal that means the same whatever `sql_mode` says of backslashes.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     use std::fmt::Write as _;
 
     if !text.contains(['\\', '\0']) {

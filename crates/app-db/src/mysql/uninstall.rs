@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, MySqlPool};
 
 use super::app_db::MySqlAppDb;
 use crate::error::failed;
-use crate::uninstall::{HOLDER, claim};
+use crate::uninstall::{HOLDER, claim, still_there};
 
 /// Every table of ours, those that refer to others first.
 const TABLES: [&str; 5] = [
@@ -18,11 +18,11 @@ const TABLES: [&str; 5] = [
 ];
 
 impl MySqlAppDb {
-    /// Removes our tables, and answers their names; empty if there was none.
+    /// Removes our triggers and tables, and answers their names; empty if there was none.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) while somebody holds the lease, or a migration is not settled: then nothing was
-    /// removed.
+    /// removed. The same if triggers are left because others keep their tables in use: then our tables stay.
     pub async fn uninstall(pool: MySqlPool) -> Result<Vec<String>, PortError> {
         let app_db = Self::open_to_look(pool);
         let lease = match claim(&app_db, &app_db, HOLDER).await {
@@ -46,7 +46,16 @@ impl MySqlAppDb {
             )
         };
         let mut connection = self.connection().await?;
-        let mut removed = Vec::new();
+        let triggers = self.triggers(&mut connection).await?;
+        let left = self.remove_guard().await?;
+        if !left.is_empty() {
+            // By our tables they are found again.
+            return Err(still_there(&left, "SHOW FULL PROCESSLIST"));
+        }
+        let mut removed: Vec<String> = triggers
+            .iter()
+            .map(|(name, table)| format!("{name} on {table}"))
+            .collect();
         for table in TABLES {
             let there: Option<i64> = sqlx::query_scalar(
                 "SELECT 1 FROM information_schema.tables WHERE table_schema = database() AND table_name = ?",

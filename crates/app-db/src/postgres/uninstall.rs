@@ -1,13 +1,16 @@
 //! Removing everything of ours from a Postgres app DB.
 
 use metaferry_domain::ports::LeaseStore as _;
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::PortError;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::app_db::{LOCK_TIMEOUT, PostgresAppDb, commit};
 use super::connect::quoted;
 use crate::error::failed;
-use crate::uninstall::{HOLDER, claim};
+use crate::uninstall::{HOLDER, claim, still_there};
+
+/// Where sessions are listed.
+const SESSIONS: &str = "pg_stat_activity";
 
 impl PostgresAppDb {
     /// Removes our triggers, functions, tables and schema, and answers their names; empty if there was nothing.
@@ -29,7 +32,7 @@ impl PostgresAppDb {
                 if left.is_empty() {
                     app_db.remove().await
                 } else {
-                    Err(still_there(&left))
+                    Err(still_there(&left, SESSIONS))
                 }
             };
             match names.await {
@@ -43,7 +46,7 @@ impl PostgresAppDb {
         // Triggers whose tables of ours are gone.
         let swept = Self::remove_leftovers(pool).await?;
         if !swept.left.is_empty() {
-            return Err(still_there(&swept.left));
+            return Err(still_there(&swept.left, SESSIONS));
         }
         removed.extend(swept.removed);
         Ok(removed)
@@ -71,18 +74,6 @@ impl PostgresAppDb {
         commit(transaction, "remove Metaferry's own tables").await?;
         Ok(removed)
     }
-}
-
-fn still_there(left: &[String]) -> PortError {
-    PortError::new(
-        ErrorKind::Conflict,
-        format!(
-            "{} of Metaferry's triggers could not be removed: {}; they do nothing; find the sessions that keep their tables' \
-             locks in pg_stat_activity, wait for them or end them, and run `metaferry uninstall` again",
-            left.len(),
-            left.join(", ")
-        ),
-    )
 }
 
 /// Is it the user's own, and has nobody else put anything into it?

@@ -10,6 +10,7 @@ mod comparing;
 mod consistency;
 mod database;
 mod fixture;
+mod guard;
 mod h2;
 #[path = "../h2_app_db/judge.rs"]
 mod judge;
