@@ -5,6 +5,7 @@ mod behaviour;
 mod check;
 mod duplicates;
 mod endings;
+mod enforced;
 mod killed;
 mod pairs;
 mod restored;

@@ -40,8 +40,10 @@ fn nothing_stands_against_metabases_own_mariadb() {
     let Some(maria) = Maria::new() else { return };
     let database = maria.database(With::Rows);
     let before = database.tables();
-    let found = Found::by(&database, &database.url(), &[]);
-    assert_eq!(found.code, 0, "{}", found.json);
+    for strength in ["flag", "enforced"] {
+        let found = Found::by(&database, &database.url(), &["--read-only", strength]);
+        assert_eq!(found.code, 0, "{}", found.json);
+    }
     assert_eq!(database.tables(), before, "looking has created something");
 }
 
@@ -89,6 +91,7 @@ fn rights_that_are_missing_on_mariadb_are_named() {
     let url = format!("mysql://{user}@{place}/{}", database.name);
     let before = database.tables();
     let found = Found::by(&database, &url, &[]);
+    let enforced = Found::by(&database, &url, &["--read-only", "enforced"]);
     // By a role it may all of it.
     let role = format!("r_{}", database.name);
     maria.client(
@@ -98,7 +101,7 @@ fn rights_that_are_missing_on_mariadb_are_named() {
             database.name
         ),
     );
-    let allowed = Found::by(&database, &url, &[]);
+    let allowed = Found::by(&database, &url, &["--read-only", "enforced"]);
     maria.client("", &format!("DROP USER {user}; DROP ROLE {role}"));
     assert_eq!(found.code, 3, "{}", found.json);
     let messages = found.messages("right_missing");
@@ -116,6 +119,11 @@ fn rights_that_are_missing_on_mariadb_are_named() {
     }
     assert_eq!(messages.len(), 4, "{messages:?}");
     assert_eq!(found.messages("own_tables").len(), 1, "{}", found.json);
+    let strength = enforced.messages("read_only_strength");
+    assert!(
+        matches!(strength.as_slice(), [one] if one.contains("GRANT TRIGGER")),
+        "{strength:?}"
+    );
     assert_eq!(allowed.code, 0, "{}", allowed.json);
     assert_eq!(database.tables(), before);
 }

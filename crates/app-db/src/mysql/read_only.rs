@@ -31,6 +31,10 @@ enum Switch<'a> {
 /// A check-in older than this, in milliseconds, is that of a node that is gone, however wrong its clock was.
 const CHECK_IN_AGE_MAX_MS: i64 = 600_000;
 
+/// How often it is looked whether others are connected, and the pause after each look.
+const CONNECTED_LOOKS: u32 = 5;
+const CONNECTED_PAUSE: Duration = Duration::from_millis(50);
+
 /// How often a bump that must wait for the clock is tried: the longest wait is ten seconds each, and on MySQL a second
 /// is the grain of all of them.
 const BUMP_TRIES: u32 = 3;
@@ -77,12 +81,7 @@ impl ReadOnlyGuard for MySqlAppDb {
         // Where nobody else is connected and no node checks in, nobody has anything cached. Our own sessions cannot be
         // told from Metabase's, but we know how many they are. Without PROCESS those of other users are not shown.
         let mut connection = self.connection().await?;
-        let connected: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM information_schema.processlist WHERE db = database()")
-                .fetch_one(&mut *connection)
-                .await
-                .map_err(|error| failed("list the connections to the app DB", error))?;
-        let others = connected > i64::from(self.pool.size());
+        let others = self.others_are_connected(&mut connection).await?;
         let sees_all: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM information_schema.user_privileges
              WHERE privilege_type = 'PROCESS' AND grantee = concat('''', replace(current_user(), '@', '''@'''), '''')",
@@ -141,6 +140,23 @@ impl ReadOnlyGuard for MySqlAppDb {
 }
 
 impl MySqlAppDb {
+    /// Looked at more than once: a session of ours that has just ended may be listed for another moment.
+    async fn others_are_connected(&self, connection: &mut MySqlConnection) -> Result<bool, PortError> {
+        for _ in 0..CONNECTED_LOOKS {
+            let connected: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM information_schema.processlist WHERE db = database()",
+            )
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|error| failed("list the connections to the app DB", error))?;
+            if connected <= i64::from(self.pool.size()) {
+                return Ok(false);
+            }
+            tokio::time::sleep(CONNECTED_PAUSE).await;
+        }
+        Ok(true)
+    }
+
     /// The tables that should have been still and were not, since they are watched.
     async fn written_to(&self) -> Result<Vec<String>, PortError> {
         let now = View::open(&self.pool).await?;

@@ -1,7 +1,7 @@
 //! Removing everything of ours from a Postgres app DB.
 
-use metaferry_domain::ports::LeaseStore as _;
 use metaferry_domain::PortError;
+use metaferry_domain::ports::LeaseStore as _;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::app_db::{LOCK_TIMEOUT, PostgresAppDb, commit};

@@ -127,6 +127,38 @@ async fn what_must_not_change_does_not_and_the_rest_does_mariadb() {
     database.drop().await;
 }
 
+/// What triggers do not see is found afterwards: a cascade of an update, which no table of Metabase's has.
+#[tokio::test]
+async fn writes_past_the_triggers_are_found_mariadb() {
+    let Some(database) = app_db().await else { return };
+    database
+        .execute(
+            "CREATE TABLE elsewhere (id int PRIMARY KEY);
+             CREATE TABLE segment (id int PRIMARY KEY, elsewhere_id int,
+                 FOREIGN KEY (elsewhere_id) REFERENCES elsewhere (id) ON UPDATE CASCADE);
+             INSERT INTO elsewhere VALUES (1); INSERT INTO segment VALUES (7, 1)",
+        )
+        .await;
+    let app_db = open(&database).await;
+    let (token, before) = engage(&app_db).await;
+    app_db.watch(Enforced).await.unwrap();
+    assert_eq!(
+        app_db.prove(Enforced, &before).await.unwrap(),
+        ReadOnlyProof::Held
+    );
+    database.execute("UPDATE elsewhere SET id = 2").await;
+    assert_eq!(
+        app_db.prove(Enforced, &before).await.unwrap(),
+        ReadOnlyProof::WrittenTo {
+            tables: vec![
+                "segment (1 rows inserted or updated, such as 7; 1 rows as they were are gone)".to_owned()
+            ]
+        }
+    );
+    app_db.restore(token, &before).await.unwrap();
+    database.drop().await;
+}
+
 /// What a cascade reaches by way of tables that are none of Metabase's, and by setting NULL.
 #[tokio::test]
 async fn cascades_that_reach_what_must_be_still_are_refused_and_no_others_mariadb() {
