@@ -63,7 +63,6 @@ async fn opens(database: &TestDatabase, what: &str) {
     let began = Instant::now();
     while is_guarded(database).await {
         assert!(began.elapsed() < LONG, "it does not open: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     all_pass(database, what).await;
 }
