@@ -1,7 +1,11 @@
 //! Eight sessions that write without pause, to tables that must be still and to those that stay writable, while the program
-//! migrates their app DB in each strength of read-only: who is refused, who passes, and what H2 reads out of the dump.
+//! migrates their app DB in each strength of read-only: who is refused, who passes, and what H2 reads out of the dump. Every
+//! table is written to in every way (`tables`).
+
+mod tables;
 
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -12,6 +16,8 @@ use crate::app_db::{AppDb, ended, told};
 use crate::sessions::Sessions;
 
 const WRITERS: usize = 8;
+/// Between two looks at what was tried: a look costs the writers their time.
+const PACE: Duration = Duration::from_millis(50);
 
 /// What the writers keep, and a record of each write in a schema that is none of Metabase's.
 const BEGINNING: &str = "
@@ -22,13 +28,14 @@ const BEGINNING: &str = "
     INSERT INTO user_parameter_value (id, user_id, parameter_id, value)
         SELECT w, (SELECT min(id) FROM core_user), 'p' || w, '0' FROM generate_series(1, 8) w;
     CREATE SCHEMA writers;
-    CREATE UNLOGGED TABLE writers.record (writer int, kind text, began timestamptz, micros bigint, refusal text)";
+    CREATE UNLOGGED TABLE writers.record (writer int, kind text, began timestamptz, micros bigint, refusal text,
+        table_name text, op text)";
 
 /// Round and round: it moves 1 from a dashboard to a card, so that the sum of all stays 0; then counts in two tables that stay
 /// writable, where both must tell the same; then marks a card as used, which looking at it does; then adds to a log.
 const WRITER: &str = "
 DO $$ DECLARE
-    n int := 0; began timestamptz; refusal text; cards int[]; boards int[]; somebody int;
+    n int := 0; began timestamptz; refusal text; job record; written int; cards int[]; boards int[]; somebody int;
 BEGIN
     SELECT array_agg(id) INTO cards FROM report_card;
     SELECT array_agg(id) INTO boards FROM report_dashboard;
@@ -58,6 +65,7 @@ BEGIN
         INSERT INTO writers.record VALUES (WRITER, 'looking', began,
             extract(epoch FROM clock_timestamp() - began) * 1000000, NULL);
         COMMIT;
+ROUND
     END LOOP;
 END $$";
 
@@ -154,14 +162,27 @@ fn written_to(strength: Strength) -> Option<Seen> {
         ..Options::default()
     })?;
     world.sql(BEGINNING);
+    world.sql(tables::JOBS);
     let mut sessions = Sessions::new(&world.url);
     for writer in 1..=WRITERS {
-        sessions.run(&WRITER.replace("WRITER", &writer.to_string()));
+        let rounds = WRITER.replace("ROUND", tables::ROUND);
+        sessions.run(&rounds.replace("WRITER", &writer.to_string()));
     }
     let rounds = "SELECT count(DISTINCT writer) FROM writers.record WHERE kind = 'looking'";
     world.wait_for("everybody writes", || world.sql(rounds) == WRITERS.to_string());
-    network.slow_down_to(SLOW_BYTES_PER_SECOND * 3);
-    let output = migrate(&world, strength);
+    // Slow until everything was tried; whatever the network then does is as good.
+    network.slow_down_to(SLOW_BYTES_PER_SECOND * 2);
+    let output = std::thread::scope(|scope| {
+        let migration = scope.spawn(|| migrate(&world, strength));
+        while !migration.is_finished() {
+            if is_read(&world) && tables::all_were_tried(&world) {
+                network.slow_down_to(usize::MAX);
+                break;
+            }
+            std::thread::park_timeout(PACE);
+        }
+        migration.join().unwrap()
+    });
     let (json, code) = ended(&output);
     assert_eq!(code, 0, "{}", told(&output));
     let since = world.sql("SELECT clock_timestamp()");
@@ -179,9 +200,18 @@ fn written_to(strength: Strength) -> Option<Seen> {
         json.get("read_only_seconds").filter(|seconds| !seconds.is_null())
     );
     is_one_snapshot(&judge, &world);
+    tables::are_one_snapshot(&judge, &world);
+    tables::are_held_off_as_they_should(&world, strength, &json);
     let seen = seen(&world, json);
     tell_times(&world, strength, &seen);
     Some(seen)
+}
+
+/// Are rows being read, by the journal?
+fn is_read(world: &World) -> bool {
+    let journal = world.sql("SELECT to_regclass('metaferry.journal') IS NOT NULL");
+    let begun = "SELECT count(*) > 0 FROM metaferry.journal WHERE entry LIKE '%\"effect_started\":{\"copy_snapshot\"%'";
+    journal == "t" && world.sql(begun) == "t"
 }
 
 fn migrate(world: &World, strength: Strength) -> Output {
