@@ -6,6 +6,7 @@ mod app_db;
 #[cfg(debug_assertions)]
 mod chaos;
 mod check;
+mod cluster;
 mod crossing;
 mod dump;
 mod encryption;

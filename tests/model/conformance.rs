@@ -136,7 +136,9 @@ fn small(entry: &JournalEntry) -> Option<Happened> {
         Event::Recovered { .. } => Happened::Recovered(token),
         Event::RetryRequested => Happened::RetryRequested,
         Event::UndoRequested => Happened::UndoRequested,
-        Event::Progressed { .. } | Event::PartArrived { .. } | Event::LeaseLost => return None,
+        Event::Progressed { .. } | Event::Waiting { .. } | Event::PartArrived { .. } | Event::LeaseLost => {
+            return None;
+        }
     })
 }
 

@@ -5,14 +5,16 @@ use std::time::Duration;
 use metaferry_domain::ErrorClass;
 use metaferry_domain::history::{AttemptStory, ReadOnlySpan, Reason, Story, in_words};
 use metaferry_domain::ports::MigrationRow;
+use metaferry_domain::quiesce::WaitFor;
 use metaferry_domain::row_batch::Instant;
-use metaferry_orchestrator::Account;
+use metaferry_orchestrator::{Account, Waits};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// A row of `cloud_migration` as Metabase gives it, but for one thing: a presigned URL is shown without its query. Of one
-/// that has ended it says how long it was read-only, and why it did not arrive, in keys that Metabase does not have.
+/// that has ended it says how long it was read-only, and why it did not arrive, and of one that waits what for and how
+/// long at most, in keys that Metabase does not have.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MigrationBody {
     /// Key.
@@ -32,6 +34,9 @@ pub struct MigrationBody {
     /// How long people could not write.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_only_seconds: Option<f64>,
+    /// What it waits for now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitingBody>,
     /// Why it did not arrive.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub why: Option<ReasonBody>,
@@ -44,6 +49,52 @@ impl MigrationBody {
         self.read_only_seconds = end.and_then(read_only_seconds);
         self.why = end.and_then(|end| end.reason.as_ref()).map(ReasonBody::from);
         self
+    }
+
+    /// The same with what it waits for.
+    #[must_use]
+    pub fn with_waiting(mut self, waits: Option<&Waits>) -> Self {
+        self.waiting = waits.map(WaitingBody::from);
+        self
+    }
+}
+
+/// What a migration waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WaitingBody {
+    /// `nodes`, `confirmation`, `writers` or `jobs`.
+    #[serde(rename = "for")]
+    pub what: &'static str,
+    /// At most, rounded up.
+    pub seconds_left: u64,
+    /// The nodes that are known of.
+    pub nodes: Vec<String>,
+    /// How many jobs, or transactions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// All of it for people.
+    pub text: String,
+}
+
+impl From<&Waits> for WaitingBody {
+    fn from(waits: &Waits) -> Self {
+        let (what, nodes, count) = match &waits.what {
+            WaitFor::Nodes { nodes } => ("nodes", nodes.clone(), None),
+            WaitFor::Confirmation { nodes } => ("confirmation", nodes.clone(), None),
+            WaitFor::Writers { transactions } => ("writers", Vec::new(), Some(*transactions)),
+            WaitFor::Jobs { running } => (
+                "jobs",
+                running.iter().map(|on| on.node.clone()).collect(),
+                Some(running.iter().map(|on| on.jobs.len() as u64).sum()),
+            ),
+        };
+        Self {
+            what,
+            seconds_left: waits.seconds_left,
+            nodes,
+            count,
+            text: waits.what.in_words(waits.seconds_left),
+        }
     }
 }
 
@@ -222,6 +273,7 @@ impl From<&MigrationRow> for MigrationBody {
             created_at: iso(row.created_at),
             updated_at: iso(row.updated_at),
             read_only_seconds: None,
+            waiting: None,
             why: None,
         }
     }

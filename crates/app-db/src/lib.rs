@@ -6,6 +6,7 @@ mod error;
 pub mod h2;
 pub mod load;
 pub mod mysql;
+mod nodes;
 mod own_rows;
 pub mod postgres;
 pub mod probe;

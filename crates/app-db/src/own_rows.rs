@@ -3,7 +3,7 @@
 
 use metaferry_domain::lease::{FencingToken, Lease};
 use metaferry_domain::migration::{MigrationId, Phase, RowId};
-use metaferry_domain::ports::{GuardedUpdate, JournalRecord, MigrationRow};
+use metaferry_domain::ports::{GuardedUpdate, JournalRecord, JournalTimes, MigrationRow};
 use metaferry_domain::row_batch::Instant;
 use metaferry_domain::{ErrorKind, PortError};
 use uuid::Uuid;
@@ -74,6 +74,17 @@ pub(crate) fn same_entry(id: MigrationId, record: &JournalRecord, there: &str) -
             record.sequence
         ),
     ))
+}
+
+/// When entries were written, by sequence, as a database gives it.
+pub(crate) fn journal_times(now_ms: i64, written: Vec<(i64, i64)>) -> JournalTimes {
+    let written = written.into_iter();
+    JournalTimes {
+        now_ms: now_ms.unsigned_abs(),
+        written_ms: written
+            .map(|(sequence, at_ms)| (sequence.unsigned_abs(), at_ms.unsigned_abs()))
+            .collect(),
+    }
 }
 
 /// A migration's id as our tables hold it.

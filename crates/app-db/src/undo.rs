@@ -30,6 +30,16 @@ pub(crate) async fn write(folder: &Path, sql: &str) -> Result<String, PortError>
     Ok(path.display().to_string())
 }
 
+/// What the script says where only Metabase itself can write the setting rightly.
+pub(crate) fn by_api(before: Option<&str>) -> String {
+    let value = before.unwrap_or("null");
+    format!(
+        "-- Read-only is not put back here: in this version only Metabase writes the setting rightly. As an administrator:\n\
+         --     curl -X PUT -H 'x-api-key: …' -H 'content-type: application/json' -d '{{\"value\": {value}}}' \\\n\
+         --         https://METABASE/api/setting/read-only-mode\n"
+    )
+}
+
 /// What follows `WHERE … ` of the two statements that put the scheduler back, each beginning with ` AND` or empty.
 pub(crate) struct Conditions {
     /// Of the paused triggers `t`, those that run again.

@@ -11,6 +11,7 @@ use crate::ports::{
     Destination, DumpFile, LeftOut, PartReceipt, PausedBefore, ReadOnlyBefore, SnapshotReport, TableReport,
     UploadReceipt,
 };
+use crate::quiesce::Wait;
 use crate::{ErrorClass, ErrorKind};
 
 /// One thing that has happened.
@@ -47,6 +48,13 @@ pub enum Event {
         effect: Effect,
         /// 0 to 100 of that effect's own work.
         percent: u8,
+    },
+    /// A running effect waits, or waits for something else than before.
+    Waiting {
+        /// `AwaitReadOnly` or `AwaitRunningJobs`.
+        effect: Effect,
+        /// What for, and how long at most.
+        wait: Wait,
     },
     /// A multipart upload was begun; whatever was remembered of another one is void.
     UploadBegun {
@@ -362,6 +370,7 @@ impl Event {
             Self::EffectDone(fact) => format!("EffectDone({})", fact.effect()),
             Self::EffectFailed { effect, .. } => format!("EffectFailed({effect})"),
             Self::Progressed { effect, .. } => format!("Progressed({effect})"),
+            Self::Waiting { effect, .. } => format!("Waiting({effect})"),
             Self::UploadBegun { .. } => "UploadBegun".into(),
             Self::PartArrived { .. } => "PartArrived".into(),
             Self::CancelRequested { .. } => "CancelRequested".into(),

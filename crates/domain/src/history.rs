@@ -6,6 +6,7 @@ use crate::effect::Effect;
 use crate::event::{Canceller, Event, Intent, RowEnd};
 use crate::journal::{JournalEntry, ReplayError, replay_watched};
 use crate::migration::{Attempt, Phase};
+use crate::quiesce::Wait;
 use crate::state::{CancelledBy, MigrationState};
 
 /// Why an attempt ended before it arrived.
@@ -36,11 +37,14 @@ pub struct AttemptStory {
     pub taken_over: u32,
     /// How long people could not write.
     pub read_only: Option<ReadOnlySpan>,
+    /// What it waits for now.
+    pub waiting: Option<Waiting>,
     /// Why it did not arrive.
     pub reason: Option<Reason>,
 }
 
-/// From when to when read-only was on, in milliseconds since 1970 by the clocks of the nodes that switched it: at most
+/// From when to when read-only was on, in milliseconds since 1970 by the clock that the entries are dated by (the
+/// journal's own where it has one, else the clocks of the nodes that switched it): at most
 /// so long, because under `enforced` taking triggers away counts as well, which refuse nothing any more. Where the dead
 /// man's switch or `undo.sql` switched it off, nobody wrote that down: it ends when a metaferry came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,26 @@ impl ReadOnlySpan {
     pub fn lasted_ms(self) -> Option<u64> {
         // A clock that was set back, or another node's, must not make it negative.
         self.off_at_ms.map(|off| off.saturating_sub(self.on_at_ms))
+    }
+}
+
+/// What a running effect waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Which effect.
+    pub effect: Effect,
+    /// What for, and how long at most from `since_ms`.
+    pub wait: Wait,
+    /// When that was written down, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+impl Waiting {
+    /// How many seconds are left at most, rounded up, when the clock that gave `since_ms` shows `now_ms`.
+    #[must_use]
+    pub fn seconds_left(&self, now_ms: u64) -> u64 {
+        let gone_ms = now_ms.saturating_sub(self.since_ms);
+        self.wait.left_ms.saturating_sub(gone_ms).div_ceil(1000)
     }
 }
 
@@ -118,6 +142,7 @@ fn tell(attempts: &mut Vec<AttemptStory>, entry: &JournalEntry, state: &Migratio
             phase: state.phase(),
             taken_over: 0,
             read_only: None,
+            waiting: None,
             reason: None,
         });
     }
@@ -129,6 +154,7 @@ fn tell(attempts: &mut Vec<AttemptStory>, entry: &JournalEntry, state: &Migratio
         story.taken_over = story.taken_over.saturating_add(1);
     }
     story.read_only = read_only(story.read_only, entry);
+    story.waiting = waiting(story.waiting.take(), entry, state);
     if !state.is_terminal() {
         story.ended_at_ms = None;
     } else if story.ended_at_ms.is_none() {
@@ -155,6 +181,20 @@ fn read_only(span: Option<ReadOnlySpan>, entry: &JournalEntry) -> Option<ReadOnl
         }
         (_, span) => span,
     }
+}
+
+/// What it waits for after an entry.
+fn waiting(before: Option<Waiting>, entry: &JournalEntry, state: &MigrationState) -> Option<Waiting> {
+    let now = if let Event::Waiting { effect, wait } = &entry.event {
+        Some(Waiting {
+            effect: *effect,
+            wait: wait.clone(),
+            since_ms: entry.at_ms,
+        })
+    } else {
+        before
+    };
+    now.filter(|waiting| state.run().running.contains(&waiting.effect))
 }
 
 /// Why the present attempt did not arrive, or is being undone; `None` while it goes on, and once it arrived.

@@ -42,7 +42,7 @@ pub use dead_mans_switch::DeadMansSwitch;
 pub use dumper::{
     DumpFile, DumpObserver, DumpReport, DumpRequest, Dumper, LeftOut, Plaintext, SnapshotReport, TableReport,
 };
-pub use journal::{JournalRecord, JournalStore, MigrationSummary};
+pub use journal::{JournalRecord, JournalStore, JournalTimes, MigrationSummary};
 pub use lease_store::LeaseStore;
 pub use notifier::{Notice, Notifier};
 pub use preflight::{Finding, Preflight, Severity, UndoScript};

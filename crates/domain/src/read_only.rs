@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -11,6 +10,7 @@ use thiserror::Error;
 use crate::lease::FencingToken;
 use crate::migration::ReadOnlyStrength;
 use crate::ports::{ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof};
+use crate::quiesce::NodeEvidence;
 use crate::{ErrorKind, PortError};
 
 /// Which writes pass. Names compare without regard to case. What it does not name is refused.
@@ -193,8 +193,9 @@ impl ReadOnlyGuard for InProcessReadOnly {
         Ok(())
     }
 
-    async fn propagation(&self, _strength: ReadOnlyStrength) -> Result<Duration, PortError> {
-        Ok(Duration::ZERO)
+    async fn nodes(&self) -> Result<NodeEvidence, PortError> {
+        // Nobody keeps a copy of the value.
+        Ok(NodeEvidence::nobody())
     }
 
     async fn prove(

@@ -15,6 +15,7 @@ use crate::migration::{Attempt, MigrationId, RowId};
 use crate::part_plan::PartNumber;
 use crate::plan::MigrationPlan;
 use crate::ports::{Destination, DumpFile, PartReceipt, PausedBefore, ReadOnlyBefore, UploadReceipt};
+use crate::quiesce::{Wait, WaitFor};
 use crate::state::MigrationState;
 
 /// The id that every sample is about.
@@ -172,12 +173,22 @@ pub fn events(state: &MigrationState) -> Vec<Event> {
         events.push(Event::EffectDone(fact(effect, next_token(state))));
         events.push(failed(effect, ErrorKind::Unavailable));
         events.push(Event::Progressed { effect, percent: 50 });
+        events.push(Event::Waiting { effect, wait: wait() });
     }
     events.push(Event::Recovered {
         attempt: Attempt(99),
         token: next_token(state),
     });
     events
+}
+
+/// Nodes that are waited for.
+fn wait() -> Wait {
+    Wait {
+        what: WaitFor::Nodes { nodes: Vec::new() },
+        left_ms: 90_000,
+        warnings: Vec::new(),
+    }
 }
 
 /// A token above every one that the state knows.

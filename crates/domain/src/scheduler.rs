@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use crate::lease::FencingToken;
 use crate::ports::{PausedBefore, Scheduler};
+use crate::quiesce::RunningJobs;
 use crate::{ErrorKind, PortError};
 
 /// Jobs of this process. Clones share them.
@@ -104,8 +105,20 @@ impl Scheduler for InProcessScheduler {
         Ok(())
     }
 
-    async fn running_jobs(&self) -> Result<u64, PortError> {
-        Ok(self.lock().running.values().sum())
+    async fn running_jobs(&self) -> Result<Vec<RunningJobs>, PortError> {
+        let mut jobs = Vec::new();
+        for (name, count) in &self.lock().running {
+            jobs.extend(std::iter::repeat_n(
+                name.clone(),
+                usize::try_from(*count).unwrap_or(usize::MAX),
+            ));
+        }
+        let node = "this process".to_owned();
+        Ok(if jobs.is_empty() {
+            Vec::new()
+        } else {
+            vec![RunningJobs { node, jobs }]
+        })
     }
 
     async fn restore(&self, _token: FencingToken, before: &PausedBefore) -> Result<(), PortError> {

@@ -57,6 +57,7 @@ pub fn next(state: &MigrationState, event: &Event) -> Result<Transition, Illegal
             failed(state.clone(), *effect, failure)
         }
         Event::Progressed { effect, percent } => progressed(state.clone(), *effect, *percent),
+        Event::Waiting { effect, wait } => waiting(state.clone(), *effect, &wait.warnings),
         Event::UploadBegun {
             upload_id,
             part_size_bytes,
@@ -266,6 +267,23 @@ fn progressed(mut state: MigrationState, effect: Effect, percent: u8) -> Result<
     if is_forward(&state) {
         let run = state.run_mut();
         run.progress = run.progress.raised_to(reached);
+    }
+    Ok(state)
+}
+
+/// That somebody waits changes nothing but what people are told.
+fn waiting(mut state: MigrationState, effect: Effect, warnings: &[String]) -> Result<MigrationState, Why> {
+    if !matches!(effect, Effect::AwaitReadOnly | Effect::AwaitRunningJobs) {
+        return Err(Why::NoWait);
+    }
+    let run = state.run_mut();
+    if !run.running.contains(&effect) {
+        return Err(Why::NotRunning);
+    }
+    for warning in warnings {
+        if !run.warnings.contains(warning) {
+            run.warnings.push(warning.clone());
+        }
     }
     Ok(state)
 }

@@ -26,8 +26,6 @@ pub const INSTANCE_CREATION: &str = "instance-creation";
 
 /// A node looks for changes at most this often, in milliseconds, and only when some code reads a setting.
 pub const CACHE_CHECK_MS: u64 = 60_000;
-/// How long Metabase itself waits, in milliseconds, until every node must have seen a change.
-pub const PROPAGATION_MS: u64 = 90_000;
 
 /// Waiting longer than this for the clock to pass a stored time is refused instead: the time is in the future.
 const WAIT_MICROS_MAX: i64 = 10 * MICROS_PER_SECOND;

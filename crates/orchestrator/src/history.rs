@@ -1,8 +1,10 @@
 //! The rows of `cloud_migration` beside what our journal knows of them.
 
 use metaferry_domain::history::{AttemptStory, Story};
+use metaferry_domain::journal::JournalEntry;
 use metaferry_domain::migration::{MigrationId, Phase, RowId};
-use metaferry_domain::ports::{JournalStore, MigrationRow, MigrationRows, MigrationSummary};
+use metaferry_domain::ports::{Clock, JournalStore, MigrationRow, MigrationRows, MigrationSummary};
+use metaferry_domain::quiesce::WaitFor;
 use metaferry_domain::{ErrorKind, PortError};
 
 use crate::recover::{entries, of_row};
@@ -56,7 +58,10 @@ pub async fn accounts(
     let mut accounts = Vec::new();
     for summary in summaries(journal, limit).await? {
         let story = match entries(journal, summary.id).await {
-            Ok(entries) => Story::of(&entries).map_err(|error| error.to_string()),
+            Ok(entries) => {
+                let (entries, _) = dated(journal, summary.id, entries).await?;
+                Story::of(&entries).map_err(|error| error.to_string())
+            }
             Err(error) if error.kind == ErrorKind::Corrupt => Err(error.chain()),
             Err(error) => return Err(error),
         };
@@ -100,13 +105,82 @@ pub async fn end_of(
     if !phase.is_terminal() {
         return Ok(None);
     }
-    let found = match of_row(journal, row).await {
+    match newest_attempt(journal, row).await {
         // How one ended that arrived is worth no error.
-        Err(error) if error.kind == ErrorKind::NotFound || phase == Phase::Done => None,
-        other => other?,
+        Err(error) if error.kind == ErrorKind::NotFound || phase == Phase::Done => Ok(None),
+        other => Ok(other?.map(|(attempt, _)| attempt)),
+    }
+}
+
+/// What a migration waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waits {
+    /// What for.
+    pub what: WaitFor,
+    /// How many seconds are left at most.
+    pub seconds_left: u64,
+}
+
+/// What a row's migration waits for, whichever process steers it; `None` where it does not, or nobody knows. By the
+/// journal's own clock; `clock` counts where it has none, because then it is on the same machine.
+///
+/// # Errors
+/// If the journal cannot be read.
+pub async fn waits_for(
+    journal: &dyn JournalStore,
+    row: RowId,
+    phase: Phase,
+    clock: &dyn Clock,
+) -> Result<Option<Waits>, PortError> {
+    match phase {
+        Phase::Setup => {}
+        Phase::Init | Phase::Dump | Phase::Upload | Phase::Done | Phase::Error | Phase::Cancelled => {
+            return Ok(None);
+        }
+    }
+    let (attempt, now_ms) = match newest_attempt(journal, row).await {
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+        Ok(None) => return Ok(None),
+        Ok(Some(found)) => found,
+        Err(error) => return Err(error),
     };
-    let story = found.and_then(|(_, entries)| Story::of(&entries).ok());
-    Ok(story.and_then(|mut story| story.attempts.pop()))
+    let now_ms = now_ms.unwrap_or_else(|| clock.now_ms());
+    Ok(attempt.waiting.map(|waiting| Waits {
+        seconds_left: waiting.seconds_left(now_ms),
+        what: waiting.wait.what,
+    }))
+}
+
+/// The newest attempt of a row's migration, and what the journal's own clock shows now.
+async fn newest_attempt(
+    journal: &dyn JournalStore,
+    row: RowId,
+) -> Result<Option<(AttemptStory, Option<u64>)>, PortError> {
+    let Some((state, entries)) = of_row(journal, row).await? else {
+        return Ok(None);
+    };
+    let (entries, now_ms) = dated(journal, state.run().id, entries).await?;
+    let story = Story::of(&entries).ok();
+    let attempt = story.and_then(|mut story| story.attempts.pop());
+    Ok(attempt.map(|attempt| (attempt, now_ms)))
+}
+
+/// Entries with the times of the journal's own clock, where it has one, and what that shows now. What was held back until
+/// the lease was there keeps the time at which it happened, by its writer's clock.
+async fn dated(
+    journal: &dyn JournalStore,
+    id: MigrationId,
+    mut entries: Vec<JournalEntry>,
+) -> Result<(Vec<JournalEntry>, Option<u64>), PortError> {
+    let Some(times) = journal.times(id).await? else {
+        return Ok((entries, None));
+    };
+    for entry in entries.iter_mut().filter(|entry| entry.token.is_some()) {
+        if let Some(written_ms) = times.written_ms.get(&entry.sequence) {
+            entry.at_ms = *written_ms;
+        }
+    }
+    Ok((entries, Some(times.now_ms)))
 }
 
 /// None where our tables are not there.

@@ -11,6 +11,7 @@ mod perform;
 mod ports;
 mod recover;
 mod run;
+mod waiting;
 mod watch;
 
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ use tokio::sync::{Mutex, watch as channel};
 pub use fault::Faults;
 #[cfg(debug_assertions)]
 pub use fault::{DELAY, FaultKind};
-pub use history::{Account, Journaled, accounts, end_of};
+pub use history::{Account, Journaled, Waits, accounts, end_of, waits_for};
 pub use ports::{OtherShore, Ports, Settings, Warnings};
 pub use recover::{Orphan, Recovery, orphans};
 pub use run::{Ended, View};
@@ -315,6 +316,14 @@ impl Orchestrator {
     /// If the journal cannot be read.
     pub async fn end_of(&self, row: RowId, phase: Phase) -> Result<Option<AttemptStory>, PortError> {
         end_of(&*self.ports.journal, row, phase).await
+    }
+
+    /// What a row's migration waits for, whichever process steers it.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub async fn waits_for(&self, row: RowId, phase: Phase) -> Result<Option<Waits>, PortError> {
+        waits_for(&*self.ports.journal, row, phase, &*self.ports.clock).await
     }
 
     /// Where this process makes the dump of a migration.

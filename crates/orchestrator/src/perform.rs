@@ -23,7 +23,7 @@ use crate::recover;
 use crate::watch::ProgressSignals;
 
 /// How often waiting effects look again.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How often it is tried to begin looking for writes.
 const WATCH_TRIES_MAX: u32 = 20;
@@ -259,76 +259,6 @@ impl Performance {
         }
     }
 
-    async fn await_read_only(&self) -> Result<(), PortError> {
-        let wait = match (self.settings.propagation, self.plan.strength) {
-            (Some(wait), ReadOnlyStrength::Flag) => wait,
-            (Some(_) | None, strength) => self.ports.read_only.propagation(strength).await?,
-        };
-        let mut left = wait;
-        while !left.is_zero() {
-            self.cancel.check()?;
-            if left.as_secs().is_multiple_of(10) && left.subsec_millis() < 250 {
-                tracing::info!(target: "cloud_migration", seconds_left = left.as_secs(), "waiting until every node has seen read-only");
-            }
-            let step = left.min(LOOK_EVERY);
-            self.ports.clock.sleep(step).await;
-            left -= step;
-        }
-        self.await_writers().await
-    }
-
-    /// What was being written when read-only went on is waited for: it would end after the snapshot.
-    async fn await_writers(&self) -> Result<(), PortError> {
-        let deadline = self
-            .ports
-            .clock
-            .now_ms()
-            .saturating_add(millis(self.settings.jobs_wait_max));
-        loop {
-            self.cancel.check()?;
-            let writing = self.ports.read_only.still_writing(self.plan.strength).await?;
-            if writing == 0 {
-                return Ok(());
-            }
-            if self.ports.clock.now_ms() >= deadline {
-                return Err(PortError::new(
-                    ErrorKind::Exhausted,
-                    format!(
-                        "{writing} transactions that began to write before read-only still run after {} s; end them, or wait \
-                         for them",
-                        self.settings.jobs_wait_max.as_secs()
-                    ),
-                ));
-            }
-            self.ports.clock.sleep(LOOK_EVERY).await;
-        }
-    }
-
-    async fn await_running_jobs(&self) -> Result<(), PortError> {
-        let deadline = self
-            .ports
-            .clock
-            .now_ms()
-            .saturating_add(millis(self.settings.jobs_wait_max));
-        loop {
-            self.cancel.check()?;
-            let running = self.ports.scheduler.running_jobs().await?;
-            if running == 0 {
-                return Ok(());
-            }
-            if self.ports.clock.now_ms() >= deadline {
-                return Err(PortError::new(
-                    ErrorKind::Exhausted,
-                    format!(
-                        "{running} jobs of Metabase still run after {} s; wait for them, or raise the limit",
-                        self.settings.jobs_wait_max.as_secs()
-                    ),
-                ));
-            }
-            self.ports.clock.sleep(LOOK_EVERY).await;
-        }
-    }
-
     fn dump_request(&self) -> DumpRequest {
         DumpRequest {
             file: self.dump_path.clone(),
@@ -496,6 +426,6 @@ fn known<T>(value: Option<T>, what: &str) -> Result<T, PortError> {
     value.ok_or_else(|| PortError::new(ErrorKind::Corrupt, format!("the journal does not say {what}")))
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

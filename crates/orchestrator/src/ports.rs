@@ -93,8 +93,11 @@ pub struct Settings {
     pub watch_every: Duration,
     /// How long running jobs of the application may take to end.
     pub jobs_wait_max: Duration,
-    /// Instead of what the read-only port says: how long a change of the setting takes to reach every node.
+    /// Instead of Metabase's own [`PROPAGATION_MS`](metaferry_domain::quiesce::PROPAGATION_MS): how long a change of the
+    /// setting takes to reach every node.
     pub propagation: Option<Duration>,
+    /// How many nodes the operator says there are.
+    pub nodes: Option<u32>,
     /// The folder for dumps.
     pub dump_folder: PathBuf,
     /// A finished file that is sent instead of a fresh dump (`MB_MIGRATION_DUMP_FILE`).

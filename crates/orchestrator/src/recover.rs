@@ -121,6 +121,7 @@ pub(crate) fn since_taken_over(entries: &[JournalEntry]) -> (Vec<Effect>, Vec<(E
             Event::Begun { .. }
             | Event::EffectStarted(_)
             | Event::Progressed { .. }
+            | Event::Waiting { .. }
             | Event::UploadBegun { .. }
             | Event::PartArrived { .. }
             | Event::CancelRequested { .. }

@@ -8,6 +8,7 @@ use metaferry_domain::effect::Effect;
 use metaferry_domain::event::Event;
 use metaferry_domain::ports::{DumpObserver, PartReceipt, UploadLog, UploadObserver};
 use metaferry_domain::progress::percent_of;
+use metaferry_domain::quiesce::Wait;
 use metaferry_domain::undo::UploadMemory;
 use metaferry_domain::{ErrorKind, PortError};
 use tokio::sync::{mpsc, oneshot};
@@ -32,6 +33,16 @@ pub(crate) struct ProgressSignals {
 impl ProgressSignals {
     pub(crate) fn new(signals: mpsc::Sender<Signal>) -> Self {
         Self { signals }
+    }
+
+    /// What an effect waits for.
+    pub(crate) fn waits(&self, effect: Effect, wait: Wait) {
+        let event = Event::Waiting { effect, wait };
+        // Where the queue is full, people are told the next time.
+        let _ = self.signals.try_send(Signal {
+            event,
+            recorded: None,
+        });
     }
 
     pub(crate) fn dump_observer(&self) -> Arc<dyn DumpObserver> {

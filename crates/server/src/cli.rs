@@ -160,6 +160,10 @@ pub(crate) struct MigrateArgs {
     /// With --read-only enforced: when tables can be written again, whatever has become of Metaferry (90s, 30m, 2h).
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
     pub(crate) read_only_max: Duration,
+    /// How many nodes of Metabase there are. 1 spares waiting for others, where that one is told through its own API
+    /// (METAFERRY_METABASE_URL); where more check in or are connected they are named, and waited for. Else METAFERRY_NODES.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) nodes: Option<u32>,
     /// Keep the dump after it has arrived.
     #[arg(long)]
     pub(crate) keep: bool,

@@ -45,6 +45,10 @@ pub(crate) struct Config {
     pub(crate) lease_term: Duration,
     /// Instead of Metabase's own ninety seconds.
     pub(crate) propagation: Option<Duration>,
+    /// Metabase's own API, by the addresses of its nodes and the key of an administrator.
+    pub(crate) metabase_api: Option<MetabaseApi>,
+    /// How many nodes of Metabase there are, as the operator says.
+    pub(crate) nodes: Option<u32>,
     pub(crate) jobs_wait_max: Duration,
     pub(crate) part_size_bytes: Option<u64>,
     pub(crate) upload_concurrency: Option<usize>,
@@ -60,6 +64,14 @@ pub(crate) struct Config {
     pub(crate) h2_file_password: Option<FilePassword>,
     /// What `rekey` puts in the place of `MB_ENCRYPTION_SECRET_KEY`.
     pub(crate) new_encryption_key: Option<NewKey>,
+}
+
+/// How Metabase itself is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct MetabaseApi {
+    /// One for each node.
+    pub(crate) addresses: Vec<String>,
+    pub(crate) key: Secret,
 }
 
 /// A key to be.
@@ -121,6 +133,7 @@ impl Config {
         );
         let mut keys = Keys { own, problems };
         let new_encryption_key = keys.new_key(decrypts.then_some(NewKey::Plain));
+        let metabase_api = keys.metabase_api();
         let config = Self {
             data_dir: keys
                 .take("data_dir")
@@ -130,6 +143,10 @@ impl Config {
                 .seconds("lease_seconds", 5..=3600)
                 .unwrap_or(Duration::from_secs(30)),
             propagation: keys.seconds("propagation_seconds", 0..=3600),
+            metabase_api,
+            nodes: keys
+                .number("nodes", 1..=10_000)
+                .and_then(|nodes| u32::try_from(nodes).ok()),
             jobs_wait_max: keys
                 .seconds("jobs_wait_seconds", 0..=86_400)
                 .unwrap_or(Duration::from_secs(600)),
@@ -209,6 +226,14 @@ pub(crate) fn address(flag: &str, url: &str) -> Result<AppDbAddress, CommandErro
     AppDbAddress::from_cli_url(url).map_err(|error| CommandError::usage(format!("{flag}: {error}")))
 }
 
+/// Whether something was said.
+enum Named<T> {
+    As(T),
+    Not,
+    /// In a way that is a problem by itself.
+    Wrongly,
+}
+
 struct Keys {
     own: BTreeMap<String, String>,
     problems: Vec<String>,
@@ -236,24 +261,66 @@ impl Keys {
             .push(format!("{PREFIX}{}: {problem}", key.to_uppercase()));
     }
 
+    /// A secret of the variable, or of the file that another one names.
+    fn secret(&mut self, key: &str) -> Named<Secret> {
+        let file = format!("{key}_file");
+        match (self.take(key), self.take(&file)) {
+            (Some(_), Some(_)) => {
+                let what = format!("{PREFIX}{} is set too; set one of them", key.to_uppercase());
+                self.problem(&file, &what);
+                Named::Wrongly
+            }
+            (Some(secret), None) => Named::As(Secret::new(secret)),
+            (None, None) => Named::Not,
+            (None, Some(path)) => match std::fs::read_to_string(&path) {
+                Ok(content) => Named::As(Secret::new(content.trim_end_matches(['\r', '\n']))),
+                Err(error) => {
+                    self.problem(&file, &format!("{path} cannot be read: {error}"));
+                    Named::Wrongly
+                }
+            },
+        }
+    }
+
+    /// Addresses and key, each worth nothing without the other.
+    fn metabase_api(&mut self) -> Option<MetabaseApi> {
+        const URL: &str = "metabase_url";
+        const KEY: &str = "metabase_api_key";
+        let addresses: Vec<String> = self
+            .take(URL)
+            .unwrap_or_default()
+            .split([',', ' '])
+            .filter(|address| !address.is_empty())
+            .map(str::to_owned)
+            .collect();
+        match (addresses.is_empty(), self.secret(KEY)) {
+            (true, Named::Not) | (_, Named::Wrongly) => None,
+            (false, Named::As(key)) if !key.expose().is_empty() => Some(MetabaseApi { addresses, key }),
+            (false, Named::As(_) | Named::Not) => {
+                self.problem(
+                    KEY,
+                    "an administrator's API key is needed beside METAFERRY_METABASE_URL",
+                );
+                None
+            }
+            (true, Named::As(_)) => {
+                self.problem(
+                    URL,
+                    "Metabase's address is needed beside METAFERRY_METABASE_API_KEY",
+                );
+                None
+            }
+        }
+    }
+
     /// From the variable or from the file that another one names, else `unnamed`. An empty file is a mistake, not a wish.
     fn new_key(&mut self, unnamed: Option<NewKey>) -> Option<NewKey> {
         const KEY: &str = "new_encryption_secret_key";
         const FILE: &str = "new_encryption_secret_key_file";
-        let secret = match (self.take(KEY), self.take(FILE)) {
-            (Some(_), Some(_)) => {
-                self.problem(FILE, &format!("{NEW_KEY} is set too; set one of them"));
-                return None;
-            }
-            (Some(secret), None) => Secret::new(secret),
-            (None, None) => return unnamed,
-            (None, Some(path)) => match std::fs::read_to_string(&path) {
-                Ok(content) => Secret::new(content.trim_end_matches(['\r', '\n'])),
-                Err(error) => {
-                    self.problem(FILE, &format!("{path} cannot be read: {error}"));
-                    return None;
-                }
-            },
+        let secret = match self.secret(KEY) {
+            Named::As(secret) => secret,
+            Named::Not => return unnamed,
+            Named::Wrongly => return None,
         };
         match secret.expose().chars().count() {
             0 => {
@@ -403,6 +470,35 @@ mod tests {
         }
         std::fs::write(&file, "\n").unwrap();
         assert!(new_key(&[by_file]).unwrap_err().message.contains("is empty"));
+    }
+
+    #[test]
+    fn metabase_is_asked_at_one_address_or_several_with_a_key() {
+        let api = |pairs: &[(&str, &str)]| config(pairs).map(|config| config.metabase_api);
+        let (url, key) = ("METAFERRY_METABASE_URL", "METAFERRY_METABASE_API_KEY");
+        assert!(api(&[]).unwrap().is_none());
+        let both = api(&[(url, "http://a:3000, http://b:3000"), (key, "mb_horse")])
+            .unwrap()
+            .unwrap();
+        assert_eq!(both.addresses, ["http://a:3000", "http://b:3000"]);
+        assert_eq!(both.key.expose(), "mb_horse");
+        assert!(!format!("{both:?}").contains("horse"));
+        for (wrong, named) in [((url, "http://a"), key), ((key, "mb_horse"), url)] {
+            let error = api(&[wrong]).unwrap_err();
+            assert!(
+                error.message.contains(named) && !error.message.contains("horse"),
+                "{}",
+                error.message
+            );
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "mb_horse\n").unwrap();
+        let by_file = [
+            (url, "http://a"),
+            ("METAFERRY_METABASE_API_KEY_FILE", file.to_str().unwrap()),
+        ];
+        assert_eq!(api(&by_file).unwrap().unwrap().key.expose(), "mb_horse");
     }
 
     #[test]

@@ -68,22 +68,32 @@ impl Progress {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// A phase that is so far, of 100.
-    pub(crate) fn phase(&self, phase: &str, percent: u8) {
+    /// A phase that is so far, of 100, and what it waits for.
+    pub(crate) fn phase(&self, phase: &str, percent: u8, waiting: Option<&str>) {
         self.tell(|seconds| {
             let bar = bar(f64::from(percent) / 100.0);
+            let waiting = waiting.map(|waiting| format!(", {waiting}")).unwrap_or_default();
             format!(
-                "{bar} {percent:3} % {phase}, {} since it began",
+                "{bar} {percent:3} % {phase}, {} since it began{waiting}",
                 duration(seconds)
             )
         });
     }
 
+    /// Would a line be shown now?
+    pub(crate) fn is_due(&self) -> bool {
+        let told = self.told.lock().expect("nothing panics while it holds this");
+        told.unwrap_or(self.began).elapsed() >= self.every()
+    }
+
+    fn every(&self) -> Duration {
+        if self.terminal { BAR_EVERY } else { LINE_EVERY }
+    }
+
     fn tell(&self, line: impl FnOnce(f64) -> String) {
-        let every = if self.terminal { BAR_EVERY } else { LINE_EVERY };
         let mut told = self.told.lock().expect("nothing panics while it holds this");
         let since = told.unwrap_or(self.began);
-        if since.elapsed() < every {
+        if since.elapsed() < self.every() {
             return;
         }
         *told = Some(Instant::now());

@@ -122,6 +122,10 @@ impl MigrationPreflight {
     async fn of_undoing(&self) -> Result<Option<Finding>, PortError> {
         match self.guarded {
             Guarded::Yes => {}
+            Guarded::ReadOnlyByApi => match self.strength {
+                ReadOnlyStrength::Flag | ReadOnlyStrength::Enforced => {}
+                ReadOnlyStrength::None => return Ok(None),
+            },
             Guarded::No => {
                 return Ok(Some(finding(
                     Severity::Note,
@@ -132,13 +136,17 @@ impl MigrationPreflight {
                 )));
             }
         }
+        let (stays, by_hand) = match self.guarded {
+            Guarded::Yes | Guarded::No => ("schedules stay paused and read-only on", "undo.sql is run"),
+            Guarded::ReadOnlyByApi => ("read-only stays on", "an administrator switches it off"),
+        };
         Ok(self.switch.obstacle().await?.map(|why| {
             finding(
                 Severity::Warning,
                 "no_dead_mans_switch",
                 format!(
-                    "there will be no dead man's switch: {why}. Should every metaferry be gone in the middle, schedules stay \
-                     paused and read-only on until one starts again, or undo.sql is run; say --yes to accept that"
+                    "there will be no dead man's switch: {why}. Should every metaferry be gone in the middle, {stays} until \
+                     one starts again, or {by_hand}; say --yes to accept that"
                 ),
             )
         }))
@@ -242,6 +250,15 @@ impl MigrationPreflight {
                 Severity::Warning,
                 "read_only_overridden",
                 "MB_READ_ONLY_MODE is set: nodes with it do not look at the setting that we switch"
+                    .to_owned(),
+            ));
+        }
+        if self.guarded == Guarded::ReadOnlyByApi {
+            findings.push(finding(
+                Severity::Note,
+                "h2_by_api",
+                "of an H2 app DB only read-only can be switched, through Metabase's own API: schedules go on, and the dump is one \
+                 snapshot all the same"
                     .to_owned(),
             ));
         }

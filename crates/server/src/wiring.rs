@@ -32,6 +32,7 @@ use metaferry_h2_file::OpenOptions;
 use metaferry_metabase::copy_policy::Logs;
 use metaferry_metabase::encryption::DerivedKey;
 use metaferry_metabase::env::address::AppDbAddress;
+use metaferry_metabase_client::{ApiConfig, Behind, NodeApi, Route, ToldReadOnly};
 use metaferry_orchestrator::in_process::{LogNotifier, RandomIds, SystemClock};
 use metaferry_orchestrator::{Orchestrator, OtherShore, Ports, Settings, Warnings};
 use metaferry_transfer::dump::{Existing, FileDumper, Reread};
@@ -156,6 +157,8 @@ pub(crate) struct Choices {
     pub(crate) strength: ReadOnlyStrength,
     /// When `enforced` ends, whatever has become of us.
     pub(crate) read_only_max: Duration,
+    /// How many nodes of Metabase there are, as the operator says.
+    pub(crate) nodes: Option<u32>,
     pub(crate) retention: DumpRetention,
     pub(crate) strictness: Strictness,
     pub(crate) warnings: Warnings,
@@ -188,6 +191,8 @@ struct AppDbPorts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guarded {
     Yes,
+    /// An H2 file that Metabase has open, whose API is known: the setting can be asked for there, and nothing else.
+    ReadOnlyByApi,
     /// An H2 file that Metabase has open.
     No,
 }
@@ -295,6 +300,7 @@ pub(crate) async fn shores(
     };
     let (strength, scheduler) = match app_db.guarded {
         Guarded::Yes => (choices.strength, SchedulerPlan::Quiesce),
+        Guarded::ReadOnlyByApi => (choices.strength, SchedulerPlan::LeaveAlone),
         Guarded::No => (ReadOnlyStrength::None, SchedulerPlan::LeaveAlone),
     };
     let settings = Settings {
@@ -314,6 +320,7 @@ pub(crate) async fn shores(
         watch_every: Duration::from_millis(500),
         jobs_wait_max: config.jobs_wait_max,
         propagation: config.propagation,
+        nodes: choices.nodes,
         dump_folder: config.data_dir.clone(),
         dump_file: config.metabase.migration_dump_file.clone(),
         plaintext,
@@ -445,7 +452,7 @@ async fn app_db(
                 journal: Arc::new(app_db.clone()),
                 lease: Arc::new(app_db.clone()),
                 switch: Arc::new(app_db.clone()),
-                read_only: Arc::new(app_db),
+                read_only: told(config, Arc::new(app_db.clone()), Arc::new(app_db), Guarded::Yes)?,
                 guarded: Guarded::Yes,
             })
         }
@@ -460,18 +467,26 @@ async fn app_db(
             }
             make_folder(&config.data_dir)?;
             let state = SqliteState::open(&state_file(config, &file)).await?;
+            let (unguarded, guarded) = match &config.metabase_api {
+                Some(api) => (
+                    Unguarded::ReadOnlyByApi(api.addresses.join(", ")),
+                    Guarded::ReadOnlyByApi,
+                ),
+                None => (Unguarded::Untouched, Guarded::No),
+            };
+            let unguarded = Arc::new(unguarded);
             Ok(AppDbPorts {
                 source,
+                read_only: told(config, unguarded.clone(), Arc::new(state.clone()), guarded)?,
                 rows: Arc::new(state.clone()),
                 journal: Arc::new(state.clone()),
                 lease: Arc::new(state),
-                read_only: Arc::new(Unguarded),
-                switch: Arc::new(Unguarded),
-                scheduler: Arc::new(Unguarded),
-                undo_script: Arc::new(Unguarded),
-                authenticator: Arc::new(Unguarded),
+                switch: unguarded.clone(),
+                scheduler: unguarded.clone(),
+                undo_script: unguarded.clone(),
+                authenticator: unguarded,
                 probe: None,
-                guarded: Guarded::No,
+                guarded,
             })
         }
         AppDbAddress::MySql(server) => {
@@ -496,11 +511,41 @@ async fn app_db(
                 journal: Arc::new(app_db.clone()),
                 lease: Arc::new(app_db.clone()),
                 switch: Arc::new(app_db.clone()),
-                read_only: Arc::new(app_db),
+                read_only: told(config, Arc::new(app_db.clone()), Arc::new(app_db), Guarded::Yes)?,
                 guarded: Guarded::Yes,
             })
         }
     }
+}
+
+/// Read-only by way of Metabase's own API where that is known, else as `guard` has it.
+fn told(
+    config: &Config,
+    guard: Arc<dyn ReadOnlyGuard>,
+    lease: Arc<dyn LeaseStore>,
+    guarded: Guarded,
+) -> Result<Arc<dyn ReadOnlyGuard>, CommandError> {
+    let Some(api) = &config.metabase_api else {
+        return Ok(guard);
+    };
+    let node = |address: &String| {
+        let route = match proxies_towards(address) {
+            Proxies::None => Route::Direct,
+            Proxies::OfEnvironment => Route::ByProxies,
+        };
+        let config = ApiConfig {
+            route,
+            ..ApiConfig::default()
+        };
+        NodeApi::new(address, &api.key, config)
+            .map_err(|error| CommandError::usage(format!("METAFERRY_METABASE_URL: {}", error.chain())))
+    };
+    let nodes = api.addresses.iter().map(node).collect::<Result<Vec<_>, _>>()?;
+    let behind = match guarded {
+        Guarded::Yes => Behind::AppDb(guard),
+        Guarded::ReadOnlyByApi | Guarded::No => Behind::OneNode,
+    };
+    Ok(Arc::new(ToldReadOnly::new(nodes, behind, lease)))
 }
 
 fn session_key(config: &Config) -> Result<Option<DerivedKey>, CommandError> {

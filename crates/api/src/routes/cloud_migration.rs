@@ -31,7 +31,9 @@ pub(crate) async fn newest(State(api): State<Api>, headers: HeaderMap) -> Result
     Ok(match api.orchestrator.history(1).await?.first() {
         Some(row) => {
             let end = api.orchestrator.end_of(row.id, row.phase).await?;
-            Json(MigrationBody::from(row).with_end(end.as_ref())).into_response()
+            let waits = api.orchestrator.waits_for(row.id, row.phase).await?;
+            let body = MigrationBody::from(row).with_end(end.as_ref());
+            Json(body.with_waiting(waits.as_ref())).into_response()
         }
         None => StatusCode::NO_CONTENT.into_response(),
     })

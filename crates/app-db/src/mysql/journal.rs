@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::MigrationId;
-use metaferry_domain::ports::{JournalRecord, JournalStore, MigrationSummary};
+use metaferry_domain::ports::{JournalRecord, JournalStore, JournalTimes, MigrationSummary};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::app_db::{MySqlAppDb, NOW_MICROS, commit};
 use super::connect::text;
 use crate::error::failed;
-use crate::own_rows::{database_token, migration_id, same_entry};
+use crate::own_rows::{database_token, journal_times, migration_id, same_entry};
 
 #[async_trait]
 impl JournalStore for MySqlAppDb {
@@ -43,9 +43,10 @@ impl JournalStore for MySqlAppDb {
                 same_entry(id, record, &text(&there, 0).map_err(write)?.unwrap_or_default())?;
             }
             None => {
-                sqlx::query(
-                    "INSERT INTO metaferry_journal (migration_id, sequence, token, entry) VALUES (?, ?, ?, ?)",
-                )
+                sqlx::query(AssertSqlSafe(format!(
+                    "INSERT INTO metaferry_journal (migration_id, sequence, token, entry, written_at_micros)
+                     VALUES (?, ?, ?, ?, {NOW_MICROS})"
+                )))
                 .bind(id.to_string())
                 .bind(sequence)
                 .bind(database_token(token)?)
@@ -75,6 +76,34 @@ impl JournalStore for MySqlAppDb {
                 })
             })
             .collect()
+    }
+
+    async fn times(&self, id: MigrationId) -> Result<Option<JournalTimes>, PortError> {
+        let read = |error| failed("read the times of the journal", error);
+        // Before they are upgraded, our tables have no such column.
+        let dated: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM information_schema.columns WHERE table_schema = database()
+                 AND table_name = 'metaferry_journal' AND column_name = 'written_at_micros'",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(read)?;
+        if dated == 0 {
+            return Ok(None);
+        }
+        let written: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT sequence, written_at_micros DIV 1000 FROM metaferry_journal
+             WHERE migration_id = ? AND written_at_micros IS NOT NULL",
+        )
+        .bind(id.to_string())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(read)?;
+        let now_ms: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {NOW_MICROS} DIV 1000")))
+            .fetch_one(&self.pool)
+            .await
+            .map_err(read)?;
+        Ok(Some(journal_times(now_ms, written)))
     }
 
     async fn settle(&self, token: FencingToken, id: MigrationId) -> Result<(), PortError> {

@@ -11,7 +11,8 @@ const WAIT_SECONDS: u32 = 15;
 
 /// One script a version. A published script never changes. Row 1 of the lease is the lease, row 2 the fence: whoever
 /// proves a token shares it, whoever takes the lease wants it alone.
-const SCRIPTS: [&str; 1] = ["
+const SCRIPTS: [&str; 2] = [
+    "
     CREATE TABLE IF NOT EXISTS metaferry_lease (
         id int NOT NULL PRIMARY KEY,
         token bigint NOT NULL,
@@ -37,7 +38,18 @@ const SCRIPTS: [&str; 1] = ["
         id int NOT NULL PRIMARY KEY,
         `sql` longtext NOT NULL
     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
-"];
+",
+    // Run in full again by whoever finds it half done: MySQL has no `ADD COLUMN IF NOT EXISTS`.
+    "
+    SET @metaferry_dated = (SELECT count(*) FROM information_schema.columns WHERE table_schema = database()
+        AND table_name = 'metaferry_journal' AND column_name = 'written_at_micros');
+    SET @metaferry_script = IF(@metaferry_dated = 0,
+        'ALTER TABLE metaferry_journal ADD COLUMN written_at_micros bigint', 'DO 0');
+    PREPARE metaferry_script FROM @metaferry_script;
+    EXECUTE metaferry_script;
+    DEALLOCATE PREPARE metaferry_script;
+",
+];
 
 /// Creates or upgrades them; whoever comes meanwhile waits and then finds them.
 pub(super) async fn prepare(pool: &MySqlPool) -> Result<(), PortError> {

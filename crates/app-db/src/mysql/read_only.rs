@@ -6,19 +6,19 @@ use async_trait::async_trait;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof};
+use metaferry_domain::quiesce::{NodeEvidence, Told};
 use metaferry_domain::schema::Dialect;
 use metaferry_domain::{ErrorKind, PortError};
-use metaferry_metabase::quartz::SCHEDULER_NAME;
 use metaferry_metabase::read_only::ReadOnlyMode;
-use metaferry_metabase::settings::{
-    Bump, DatabaseNow, LAST_UPDATED, PROPAGATION_MS, READ_ONLY_MODE, SettingColumns, bump,
-};
-use sqlx::{AssertSqlSafe, MySqlConnection};
+use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, READ_ONLY_MODE, bump};
+use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 
 use super::app_db::{MySqlAppDb, NOW_MICROS, commit};
 use super::connect::text;
+use super::scheduler::check_ins;
 use super::stillness::{Stillness, View, Watch, lost};
 use crate::error::failed;
+use crate::nodes::{self, lately};
 
 /// What switching does to the row of [`READ_ONLY_MODE`].
 enum Switch<'a> {
@@ -27,9 +27,6 @@ enum Switch<'a> {
     /// What was there before, if it is still ours.
     Back(&'a ReadOnlyBefore),
 }
-
-/// A check-in older than this, in milliseconds, is that of a node that is gone, however wrong its clock was.
-const CHECK_IN_AGE_MAX_MS: i64 = 600_000;
 
 /// How often it is looked whether others are connected, and the pause after each look.
 const CONNECTED_LOOKS: u32 = 5;
@@ -72,16 +69,10 @@ impl ReadOnlyGuard for MySqlAppDb {
         }
     }
 
-    async fn propagation(&self, strength: ReadOnlyStrength) -> Result<Duration, PortError> {
-        match strength {
-            // Triggers hold at once, on every node.
-            ReadOnlyStrength::None | ReadOnlyStrength::Enforced => return Ok(Duration::ZERO),
-            ReadOnlyStrength::Flag => {}
-        }
-        // Where nobody else is connected and no node checks in, nobody has anything cached. Our own sessions cannot be
-        // told from Metabase's, but we know how many they are. Without PROCESS those of other users are not shown.
+    async fn nodes(&self) -> Result<NodeEvidence, PortError> {
         let mut connection = self.connection().await?;
-        let others = self.others_are_connected(&mut connection).await?;
+        let hosts = self.hosts_of_others(&mut connection).await?;
+        // Without PROCESS those of other users are not shown.
         let sees_all: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM information_schema.user_privileges
              WHERE privilege_type = 'PROCESS' AND grantee = concat('''', replace(current_user(), '@', '''@'''), '''')",
@@ -89,12 +80,34 @@ impl ReadOnlyGuard for MySqlAppDb {
         .fetch_one(&mut *connection)
         .await
         .map_err(|error| failed("ask for the rights of the user", error))?;
-        let idle = sees_all > 0 && !others && !nodes_check_in(&mut connection).await?;
-        Ok(if idle {
-            Duration::ZERO
+        let look = |error| failed("look for check-ins of Metabase's nodes", error);
+        let there: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM information_schema.tables
+             WHERE table_schema = database() AND table_name = 'QRTZ_SCHEDULER_STATE'",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(look)?;
+        let now_ms: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {NOW_MICROS} DIV 1000")))
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(look)?;
+        let check_ins = if there > 0 {
+            check_ins(&mut connection).await?
         } else {
-            Duration::from_millis(PROPAGATION_MS)
+            Vec::new()
+        };
+        Ok(NodeEvidence {
+            told: Told::BehindItsBack,
+            check_ins: Some(lately(check_ins, now_ms)),
+            client_hosts: (sees_all > 0).then_some(hosts),
         })
+    }
+
+    async fn announce(&self, _: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
+        // There is no switch that would have to know.
+        let mut connection = self.connection().await?;
+        before.still_holds(setting(&mut connection, READ_ONLY_MODE, "").await?.as_deref())
     }
 
     async fn prove(
@@ -140,21 +153,44 @@ impl ReadOnlyGuard for MySqlAppDb {
 }
 
 impl MySqlAppDb {
-    /// Looked at more than once: a session of ours that has just ended may be listed for another moment.
-    async fn others_are_connected(&self, connection: &mut MySqlConnection) -> Result<bool, PortError> {
-        for _ in 0..CONNECTED_LOOKS {
-            let connected: i64 = sqlx::query_scalar(
-                "SELECT count(*) FROM information_schema.processlist WHERE db = database()",
+    /// Hosts of others' sessions. Ours cannot be told from Metabase's, but we know how many they are; looked at more than
+    /// once, because one of ours that has just ended may be listed for another moment.
+    async fn hosts_of_others(&self, connection: &mut MySqlConnection) -> Result<Vec<String>, PortError> {
+        let look = |error| failed("list the connections to the app DB", error);
+        let own = sqlx::query(
+            "SELECT substring_index(host, ':', 1) FROM information_schema.processlist WHERE id = connection_id()",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .and_then(|row| text(&row, 0))
+        .map_err(look)?;
+        let mut looks = 0;
+        loop {
+            let rows = sqlx::query(
+                "SELECT substring_index(host, ':', 1), count(*) FROM information_schema.processlist
+                 WHERE db = database() GROUP BY 1 ORDER BY 1",
             )
-            .fetch_one(&mut *connection)
+            .fetch_all(&mut *connection)
             .await
-            .map_err(|error| failed("list the connections to the app DB", error))?;
-            if connected <= i64::from(self.pool.size()) {
-                return Ok(false);
+            .map_err(look)?;
+            let mut hosts = Vec::with_capacity(rows.len());
+            let mut beside_us = false;
+            for row in &rows {
+                let host = text(row, 0).map_err(look)?;
+                let connected: i64 = row.try_get(1).map_err(look)?;
+                if host != own {
+                    hosts.extend(host);
+                } else if connected > i64::from(self.pool.size()) {
+                    beside_us = true;
+                    hosts.extend(host);
+                }
+            }
+            looks += 1;
+            if !beside_us || looks >= CONNECTED_LOOKS {
+                return Ok(hosts);
             }
             tokio::time::sleep(CONNECTED_PAUSE).await;
         }
-        Ok(true)
     }
 
     /// The tables that should have been still and were not, since they are watched.
@@ -205,7 +241,6 @@ impl MySqlAppDb {
         switch: &Switch<'_>,
     ) -> Result<Option<Duration>, PortError> {
         let mut transaction = self.fenced(token).await?;
-        refuse_unknown_columns(&mut transaction).await?;
         let now = setting(&mut transaction, READ_ONLY_MODE, " FOR UPDATE").await?;
         let wanted = match switch {
             Switch::On(before) => {
@@ -217,6 +252,9 @@ impl MySqlAppDb {
         };
         if now.as_deref() == wanted {
             return Ok(None);
+        }
+        if let Some(refused) = column_obstacle(&mut transaction).await? {
+            return Err(refused);
         }
         let old = setting(&mut transaction, LAST_UPDATED, " FOR UPDATE").await?;
         let (unix_micros, server_offset): (i64, Option<i64>) = sqlx::query_as(AssertSqlSafe(format!(
@@ -254,31 +292,6 @@ impl MySqlAppDb {
     }
 }
 
-/// Has a node of the scheduler's checked in lately? By the node's own clock: hence the long "lately".
-async fn nodes_check_in(connection: &mut MySqlConnection) -> Result<bool, PortError> {
-    let look = |error| failed("look for check-ins of Metabase's nodes", error);
-    let there: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM information_schema.tables
-         WHERE table_schema = database() AND table_name = 'QRTZ_SCHEDULER_STATE'",
-    )
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(look)?;
-    if there == 0 {
-        return Ok(false);
-    }
-    let recent: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT count(*) FROM QRTZ_SCHEDULER_STATE
-         WHERE sched_name = ? AND last_checkin_time > {NOW_MICROS} DIV 1000 - ?"
-    )))
-    .bind(SCHEDULER_NAME)
-    .bind(CHECK_IN_AGE_MAX_MS)
-    .fetch_one(connection)
-    .await
-    .map_err(look)?;
-    Ok(recent > 0)
-}
-
 /// A setting's value, with a lock on its row where that is asked for.
 async fn setting(
     connection: &mut MySqlConnection,
@@ -296,8 +309,10 @@ async fn setting(
     Ok(row.map(|row| text(&row, 0)).transpose().map_err(read)?.flatten())
 }
 
-/// Versions with `value_with_aad` need both columns, and the key; refused rather than guessed.
-async fn refuse_unknown_columns(connection: &mut MySqlConnection) -> Result<(), PortError> {
+/// Why the setting cannot be written by us, if so. Metabase's own API writes it rightly in every version.
+pub(super) async fn column_obstacle(
+    connection: &mut MySqlConnection,
+) -> Result<Option<PortError>, PortError> {
     let read = |error| failed("read the columns of the table setting", error);
     let rows = sqlx::query(
         "SELECT column_name FROM information_schema.columns
@@ -310,14 +325,7 @@ async fn refuse_unknown_columns(connection: &mut MySqlConnection) -> Result<(), 
     for row in &rows {
         columns.push(text(row, 0).map_err(read)?.unwrap_or_default().to_lowercase());
     }
-    let refuse = |what: &str| PortError::new(ErrorKind::Unsupported, what.to_owned());
-    match SettingColumns::discover(READ_ONLY_MODE, columns.iter().map(String::as_str)) {
-        Ok(SettingColumns::Value) => Ok(()),
-        Ok(SettingColumns::ValueAndAad) => Err(refuse(
-            "the table setting has a column value_with_aad, which this version does not write; use --read-only none",
-        )),
-        Err(unknown) => Err(refuse("the setting read-only-mode cannot be written").because(unknown)),
-    }
+    Ok(nodes::column_obstacle(&columns))
 }
 
 async fn put(connection: &mut MySqlConnection, key: &str, value: Option<&str>) -> Result<(), PortError> {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::{PausedBefore, Scheduler};
+use metaferry_domain::quiesce::RunningJobs;
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::quartz::liveness::{CheckIn, Observation, judge_nodes, running_jobs};
 use metaferry_metabase::quartz::plan::{self, StateChange, pause_plan, paused_now, resume_plan};
@@ -115,10 +116,10 @@ impl Scheduler for MySqlQuartz {
         commit(transaction, "pause Quartz's triggers").await
     }
 
-    async fn running_jobs(&self) -> Result<u64, PortError> {
+    async fn running_jobs(&self) -> Result<Vec<RunningJobs>, PortError> {
         let mut connection = self.app_db.connection().await?;
         if !exists(&mut connection).await? {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         let fired = fired(&mut connection).await?;
         let look = Observation {
@@ -131,7 +132,7 @@ impl Scheduler for MySqlQuartz {
             looks.remove(1);
         }
         looks.push(look);
-        Ok(running_jobs(&fired, &judge_nodes(&looks)) as u64)
+        Ok(running_jobs(&fired, &judge_nodes(&looks)))
     }
 
     async fn restore(&self, token: FencingToken, before: &PausedBefore) -> Result<(), PortError> {

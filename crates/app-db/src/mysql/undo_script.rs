@@ -15,6 +15,7 @@ use super::app_db::{MySqlAppDb, commit};
 use super::connect::{quoted, text};
 use super::guard;
 use super::guard_triggers::Trigger;
+use super::read_only::column_obstacle;
 use super::scheduler::{MySqlQuartz, exists, wake_up};
 use crate::error::failed;
 use crate::undo::{self, Conditions};
@@ -54,10 +55,17 @@ impl UndoScript for MySqlUndoScript {
             .map_err(ask)?;
         let database = text(&row, 0).map_err(ask)?.unwrap_or_default();
         let quartz = exists(&mut connection).await?.then_some(&paused);
+        let by_api_alone = column_obstacle(&mut connection).await?.is_some();
         drop(connection);
         let triggers = guard::expected(&self.app_db.pool).await?;
-        let sql =
-            script(&database, read_only.value.as_deref(), &read_only.ours, quartz) + &removal(&triggers);
+        let before = read_only.value.as_deref();
+        let sql = if by_api_alone {
+            // Written as ours it is left alone.
+            let ours = read_only.ours.as_str();
+            undo::by_api(before) + &script(&database, Some(ours), ours, quartz)
+        } else {
+            script(&database, before, &read_only.ours, quartz)
+        } + &removal(&triggers);
         let mut transaction = self.app_db.fenced(token).await?;
         sqlx::query(
             "INSERT INTO metaferry_undo_script (id, `sql`) VALUES (1, ?) ON DUPLICATE KEY UPDATE `sql` = ?",

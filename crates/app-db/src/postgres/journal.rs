@@ -4,12 +4,12 @@ use async_trait::async_trait;
 use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::MigrationId;
-use metaferry_domain::ports::{JournalRecord, JournalStore, MigrationSummary};
+use metaferry_domain::ports::{JournalRecord, JournalStore, JournalTimes, MigrationSummary};
 use sqlx::Row;
 
 use super::app_db::{PostgresAppDb, commit};
 use crate::error::failed;
-use crate::own_rows::{database_token, migration_id, same_entry};
+use crate::own_rows::{database_token, journal_times, migration_id, same_entry};
 
 #[async_trait]
 impl JournalStore for PostgresAppDb {
@@ -76,6 +76,23 @@ impl JournalStore for PostgresAppDb {
                 })
             })
             .collect()
+    }
+
+    async fn times(&self, id: MigrationId) -> Result<Option<JournalTimes>, PortError> {
+        let read = |error| failed("read the times of the journal", error);
+        let written: Vec<(i64, i64)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "SELECT sequence, (extract(epoch FROM written_at) * 1000)::bigint FROM {} WHERE migration_id = $1",
+            self.own.journal()
+        )))
+        .bind(id.to_string())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(read)?;
+        let now_ms: i64 = sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(read)?;
+        Ok(Some(journal_times(now_ms, written)))
     }
 
     async fn settle(&self, token: FencingToken, id: MigrationId) -> Result<(), PortError> {

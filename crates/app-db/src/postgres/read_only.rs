@@ -6,20 +6,20 @@ use async_trait::async_trait;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof};
+use metaferry_domain::quiesce::{NodeEvidence, Told};
 use metaferry_domain::schema::Dialect;
 use metaferry_domain::{ErrorKind, PortError};
-use metaferry_metabase::quartz::SCHEDULER_NAME;
 use metaferry_metabase::read_only::ReadOnlyMode;
-use metaferry_metabase::settings::{
-    Bump, DatabaseNow, LAST_UPDATED, PROPAGATION_MS, READ_ONLY_MODE, SettingColumns, bump,
-};
+use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, READ_ONLY_MODE, bump};
 use sqlx::PgConnection;
 
 use super::app_db::{PostgresAppDb, commit};
 use super::guard::{Guarded, guard_obstacle};
+use super::scheduler::check_ins;
 use super::stillness::Stillness;
 use super::switch::Changed;
 use crate::error::failed;
+use crate::nodes::{self, lately};
 
 /// What switching does to the row of [`READ_ONLY_MODE`].
 enum Switch<'a> {
@@ -72,9 +72,6 @@ impl<'a> Switch<'a> {
     }
 }
 
-/// A check-in older than this, in milliseconds, is that of a node that is gone, however wrong its clock was.
-const CHECK_IN_AGE_MAX_MS: i64 = 600_000;
-
 /// How often a bump that must wait for the clock is tried: the longest wait is ten seconds each.
 const BUMP_TRIES: u32 = 3;
 
@@ -104,28 +101,51 @@ impl ReadOnlyGuard for PostgresAppDb {
         }
     }
 
-    async fn propagation(&self, strength: ReadOnlyStrength) -> Result<Duration, PortError> {
-        match strength {
-            // Triggers hold at once, on every node.
-            ReadOnlyStrength::None | ReadOnlyStrength::Enforced => return Ok(Duration::ZERO),
-            ReadOnlyStrength::Flag => {}
-        }
-        // Where nobody else is connected and no node checks in, nobody has anything cached. Of other users' sessions
-        // we may not see the kind: then it is taken for a client.
-        let others: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pg_stat_activity
+    async fn nodes(&self) -> Result<NodeEvidence, PortError> {
+        let look = |error| failed("list the connections to the app DB", error);
+        let mut connection = self.pool.acquire().await.map_err(look)?;
+        // Of other users' sessions we may not see the kind: then it is taken for a client; nor the host: then each user
+        // counts as one.
+        let hosts: Vec<String> = sqlx::query_scalar(
+            "SELECT DISTINCT coalesce(host(client_addr), CASE WHEN client_port = -1 THEN 'the database''s own' END,
+                 'unknown host of ' || coalesce(usename, 'an unknown user'))
+             FROM pg_stat_activity
              WHERE datname = current_database() AND coalesce(backend_type, 'client backend') = 'client backend'
-               AND application_name IS DISTINCT FROM 'metaferry'",
+               AND application_name IS DISTINCT FROM 'metaferry' ORDER BY 1",
         )
-        .fetch_one(&self.pool)
+        .fetch_all(&mut *connection)
         .await
-        .map_err(|error| failed("list the connections to the app DB", error))?;
-        let idle = others == 0 && !self.nodes_check_in().await?;
-        Ok(if idle {
-            Duration::ZERO
+        .map_err(look)?;
+        let look = |error| failed("look for check-ins of Metabase's nodes", error);
+        let (exists, now_ms): (bool, i64) = sqlx::query_as(
+            "SELECT to_regclass('qrtz_scheduler_state') IS NOT NULL,
+                 (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(look)?;
+        let check_ins = if exists {
+            check_ins(&mut connection).await?
         } else {
-            Duration::from_millis(PROPAGATION_MS)
+            Vec::new()
+        };
+        Ok(NodeEvidence {
+            told: Told::BehindItsBack,
+            check_ins: Some(lately(check_ins, now_ms)),
+            client_hosts: Some(hosts),
         })
+    }
+
+    async fn announce(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
+        let mut transaction = self.fenced(token).await?;
+        before.still_holds(locked(&mut transaction, READ_ONLY_MODE).await?.as_deref())?;
+        // What the switch could not put back rightly, it must not touch.
+        if column_obstacle(&mut transaction).await?.is_none() {
+            Changed::ReadOnly(before)
+                .record(&self.own, &mut transaction)
+                .await?;
+        }
+        commit(transaction, "write down what must be put back").await
     }
 
     async fn prove(
@@ -187,27 +207,6 @@ impl ReadOnlyGuard for PostgresAppDb {
 }
 
 impl PostgresAppDb {
-    /// Has a node of the scheduler's checked in lately? By the node's own clock: hence the long "lately".
-    async fn nodes_check_in(&self) -> Result<bool, PortError> {
-        let look = |error| failed("look for check-ins of Metabase's nodes", error);
-        let exists: bool = sqlx::query_scalar("SELECT to_regclass('qrtz_scheduler_state') IS NOT NULL")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(look)?;
-        if !exists {
-            return Ok(false);
-        }
-        sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM qrtz_scheduler_state WHERE sched_name = $1
-                 AND last_checkin_time > (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $2)",
-        )
-        .bind(SCHEDULER_NAME)
-        .bind(CHECK_IN_AGE_MAX_MS)
-        .fetch_one(&self.pool)
-        .await
-        .map_err(look)
-    }
-
     async fn read_only_value(&self) -> Result<Option<String>, PortError> {
         sqlx::query_scalar("SELECT value FROM setting WHERE key = $1")
             .bind(READ_ONLY_MODE)
@@ -237,25 +236,21 @@ impl PostgresAppDb {
     ) -> Result<Option<Duration>, PortError> {
         let write = |error| failed("write the setting read-only-mode", error);
         let mut transaction = self.fenced(token).await?;
-        self.refuse_unknown_columns(&mut transaction).await?;
-        let now: Option<String> = sqlx::query_scalar("SELECT value FROM setting WHERE key = $1 FOR UPDATE")
-            .bind(READ_ONLY_MODE)
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(write)?;
+        let now = locked(&mut transaction, READ_ONLY_MODE).await?;
         switch.admit(now.as_deref())?;
-        switch.changed().record(&self.own, &mut transaction).await?;
+        match column_obstacle(&mut transaction).await? {
+            Some(refused) if switch.changes(now.as_deref()) => return Err(refused),
+            // Metabase's API has switched; the dead man's switch could not put it back rightly.
+            Some(_) => {}
+            None => switch.changed().record(&self.own, &mut transaction).await?,
+        }
         self.arm_guard(&mut transaction, switch.guarded()).await?;
         if !switch.changes(now.as_deref()) {
             commit(transaction, "write the setting read-only-mode").await?;
             return Ok(None);
         }
         let wanted = switch.wanted();
-        let old: Option<String> = sqlx::query_scalar("SELECT value FROM setting WHERE key = $1 FOR UPDATE")
-            .bind(LAST_UPDATED)
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(write)?;
+        let old = locked(&mut transaction, LAST_UPDATED).await?;
         let unix_micros: i64 =
             sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
                 .fetch_one(&mut *transaction)
@@ -285,25 +280,28 @@ impl PostgresAppDb {
         commit(transaction, "write the setting read-only-mode").await?;
         Ok(None)
     }
+}
 
-    /// Versions with `value_with_aad` need both columns, and the key; refused rather than guessed.
-    async fn refuse_unknown_columns(&self, connection: &mut PgConnection) -> Result<(), PortError> {
-        let columns: Vec<String> = sqlx::query_scalar(
-            "SELECT attname::text FROM pg_attribute
-             WHERE attrelid = 'setting'::regclass AND attnum > 0 AND NOT attisdropped",
-        )
-        .fetch_all(connection)
+/// A setting's value, with a lock on its row.
+async fn locked(connection: &mut PgConnection, key: &str) -> Result<Option<String>, PortError> {
+    sqlx::query_scalar("SELECT value FROM setting WHERE key = $1 FOR UPDATE")
+        .bind(key)
+        .fetch_optional(connection)
         .await
-        .map_err(|error| failed("read the columns of the table setting", error))?;
-        let refuse = |what: &str| PortError::new(ErrorKind::Unsupported, what.to_owned());
-        match SettingColumns::discover(READ_ONLY_MODE, columns.iter().map(String::as_str)) {
-            Ok(SettingColumns::Value) => Ok(()),
-            Ok(SettingColumns::ValueAndAad) => Err(refuse(
-                "the table setting has a column value_with_aad, which this version does not write; use --read-only none",
-            )),
-            Err(unknown) => Err(refuse("the setting read-only-mode cannot be written").because(unknown)),
-        }
-    }
+        .map_err(|error| failed(format!("read the setting {key}"), error))
+}
+
+/// Why the setting cannot be written by us, if so: versions with `value_with_aad` need both columns, and the key; refused
+/// rather than guessed. Metabase's own API writes them rightly.
+pub(super) async fn column_obstacle(connection: &mut PgConnection) -> Result<Option<PortError>, PortError> {
+    let columns: Vec<String> = sqlx::query_scalar(
+        "SELECT attname::text FROM pg_attribute
+         WHERE attrelid = 'setting'::regclass AND attnum > 0 AND NOT attisdropped",
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(|error| failed("read the columns of the table setting", error))?;
+    Ok(nodes::column_obstacle(&columns))
 }
 
 async fn put(connection: &mut PgConnection, key: &str, value: Option<&str>) -> Result<(), PortError> {

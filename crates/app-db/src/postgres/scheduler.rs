@@ -7,6 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::{PausedBefore, Scheduler};
+use metaferry_domain::quiesce::RunningJobs;
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::quartz::liveness::{CheckIn, Observation, judge_nodes, running_jobs};
 use metaferry_metabase::quartz::plan::{self, StateChange, pause_plan, paused_now, resume_plan};
@@ -118,9 +119,9 @@ impl Scheduler for PostgresQuartz {
         commit(transaction, "pause Quartz's triggers").await
     }
 
-    async fn running_jobs(&self) -> Result<u64, PortError> {
+    async fn running_jobs(&self) -> Result<Vec<RunningJobs>, PortError> {
         if !self.exists().await? {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         let mut connection = self
             .app_db
@@ -139,7 +140,7 @@ impl Scheduler for PostgresQuartz {
             looks.remove(1);
         }
         looks.push(look);
-        Ok(running_jobs(&fired, &judge_nodes(&looks)) as u64)
+        Ok(running_jobs(&fired, &judge_nodes(&looks)))
     }
 
     async fn restore(&self, token: FencingToken, before: &PausedBefore) -> Result<(), PortError> {

@@ -13,6 +13,7 @@ use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
 use super::app_db::{PostgresAppDb, commit};
 use super::connect::quoted;
 use super::own_tables::OwnTables;
+use super::read_only::column_obstacle;
 use super::scheduler::{PostgresQuartz, wake_up};
 use crate::error::failed;
 use crate::undo::{self, Conditions};
@@ -48,13 +49,31 @@ impl UndoScript for PostgresUndoScript {
             .fetch_one(&self.app_db.pool)
             .await
             .map_err(|error| failed("ask for Metabase's schema", error))?;
+        let mut connection = self
+            .app_db
+            .pool
+            .acquire()
+            .await
+            .map_err(|error| failed("read the columns of the table setting", error))?;
+        let by_api_alone = column_obstacle(&mut connection).await?.is_some();
+        drop(connection);
         let sql = script(&Before {
             schema: &schema,
-            read_only: read_only.value.as_deref(),
+            // Written as ours it is left alone.
+            read_only: if by_api_alone {
+                Some(&read_only.ours)
+            } else {
+                read_only.value.as_deref()
+            },
             ours: &read_only.ours,
             paused: &paused,
             own: &self.app_db.own,
         });
+        let sql = if by_api_alone {
+            format!("{}{sql}", undo::by_api(read_only.value.as_deref()))
+        } else {
+            sql
+        };
         let mut transaction = self.app_db.fenced(token).await?;
         sqlx::query(sqlx::AssertSqlSafe(format!(
             "INSERT INTO {} (id, sql) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET sql = $1",

@@ -98,7 +98,6 @@ async fn what_must_not_change_does_not_and_the_rest_does() {
         assert_eq!(tried(&mut connection, sql).await, None, "{sql}");
     }
     assert_eq!(app_db.prove(Enforced, &flag).await.unwrap(), ReadOnlyProof::Held);
-    assert_eq!(app_db.propagation(Enforced).await.unwrap(), Duration::ZERO);
     app_db.engage(token, Enforced, &flag).await.unwrap();
     for _ in 0..2 {
         app_db.restore(token, &flag).await.unwrap();

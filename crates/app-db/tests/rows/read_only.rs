@@ -1,10 +1,9 @@
 //! Read-only on, told to every node, and exactly put back.
 
-use std::time::Duration;
-
 use metaferry_domain::ErrorKind;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{ReadOnlyGuard as _, ReadOnlyProof};
+use metaferry_domain::quiesce::{Propagation, propagation};
 
 use crate::database::{TestDatabase, token};
 
@@ -218,21 +217,20 @@ async fn nobody_is_waited_for_only_where_nobody_is() {
         return;
     };
     let app_db = database.open().await;
-    let wait = async || app_db.propagation(ReadOnlyStrength::Flag).await.unwrap();
-    assert_eq!(
-        app_db.propagation(ReadOnlyStrength::None).await.unwrap(),
-        Duration::ZERO
-    );
-    assert_eq!(wait().await, Duration::ZERO);
+    let seen = async || propagation(&app_db.nodes().await.unwrap(), None);
+    let wait = Propagation::Wait { contradiction: None };
+    assert_eq!(seen().await, Propagation::NobodyIsThere);
     let metabase = database.connect().await;
-    assert_eq!(wait().await, Duration::from_secs(90), "somebody is connected");
+    assert_eq!(seen().await, wait, "somebody is connected");
     sqlx::Connection::close(metabase).await.unwrap();
     let check_in = "INSERT INTO qrtz_scheduler_state VALUES ('MetabaseScheduler', 'n1', (extract(epoch FROM now()) * 1000)::bigint, 7500)";
     database.execute(check_in).await;
-    assert_eq!(wait().await, Duration::from_secs(90), "a node checks in");
+    assert_eq!(seen().await, wait, "a node checks in");
+    assert_eq!(app_db.nodes().await.unwrap().nodes(), ["n1"]);
     database
         .execute("UPDATE qrtz_scheduler_state SET last_checkin_time = 1000")
         .await;
+    assert_eq!(app_db.nodes().await.unwrap().nodes(), [""; 0], "it is gone");
     let role = format!("{}_reader", database.address.database);
     database
         .execute(&format!(
@@ -247,10 +245,8 @@ async fn nobody_is_waited_for_only_where_nobody_is() {
         .unwrap();
     let _metabase = database.connect().await;
     // Before, sessions of other users were overlooked: a user without rights is not told their kind.
-    assert_eq!(
-        limited.propagation(ReadOnlyStrength::Flag).await.unwrap(),
-        Duration::from_secs(90)
-    );
+    let hosts = limited.nodes().await.unwrap().client_hosts.unwrap();
+    assert_eq!(hosts.len(), 1, "{hosts:?}");
     drop(limited);
     database
         .execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"))

@@ -1,5 +1,7 @@
 //! The append-only record.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use crate::PortError;
@@ -24,6 +26,15 @@ pub struct MigrationSummary {
     pub settled: bool,
 }
 
+/// When entries were written, by one clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalTimes {
+    /// What it shows now, in milliseconds since 1970.
+    pub now_ms: u64,
+    /// Likewise, when an entry was written, by its sequence; of some it may not be known.
+    pub written_ms: BTreeMap<u64, u64>,
+}
+
 /// Keeps the journal where the application's data are.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -39,6 +50,12 @@ pub trait JournalStore: Send + Sync {
 
     /// Every record of a migration, in order.
     async fn read(&self, id: MigrationId) -> Result<Vec<JournalRecord>, PortError>;
+
+    /// When a migration's records were written, by the database's own clock; `None` where it has none of its own.
+    async fn times(&self, id: MigrationId) -> Result<Option<JournalTimes>, PortError> {
+        let _ = id;
+        Ok(None)
+    }
 
     /// Marks a migration as settled, under the token.
     async fn settle(&self, token: FencingToken, id: MigrationId) -> Result<(), PortError>;

@@ -1,11 +1,10 @@
 //! Writes held off and let go.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 use crate::lease::FencingToken;
 use crate::migration::ReadOnlyStrength;
+use crate::quiesce::NodeEvidence;
 use crate::{ErrorKind, PortError};
 
 /// What was there before read-only went on: what restoring must give back.
@@ -74,8 +73,22 @@ pub trait ReadOnlyGuard: Send + Sync {
         before: &ReadOnlyBefore,
     ) -> Result<(), PortError>;
 
-    /// How long to wait, from engaging, until it holds on every node.
-    async fn propagation(&self, strength: ReadOnlyStrength) -> Result<Duration, PortError>;
+    /// What shows how many nodes have to see it, and how they come to. Asked under the strength `flag` only: triggers hold
+    /// at once, on every node.
+    async fn nodes(&self) -> Result<NodeEvidence, PortError>;
+
+    /// Nodes that can be asked and by which it is not on, each with what it says; empty where all say so, or none can
+    /// be asked.
+    async fn unconvinced(&self) -> Result<Vec<String>, PortError> {
+        Ok(Vec::new())
+    }
+
+    /// Writes down what must be put back, without switching: somebody else is asked to. [`Conflict`](ErrorKind::Conflict)
+    /// as [`ReadOnlyGuard::engage`] has it.
+    async fn announce(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
+        let _ = (token, before);
+        Ok(())
+    }
 
     /// Transactions that began to write before it was in force, and still run: what they write comes after the snapshot. 0
     /// where nobody could tell.

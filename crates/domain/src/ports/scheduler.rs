@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use crate::PortError;
 use crate::lease::FencingToken;
+use crate::quiesce::RunningJobs;
 
 /// What was paused before we paused everything: what restoring must leave paused. The adapter's own JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -22,8 +23,8 @@ pub trait Scheduler: Send + Sync {
     /// Pauses every trigger on every node. Idempotent.
     async fn quiesce(&self, token: FencingToken, before: &PausedBefore) -> Result<(), PortError>;
 
-    /// Jobs that still run on live nodes.
-    async fn running_jobs(&self) -> Result<u64, PortError>;
+    /// Jobs that still run on nodes that live, or may; nothing of a node without any.
+    async fn running_jobs(&self) -> Result<Vec<RunningJobs>, PortError>;
 
     /// Everything runs again that ran before, and nothing else. Idempotent.
     async fn restore(&self, token: FencingToken, before: &PausedBefore) -> Result<(), PortError>;

@@ -32,6 +32,9 @@ pub enum Why {
     /// That effect does not tell how far it is.
     #[error("that effect has no progress of its own")]
     NoProgress,
+    /// That effect waits for nobody.
+    #[error("that effect waits for nobody")]
+    NoWait,
     /// The part is of another upload than the one that runs.
     #[error("the part belongs to another upload")]
     OtherUpload,

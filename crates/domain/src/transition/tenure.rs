@@ -17,6 +17,7 @@ pub(super) fn admit(state: &MigrationState, event: &Event) -> Result<(), Why> {
         Event::RetryRequested | Event::Begun { .. } => true,
         Event::EffectStarted(_)
         | Event::Progressed { .. }
+        | Event::Waiting { .. }
         | Event::UploadBegun { .. }
         | Event::PartArrived { .. }
         | Event::CancelRequested { .. }

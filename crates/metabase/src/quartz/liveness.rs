@@ -3,6 +3,7 @@
 //! never by comparing its time with ours. Nodes whose scheduler is disabled never check in and are not seen here.
 
 use super::{CHECKIN_INTERVAL_MS, FiredRow, FiredState};
+use metaferry_domain::quiesce::RunningJobs;
 use std::collections::BTreeMap;
 
 /// Silence beyond the check-in interval after which Quartz itself takes a node for failed, in milliseconds.
@@ -109,15 +110,27 @@ fn silence_ms(interval_ms: i64) -> i64 {
     interval_ms.max(CHECKIN_INTERVAL_MS).saturating_add(GRACE_MS)
 }
 
-/// How many jobs run on nodes that may be alive. Runs of silent and gone nodes, and of nodes that no look saw, do not
+/// Jobs that run on nodes that may be alive, by node. Runs of silent and gone nodes, and of nodes that no look saw, do not
 /// count: their rows stay until somebody recovers them.
 #[must_use]
-pub fn running_jobs(fired: &[FiredRow], nodes: &BTreeMap<String, Liveness>) -> usize {
-    fired
-        .iter()
-        .filter(|row| match nodes.get(&row.instance) {
+pub fn running_jobs(fired: &[FiredRow], nodes: &BTreeMap<String, Liveness>) -> Vec<RunningJobs> {
+    let mut running: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for row in fired {
+        let counts = match nodes.get(&row.instance) {
             Some(Liveness::Live | Liveness::Undecided) => row.state == FiredState::Executing,
             Some(Liveness::Silent | Liveness::Gone) | None => false,
-        })
-        .count()
+        };
+        if counts {
+            let job = row.job.as_ref().map_or("a job without a name", |job| &job.name);
+            running.entry(&row.instance).or_default().push(job.to_owned());
+        }
+    }
+    let named = |(node, mut jobs): (&str, Vec<String>)| {
+        jobs.sort_unstable();
+        RunningJobs {
+            node: node.to_owned(),
+            jobs,
+        }
+    };
+    running.into_iter().map(named).collect()
 }

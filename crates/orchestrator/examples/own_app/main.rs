@@ -99,6 +99,7 @@ fn settings(folder: &Path) -> Settings {
         watch_every: Duration::from_millis(500),
         jobs_wait_max: Duration::from_secs(60),
         propagation: None,
+        nodes: None,
         dump_folder: folder.to_owned(),
         dump_file: None,
         plaintext: Plaintext::Keep,

@@ -237,6 +237,7 @@ fn ends_release(event: &Event) -> bool {
         Event::Begun { .. }
         | Event::EffectStarted(_)
         | Event::Progressed { .. }
+        | Event::Waiting { .. }
         | Event::UploadBegun { .. }
         | Event::PartArrived { .. }
         | Event::CancelRequested { .. }

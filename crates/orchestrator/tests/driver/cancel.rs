@@ -148,7 +148,7 @@ async fn slow_cleaning_up_and_slow_telling_hold_no_user_up() {
         Call::DiscardDump,
         Call::CopyRows,
         Call::Notify,
-        Call::Propagation,
+        Call::Nodes,
         Call::RunningJobs,
         Call::PutPart,
         Call::VerifyObject,

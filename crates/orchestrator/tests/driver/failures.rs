@@ -7,6 +7,7 @@ use metaferry_domain::ErrorKind;
 use metaferry_domain::effect::Effect;
 use metaferry_domain::event::FailureCause;
 use metaferry_domain::migration::Phase;
+use metaferry_domain::quiesce::RunningJobs;
 use metaferry_test_kit::fake::{Call, Change, DumpOnDisk, Durable, Fault, World};
 
 use crate::node::{Node, Run, assert_kept, row_says};
@@ -256,12 +257,21 @@ async fn read_only_that_somebody_sets_just_before_it_goes_on_fails_the_migration
 #[tokio::test(start_paused = true)]
 async fn a_job_that_does_not_end_fails_the_migration() {
     let world = World::new(1);
-    world.change(|durable| durable.running_jobs = 2);
+    world.change(|durable| {
+        durable.running_jobs = vec![RunningJobs {
+            node: "n1".into(),
+            jobs: vec!["pulse".into(), "sync".into()],
+        }];
+    });
     let run = Node::new(&world).migrate().await;
     let failure = run.settled().failure().unwrap();
     assert_eq!(failure.cause, FailureCause::Effect(Effect::AwaitRunningJobs));
     assert_eq!(failure.kind, ErrorKind::Exhausted);
-    assert!(failure.message.contains("2 jobs"), "{}", failure.message);
+    assert!(
+        failure.message.contains("2 jobs (pulse, sync) on n1"),
+        "{}",
+        failure.message
+    );
     assert_kept(&world, "jobs");
     assert!(
         !world

@@ -9,3 +9,4 @@ mod node;
 mod retry;
 mod silence;
 mod stuck;
+mod waits;

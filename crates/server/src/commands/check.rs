@@ -17,6 +17,7 @@ pub(super) async fn run(args: CheckArgs, config: &Config, output: Output) -> Res
         to: args.to,
         strength: args.read_only.into(),
         read_only_max: wiring::READ_ONLY_MAX,
+        nodes: config.nodes,
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: Warnings::Refuse,

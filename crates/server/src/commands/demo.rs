@@ -137,6 +137,7 @@ async fn migrate(
         to: "store".to_owned(),
         strength: metaferry_domain::migration::ReadOnlyStrength::Flag,
         read_only_max: wiring::READ_ONLY_MAX,
+        nodes: None,
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: Warnings::Refuse,

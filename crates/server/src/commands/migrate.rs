@@ -36,6 +36,7 @@ pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> R
         to: args.to,
         strength: args.read_only.into(),
         read_only_max: args.read_only_max,
+        nodes: args.nodes.or(config.nodes),
         retention: if args.keep {
             DumpRetention::Keep
         } else {
@@ -127,7 +128,7 @@ pub(super) async fn steer(
 /// How often it is looked how far the migration is.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Phase and percent, until this is stopped.
+/// Phase and percent, and what is waited for, until this is stopped.
 async fn tell_progress(orchestrator: Orchestrator, progress: Arc<Progress>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -135,9 +136,17 @@ async fn tell_progress(orchestrator: Orchestrator, progress: Arc<Progress>) {
             continue;
         };
         let state = view.borrow().state.clone();
-        if !state.phase().is_terminal() {
-            progress.phase(state.phase().as_str(), state.run().progress.percent());
+        let phase = state.phase();
+        if phase.is_terminal() || !progress.is_due() {
+            continue;
         }
+        let waits = match state.run().row.id {
+            // As everybody else reads it: from the journal.
+            Some(row) => orchestrator.waits_for(row, phase).await.unwrap_or_default(),
+            None => None,
+        };
+        let waiting = waits.map(|waits| waits.what.in_words(waits.seconds_left));
+        progress.phase(phase.as_str(), state.run().progress.percent(), waiting.as_deref());
     }
 }
 

@@ -54,6 +54,7 @@ fn choices(purpose: wiring::Purpose, to: String) -> wiring::Choices {
         // Of no migration that is recovered: its own plan is in its journal.
         strength: ReadOnlyStrength::Flag,
         read_only_max: wiring::READ_ONLY_MAX,
+        nodes: None,
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: Warnings::Accept,

@@ -32,6 +32,7 @@ pub(super) async fn run(args: RetryArgs, config: &Config, output: Output) -> Res
         // What was planned once holds for every attempt.
         strength: state.run().plan.strength,
         read_only_max,
+        nodes: config.nodes,
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: if args.yes {

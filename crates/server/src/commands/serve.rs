@@ -26,6 +26,7 @@ pub(super) async fn run(args: ServeArgs, config: &Config, output: Output) -> Res
         to: args.to,
         strength: args.read_only.into(),
         read_only_max: args.read_only_max,
+        nodes: config.nodes,
         retention: DumpRetention::Delete,
         strictness: Strictness::Lenient,
         warnings: if args.yes {

@@ -23,7 +23,7 @@ pub enum Call {
     CancelAll,
     ReadOnlyBefore,
     Engage,
-    Propagation,
+    Nodes,
     StillWriting,
     WatchWrites,
     Prove,
@@ -79,7 +79,7 @@ impl Call {
         Self::CancelAll,
         Self::ReadOnlyBefore,
         Self::Engage,
-        Self::Propagation,
+        Self::Nodes,
         Self::StillWriting,
         Self::WatchWrites,
         Self::Prove,
@@ -120,7 +120,7 @@ impl Call {
             | Self::GetRow
             | Self::NewestRows
             | Self::ReadOnlyBefore
-            | Self::Propagation
+            | Self::Nodes
             | Self::StillWriting
             | Self::WatchWrites
             | Self::Prove
@@ -174,7 +174,7 @@ impl Call {
             Effect::ArmSwitch => Self::ArmSwitch,
             Effect::DisarmSwitch => Self::DisarmSwitch,
             Effect::ReadOnlyOn => Self::Engage,
-            Effect::AwaitReadOnly => Self::Propagation,
+            Effect::AwaitReadOnly => Self::Nodes,
             Effect::QuiesceScheduler => Self::Quiesce,
             Effect::AwaitRunningJobs => Self::RunningJobs,
             Effect::CopySnapshot => Self::CopySnapshot,

@@ -7,6 +7,7 @@ use metaferry_domain::lease::{FencingToken, LeaseRecord};
 use metaferry_domain::migration::{MigrationId, Phase, RowId};
 use metaferry_domain::part_plan::PartNumber;
 use metaferry_domain::ports::{Finding, MigrationRow, Notice};
+use metaferry_domain::quiesce::{NodeEvidence, RunningJobs, Told};
 use metaferry_domain::{ErrorKind, PortError};
 
 use super::aftermath::Replayed;
@@ -37,7 +38,11 @@ pub struct Durable {
     /// Jobs there are.
     pub jobs: BTreeSet<String>,
     /// Jobs that run, whatever is paused.
-    pub running_jobs: u64,
+    pub running_jobs: Vec<RunningJobs>,
+    /// What shows how many nodes there are.
+    pub nodes: NodeEvidence,
+    /// Nodes that say that read-only is not on.
+    pub unconvinced: Vec<String>,
     /// What preflight finds.
     pub findings: Vec<Finding>,
     /// Dumps.
@@ -177,7 +182,13 @@ impl Default for Durable {
             // One was paused by a person, and must stay so.
             paused: jobs(&["paused by a person"]),
             jobs: jobs(&["paused by a person", "sync", "pulse"]),
-            running_jobs: 0,
+            running_jobs: Vec::new(),
+            nodes: NodeEvidence {
+                told: Told::BehindItsBack,
+                check_ins: None,
+                client_hosts: None,
+            },
+            unconvinced: Vec::new(),
             findings: Vec::new(),
             files: BTreeMap::new(),
             unquiet: BTreeSet::new(),

@@ -1,7 +1,6 @@
 //! The running Metabase: its read-only setting, its scheduler, its preflight.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use metaferry_domain::PortError;
@@ -13,6 +12,7 @@ use metaferry_domain::ports::{
     DeadMansSwitch, Finding, Notice, Notifier, PausedBefore, Preflight, ReadOnlyBefore, ReadOnlyGuard,
     ReadOnlyProof, Scheduler, UndoScript,
 };
+use metaferry_domain::quiesce::{NodeEvidence, RunningJobs};
 
 use super::call::Call;
 use super::durable::{Change, Switch};
@@ -53,8 +53,13 @@ impl ReadOnlyGuard for Process {
         .await
     }
 
-    async fn propagation(&self, _: ReadOnlyStrength) -> Result<Duration, PortError> {
-        self.call(Call::Propagation, |_, _| Ok(Duration::from_secs(3)))
+    async fn nodes(&self) -> Result<NodeEvidence, PortError> {
+        self.call(Call::Nodes, |durable, _| Ok(durable.nodes.clone()))
+            .await
+    }
+
+    async fn unconvinced(&self) -> Result<Vec<String>, PortError> {
+        self.call(Call::Nodes, |durable, _| Ok(durable.unconvinced.clone()))
             .await
     }
 
@@ -115,8 +120,8 @@ impl Scheduler for Process {
         .await
     }
 
-    async fn running_jobs(&self) -> Result<u64, PortError> {
-        self.call(Call::RunningJobs, |durable, _| Ok(durable.running_jobs))
+    async fn running_jobs(&self) -> Result<Vec<RunningJobs>, PortError> {
+        self.call(Call::RunningJobs, |durable, _| Ok(durable.running_jobs.clone()))
             .await
     }
 

@@ -1,0 +1,37 @@
+//! What an app DB shows of Metabase's nodes, and whether they can be told of a changed setting through it: those that
+//! checked in lately, and the columns that they read. Which of them live is the domain's to say.
+
+use metaferry_domain::quiesce::CheckIn;
+use metaferry_domain::{ErrorKind, PortError};
+use metaferry_metabase::quartz::liveness;
+use metaferry_metabase::settings::{READ_ONLY_MODE, SettingColumns};
+
+/// A check-in older than this, in milliseconds, is that of a node that is gone, however wrong its clock was.
+const CHECK_IN_AGE_MAX_MS: i64 = 600_000;
+
+/// Check-ins that are not that old, by the database's clock.
+pub(crate) fn lately(check_ins: Vec<liveness::CheckIn>, now_ms: i64) -> Vec<CheckIn> {
+    let recent = check_ins
+        .into_iter()
+        .filter(|seen| seen.last_ms > now_ms.saturating_sub(CHECK_IN_AGE_MAX_MS));
+    recent
+        .map(|seen| CheckIn {
+            node: seen.instance,
+            last_ms: seen.last_ms,
+            interval_ms: seen.interval_ms.unsigned_abs(),
+        })
+        .collect()
+}
+
+/// Why the setting read-only-mode cannot be written into a table `setting` with these columns, if so.
+pub(crate) fn column_obstacle(columns: &[String]) -> Option<PortError> {
+    let refused = |what: &str| PortError::new(ErrorKind::Unsupported, what.to_owned());
+    match SettingColumns::discover(READ_ONLY_MODE, columns.iter().map(String::as_str)) {
+        Ok(SettingColumns::Value) => None,
+        Ok(SettingColumns::ValueAndAad) => Some(refused(
+            "the table setting has a column value_with_aad, which only Metabase itself writes rightly: name its address and \
+             an administrator's key (METAFERRY_METABASE_URL, METAFERRY_METABASE_API_KEY), or use --read-only none",
+        )),
+        Err(unknown) => Some(refused("the setting read-only-mode cannot be written").because(unknown)),
+    }
+}
