@@ -32,6 +32,9 @@ fn is_hang_up(kind: std::io::ErrorKind) -> bool {
     )
 }
 
+/// Of these Postgres quotes the whole row, a password's hash with it: `not_null_violation`, `check_violation`.
+const QUOTE_THE_ROW: [&str; 2] = ["23502", "23514"];
+
 /// The same for a statement over rows, with what Postgres says of the row: its key or its line.
 pub(crate) fn failed_at_rows(what: impl Into<String>, error: sqlx::Error) -> PortError {
     let what = what.into();
@@ -39,7 +42,11 @@ pub(crate) fn failed_at_rows(what: impl Into<String>, error: sqlx::Error) -> Por
         .as_database_error()
         .and_then(|error| error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>())
     {
-        Some(error) => match error.detail().or_else(|| error.r#where()) {
+        Some(error) => match error
+            .detail()
+            .filter(|_| !QUOTE_THE_ROW.contains(&error.code()))
+            .or_else(|| error.r#where())
+        {
             Some(detail) => format!("{what} ({})", detail.trim_end_matches('.')),
             None => what,
         },

@@ -120,6 +120,23 @@ fn a_row_that_is_refused_is_what_is_told() {
     assert_eq!(refused.status.code(), Some(1), "{}", told(&refused));
     assert!(told(&refused).contains("model_index_value"), "{}", told(&refused));
     assert!(!told(&refused).contains("has ended"), "{}", told(&refused));
+
+    let target = app_db.set_up_beside();
+    psql(
+        &target.url,
+        "ALTER TABLE core_user ADD CONSTRAINT nobody CHECK (password IS NULL) NOT VALID",
+    );
+    let hash = psql(
+        &app_db.url,
+        "SELECT password FROM core_user WHERE password IS NOT NULL ORDER BY id LIMIT 1",
+    );
+    let refused = copy(&app_db.url, &target.url, &[]);
+    assert!(
+        told(&refused).contains("check constraint \"nobody\""),
+        "{}",
+        told(&refused)
+    );
+    assert!(!hash.is_empty() && !told(&refused).contains(&hash), "{hash}");
 }
 
 #[test]
