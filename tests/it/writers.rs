@@ -200,7 +200,7 @@ fn written_to(strength: Strength) -> Option<Seen> {
         json.get("read_only_seconds").filter(|seconds| !seconds.is_null())
     );
     is_one_snapshot(&judge, &world);
-    tables::are_one_snapshot(&judge, &world);
+    tables::are_one_snapshot(&judge, &world, &json);
     tables::are_held_off_as_they_should(&world, strength, &json);
     let seen = seen(&world, json);
     tell_times(&world, strength, &seen);

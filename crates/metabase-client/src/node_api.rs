@@ -78,6 +78,9 @@ impl NodeApi {
         let address = base.as_str().trim_end_matches('/').to_owned();
         let setting = Url::parse(&format!("{address}/api/setting/{READ_ONLY_MODE}"))
             .map_err(|error| unusable("the address of a Metabase is no URL").because(error))?;
+        if key.expose().is_empty() {
+            return Err(unusable("the API key is empty"));
+        }
         let mut header = HeaderValue::from_str(key.expose())
             .map_err(|_| unusable("the API key holds letters that no header can"))?;
         header.set_sensitive(true);

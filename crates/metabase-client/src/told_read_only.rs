@@ -46,8 +46,8 @@ impl std::fmt::Debug for Behind {
 /// (`value_with_aad`) they leave it alone, and only this way is left. Whoever undoes asks the API, and writes into the app DB
 /// by the bump where it does not answer.
 ///
-/// **Fencing.** No token reaches Metabase, so the lease is looked at just before each call; each is so short that it cannot
-/// outlast a lease, and says what is to be rather than what is to change.
+/// **Fencing.** No token reaches Metabase, so the lease is looked at just before each call, and each says what is to be
+/// rather than what is to change. What a node carries out after we have given up on its answer nobody holds back.
 #[derive(Clone)]
 pub struct ToldReadOnly {
     nodes: Vec<NodeApi>,
@@ -67,11 +67,23 @@ impl std::fmt::Debug for ToldReadOnly {
 /// What is written, by which we know our own.
 const OURS: &str = "true";
 
+/// So long each node may take to switch read-only on; its own limit is shorter.
+const SWITCH_MAX: Duration = Duration::from_secs(30);
+
+fn silent(node: &NodeApi, after: Duration) -> PortError {
+    let what = format!(
+        "the Metabase at {} has not answered within {} s",
+        node.address(),
+        after.as_secs()
+    );
+    PortError::new(ErrorKind::Unavailable, what)
+}
+
 fn no_address() -> PortError {
     PortError::new(ErrorKind::Unsupported, "no address of a Metabase is named")
 }
 
-/// So long Metabase may take to put read-only back, where the app DB can be written instead.
+/// So long each node may take to put read-only back: users wait to write, and there are other ways.
 const PUT_BACK_MAX: Duration = Duration::from_secs(3);
 
 /// So long a row may take to show what a node answered that it has written.
@@ -119,29 +131,25 @@ impl ToldReadOnly {
         }
     }
 
-    /// Asks for a value: the first node that answers, which is what comes back. To ask another one again is no harm: it is
-    /// the same value.
-    async fn set(&self, token: FencingToken, value: Option<&str>) -> Result<&NodeApi, PortError> {
+    /// Asks for a value: the first node that answers within `each`, which is what comes back. To ask another one again is no
+    /// harm: it is the same value.
+    async fn set(
+        &self,
+        token: FencingToken,
+        value: Option<&str>,
+        each: Duration,
+    ) -> Result<&NodeApi, PortError> {
         let mut last = no_address();
         for node in &self.nodes {
             self.prove_lease(token).await?;
-            match node.set_read_only(value).await {
+            let set = tokio::time::timeout(each, node.set_read_only(value)).await;
+            match set.unwrap_or_else(|_| Err(silent(node, each))) {
                 Ok(()) => return Ok(node),
                 Err(error) if error.kind == ErrorKind::Unavailable => last = error,
                 Err(error) => return Err(error),
             }
         }
         Err(last)
-    }
-
-    /// The same, unless it takes too long for users who wait to write.
-    async fn set_soon(&self, token: FencingToken, value: Option<&str>) -> Result<(), PortError> {
-        let set = tokio::time::timeout(PUT_BACK_MAX, self.set(token, value)).await;
-        let too_long = || {
-            let what = format!("no Metabase has answered within {} s", PUT_BACK_MAX.as_secs());
-            PortError::new(ErrorKind::Unavailable, what)
-        };
-        set.unwrap_or_else(|_| Err(too_long())).map(drop)
     }
 
     /// The node that was asked writes where we read.
@@ -161,20 +169,22 @@ impl ToldReadOnly {
 
     async fn ask_to_switch(&self, token: FencingToken) -> Result<(), PortError> {
         let Behind::AppDb(guard) = &self.behind else {
-            return self.set(token, Some(OURS)).await.map(drop);
+            return self.set(token, Some(OURS), SWITCH_MAX).await.map(drop);
         };
         let was = self.effective().await?;
-        let asked = self.set(token, Some(OURS)).await?;
-        if self.is_shown(&**guard).await? {
+        let asked = self.set(token, Some(OURS), SWITCH_MAX).await?;
+        let shown = self.is_shown(&**guard).await;
+        if matches!(shown, Ok(true)) {
             return Ok(());
         }
-        // Another Metabase's, which must not stay read-only for us.
+        // Perhaps another Metabase's, which must not stay read-only for us.
         if was == ReadOnlyMode::Off {
             self.prove_lease(token).await?;
             asked
                 .set_read_only(Some(ReadOnlyMode::Off.setting_text()))
                 .await?;
         }
+        shown?;
         Err(PortError::new(
             ErrorKind::Unsupported,
             format!(
@@ -315,14 +325,14 @@ impl ReadOnlyGuard for ToldReadOnly {
         match &self.behind {
             Behind::OneNode => {
                 if is_ours && self.value().await?.as_ref() == Some(&before.ours) {
-                    self.set(token, before.value.as_deref()).await?;
+                    self.set(token, before.value.as_deref(), PUT_BACK_MAX).await?;
                 }
                 Ok(())
             }
             Behind::AppDb(guard) => {
                 if is_ours
                     && self.value().await?.as_ref() == Some(&before.ours)
-                    && let Err(error) = self.set_soon(token, before.value.as_deref()).await
+                    && let Err(error) = self.set(token, before.value.as_deref(), PUT_BACK_MAX).await
                 {
                     if error.kind == ErrorKind::Precondition {
                         return Err(error);

@@ -92,14 +92,16 @@ impl Performance {
 
     /// Nodes that can be asked must say themselves that read-only is on.
     async fn await_confirmation(&self, at_most: Duration) -> Result<(), PortError> {
-        let mut waited = Duration::ZERO;
+        let until_ms = self.ports.clock.now_ms().saturating_add(millis(at_most));
+        let mut is_told = false;
         loop {
             self.cancel.check()?;
             let nodes = self.ports.read_only.unconvinced().await?;
             if nodes.is_empty() {
                 return Ok(());
             }
-            if waited >= at_most {
+            // Asking takes time of its own.
+            if self.ports.clock.now_ms() >= until_ms {
                 return Err(PortError::new(
                     ErrorKind::Unsupported,
                     format!(
@@ -109,12 +111,12 @@ impl Performance {
                     ),
                 ));
             }
-            if waited.is_zero() {
+            if !is_told {
+                is_told = true;
                 let what = WaitFor::Confirmation { nodes };
                 self.tell(Effect::AwaitReadOnly, what, at_most, Vec::new());
             }
             self.ports.clock.sleep(ASK_EVERY).await;
-            waited += ASK_EVERY;
         }
     }
 

@@ -1,6 +1,6 @@
 //! Three programs serve one app DB, each on a machine of its own, and the one that works is cut off from the database in
-//! the middle of a phase, while it still reaches the store. Another one undoes what it began, within a lease term; what was
-//! cut off stops by itself, and when it is back it does no harm, and works again.
+//! the middle of a phase, while it still reaches the store. Another one undoes what it began once the lease has run out (how
+//! soon is printed, and bounded for a machine that has other work); what was cut off stops by itself, and when it is back it does no harm, and works again.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,7 +18,7 @@ use crate::mariadb::Maria;
 
 /// How much longer than the lease another one may take to see that it has ended and to undo everything, on a machine that
 /// has other work.
-const ALLOWANCE: Duration = Duration::from_secs(5);
+const ALLOWANCE: Duration = Duration::from_secs(15);
 /// App DBs at once on one server.
 const AT_ONCE: usize = 4;
 /// So slow that a phase lasts longer than all else.

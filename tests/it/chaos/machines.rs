@@ -87,15 +87,16 @@ fn ip(words: &[&str]) {
 }
 
 impl Cable {
-    /// Lays it. Addresses are of 10.0.0.0/8, four to a cable, and differ between processes and cables.
+    /// Lays it. Addresses are of 198.18.0.0/15, which is set apart for tests of networks: four to a cable, and 512 to a
+    /// process.
     fn lay(machine: &str, number: u32) -> Self {
         let process = std::process::id();
         let end = |end: u32| {
-            let block = (process % 10_000) * 256 + number * 4 + end;
+            let block = (process % 256) * 512 + number * 4 + end;
             let [_, a, b, c] = block.to_be_bytes();
             Link {
                 name: format!("mf{}-{number}{}", process % 100_000, ["", "h", "t"][end as usize]),
-                address: format!("10.{}.{b}.{c}", 100 + a % 100),
+                address: format!("198.{}.{b}.{c}", 18 + a),
             }
         };
         let (here, there) = (end(1), end(2));

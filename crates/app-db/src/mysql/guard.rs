@@ -84,8 +84,8 @@ impl MySqlAppDb {
         Ok(())
     }
 
-    /// Is it armed, and is every trigger there? Both were so all the time, if they are so at the end: nobody but us holds
-    /// the lock, and by one session only.
+    /// Is it armed, and is every trigger there? It was armed all the time, if it is at the end: nobody but us holds the lock,
+    /// and by one session only. What was written while a trigger was gone and made again the digests find.
     pub(super) async fn prove_guard(&self) -> Result<(), PortError> {
         let read = |error| failed("look whether the guard of the tables is armed", error);
         let guard = self.guard.lock().await;
@@ -134,7 +134,8 @@ impl MySqlAppDb {
 
     /// From now on nothing is refused that this process has guarded.
     pub(super) async fn disarm_guard(&self) {
-        disarm(self.guard.lock().await.take()).await;
+        let armed = self.guard.lock().await.take();
+        disarm(armed).await;
     }
 
     /// Takes triggers away, where they are. What is locked by others stays, and does nothing once it is disarmed: answers

@@ -19,6 +19,8 @@ use crate::own_rows::database_token;
 const SPEAK_EVERY: Duration = Duration::from_secs(2);
 /// The server ends the session of a client that says nothing for so long.
 const SILENCE_SECONDS: u32 = 12;
+/// How long an answer, and the session's end, are waited for.
+const END_MAX: Duration = Duration::from_secs(3);
 /// How long the session of somebody who lost the lease is waited for; it lets go within [`SPEAK_EVERY`].
 const LOCK_WAIT_SECONDS: u32 = 10;
 
@@ -94,11 +96,22 @@ impl GuardSession {
         self.holding.is_finished()
     }
 
-    /// Disarms: when this returns, nothing is refused any more.
+    /// Disarms: when this returns, nothing is refused any more, unless the server is out of reach.
     pub(super) async fn end(self) {
         drop(self.stop);
-        if let Err(error) = self.holding.await {
-            tracing::debug!(%error, "the session that guards tables did not end in good manners");
+        let holding = self.holding.abort_handle();
+        match tokio::time::timeout(END_MAX, self.holding).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the session that guards tables did not end in good manners");
+            }
+            Err(_) => {
+                holding.abort();
+                tracing::warn!(
+                    target: "cloud_migration", seconds = SILENCE_SECONDS,
+                    "the server is silent: it ends the session that guards tables by itself"
+                );
+            }
         }
     }
 }
@@ -114,13 +127,24 @@ async fn hold(mut connection: MySqlConnection, token: i64, mut stopped: oneshot:
             _ = &mut stopped => break,
             () = tokio::time::sleep(SPEAK_EVERY) => {}
         }
-        let ours: Result<i64, sqlx::Error> = sqlx::query_scalar(AssertSqlSafe(is_ours.clone()))
+        let ours = sqlx::query_scalar(AssertSqlSafe(is_ours.clone()))
             .bind(token)
-            .fetch_one(&mut connection)
-            .await;
-        if !matches!(ours, Ok(1)) {
-            tracing::warn!(target: "cloud_migration", "tables are no longer guarded: the lease or the session is lost");
-            break;
+            .fetch_one(&mut connection);
+        let ours: Result<Result<i64, sqlx::Error>, _> = tokio::select! {
+            // Dropped in the middle of a question the connection is of no use any more, and ends.
+            _ = &mut stopped => return,
+            ours = tokio::time::timeout(END_MAX, ours) => ours,
+        };
+        match ours {
+            Ok(Ok(1)) => {}
+            Ok(_) => {
+                tracing::warn!(target: "cloud_migration", "tables are no longer guarded: the lease or the session is lost");
+                break;
+            }
+            Err(_) => {
+                tracing::warn!(target: "cloud_migration", "tables are no longer guarded: the server is silent");
+                return;
+            }
         }
     }
     close(connection).await;

@@ -204,6 +204,13 @@ impl MySqlAppDb {
                 Ok(Vec::new())
             }
             Watch::Since(mut stillness) => {
+                let now = match stillness.beside(now).await {
+                    Ok(now) => now,
+                    Err(error) => {
+                        *self.watch_state() = Watch::Since(stillness);
+                        return Err(error);
+                    }
+                };
                 let broken = stillness.broken(now).await?;
                 *self.watch_state() = Watch::Since(stillness);
                 Ok(broken)

@@ -59,9 +59,15 @@ impl Stillness {
         })
     }
 
+    /// Sees all the tables as they are now. It may have to be asked for again: while somebody waits to change a table's
+    /// definition nobody else gets to it.
+    pub(super) async fn beside(&self, mut now: View) -> Result<View, PortError> {
+        now.begin(&self.database, &self.tables).await?;
+        Ok(now)
+    }
+
     /// The tables that were written to since, each in words with counts and keys.
     pub(super) async fn broken(&mut self, mut now: View) -> Result<Vec<String>, PortError> {
-        now.begin(&self.database, &self.tables).await?;
         let mut broken = Vec::new();
         for table in &self.tables {
             let (then, there) = futures_util::try_join!(

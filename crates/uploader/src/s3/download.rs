@@ -79,6 +79,11 @@ impl S3ObjectStore {
         #[cfg(unix)]
         options.mode(0o600);
         let mut out = options.open(file).await.map_err(|error| at_file(file, error))?;
+        // Of a file that was there the mode is what it was.
+        #[cfg(unix)]
+        out.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .await
+            .map_err(|error| at_file(file, error))?;
         let mut received = Received {
             bytes: 0,
             sha256: Sha256::new(),

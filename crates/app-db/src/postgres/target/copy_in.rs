@@ -1,6 +1,6 @@
-//! A table's rows by binary COPY, or all in one message where they are few. Batches are turned into the wire form where they arrive; a task owns the session
-//! and sends what is ready, so that both work at once. Which table it is, in which transaction, and what is built once
-//! its rows are there, is the target's.
+//! A table's rows by binary COPY, or all in one message where they are few. Batches are turned into the wire form where
+//! they arrive; a task owns the session and sends what is ready, so that both work at once. Which table it is, in which
+//! transaction, and what is built once its rows are there, is the target's.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -23,6 +23,8 @@ use crate::postgres::connect::{PostgresServer, quoted};
 use crate::postgres::translate::PostgresType;
 use crate::row_names::is_secret;
 
+/// The most bytes of a table whose rows go in one message: they are held twice meanwhile.
+const SMALL_BYTES_MAX: usize = 1 << 20;
 /// Buffers on their way to the server.
 const BUFFERS: usize = 2;
 /// Longest key that an error message quotes, in characters.
@@ -263,7 +265,9 @@ async fn write_all(
     let rows = match (ready.recv().await, ready.recv().await) {
         (Some(first), None) if first == TRAILER => 0,
         // A table without a column has rows all the same, and no array to put them in.
-        (Some(first), Some(second)) if second == TRAILER && !place.list.is_empty() => {
+        (Some(first), Some(second))
+            if second == TRAILER && first.len() <= SMALL_BYTES_MAX && !place.list.is_empty() =>
+        {
             arrays::insert(connection, &place.table, &place.list, &place.types, &first)
                 .await
                 .map_err(|error| at_rows(&place.key, error))?
