@@ -46,13 +46,8 @@ impl Metabase {
             .route("/api/setting/read-only-mode", get(read).put(write))
             .with_state(metabase.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
+        let node = node_at(&listener);
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        let config = ApiConfig {
-            route: Route::Direct,
-            ..ApiConfig::default()
-        };
-        let node = NodeApi::new(&address, &Secret::new("mb_key"), config).unwrap();
         (metabase, node)
     }
 
@@ -61,11 +56,24 @@ impl Metabase {
     }
 }
 
+fn node_at(listener: &tokio::net::TcpListener) -> NodeApi {
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let config = ApiConfig {
+        route: Route::Direct,
+        ..ApiConfig::default()
+    };
+    NodeApi::new(&address, &Secret::new("mb_key"), config).unwrap()
+}
+
 /// A process that holds the lease, and what it asks by.
 async fn told(world: &World, node: NodeApi) -> (Arc<Process>, ToldReadOnly, FencingToken) {
+    told_by(world, vec![node]).await
+}
+
+async fn told_by(world: &World, nodes: Vec<NodeApi>) -> (Arc<Process>, ToldReadOnly, FencingToken) {
     let process = world.process();
     let lease = process.acquire("node", TERM_MS).await.unwrap();
-    let told = ToldReadOnly::new(vec![node], Behind::AppDb(process.clone()), process.clone());
+    let told = ToldReadOnly::new(nodes, Behind::AppDb(process.clone()), process.clone());
     (process, told, lease.token)
 }
 
@@ -116,6 +124,19 @@ async fn only_what_is_ours_is_put_back() {
     // Asked once more it changes nothing.
     told.restore(token, &before(None)).await.unwrap();
     assert_eq!(metabase.written().len(), 1);
+}
+
+#[tokio::test]
+async fn a_node_that_is_silent_does_not_keep_another_one_from_putting_it_back() {
+    let world = World::new(1);
+    let (metabase, node) = Metabase::start(&world).await;
+    // Connections are taken by the system, and nobody ever answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (_process, told, token) = told_by(&world, vec![node_at(&silent), node]).await;
+    let before = told.before().await.unwrap();
+    world.change(|durable| durable.read_only = Some("true".into()));
+    told.restore(token, &before).await.unwrap();
+    assert_eq!(metabase.written(), [Value::Null]);
 }
 
 #[tokio::test]

@@ -205,6 +205,45 @@ async fn while_it_is_watched_nobody_truncates_or_changes_a_table_that_must_be_st
 }
 
 #[tokio::test]
+async fn who_cannot_look_because_somebody_waits_to_change_a_table_asks_again_mariadb() {
+    let Some(watched) = Watched::begin("").await else {
+        return;
+    };
+    let (mut other, mut looking) = (watched.database.connect().await, watched.database.connect().await);
+    let id: u64 = sqlx::query_scalar("SELECT CAST(connection_id() AS UNSIGNED)")
+        .fetch_one(&mut other)
+        .await
+        .unwrap();
+    let waits = tokio::spawn(async move {
+        let altered = sqlx::raw_sql("ALTER TABLE collection ADD COLUMN more int")
+            .execute(&mut other)
+            .await;
+        altered.is_ok()
+    });
+    let state = format!(
+        "SELECT count(*) FROM information_schema.processlist WHERE id = {id} AND state LIKE 'Waiting for table metadata lock'"
+    );
+    while sqlx::query_scalar::<_, i64>(AssertSqlSafe(state.clone()))
+        .fetch_one(&mut looking)
+        .await
+        .unwrap()
+        == 0
+    {
+        assert!(!waits.is_finished(), "nobody waits");
+    }
+    let error = watched.app_db.prove(Flag, &watched.before).await.unwrap_err();
+    assert_ne!(error.kind, ErrorKind::Precondition, "{error:?}");
+    sqlx::raw_sql(AssertSqlSafe(format!("KILL {id}")))
+        .execute(&mut looking)
+        .await
+        .unwrap();
+    assert!(!waits.await.unwrap());
+    looking.close().await.unwrap();
+    assert_eq!(watched.found().await, [""; 0]);
+    watched.end().await;
+}
+
+#[tokio::test]
 async fn who_lost_the_moment_says_so_and_without_read_only_nobody_looks_mariadb() {
     let Some(watched) = Watched::begin("").await else {
         return;
