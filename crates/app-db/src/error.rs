@@ -45,7 +45,8 @@ pub(crate) fn failed_at_rows(what: impl Into<String>, error: sqlx::Error) -> Por
         Some(error) => match error
             .detail()
             .filter(|_| !QUOTE_THE_ROW.contains(&error.code()))
-            .or_else(|| error.r#where())
+            // Elsewhere it may quote the statement's parameters.
+            .or_else(|| error.r#where().filter(|place| place.starts_with("COPY ")))
         {
             Some(detail) => format!("{what} ({})", detail.trim_end_matches('.')),
             None => what,

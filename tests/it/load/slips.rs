@@ -140,6 +140,64 @@ fn a_row_that_is_refused_is_what_is_told() {
 }
 
 #[test]
+fn what_stands_beside_a_set_up_target_is_left_alone() {
+    let Some(app_db) = AppDb::load() else { return };
+    let file = app_db.h2_fixture();
+    let target = app_db.set_up_beside();
+    psql(
+        &target.url,
+        "CREATE TABLE own_archive () INHERITS (audit_log);
+         INSERT INTO own_archive (id, topic, timestamp, details) VALUES (1, 'x', now(), '{}')",
+    );
+    let refused = load_into(&file, &target.url, &[]);
+    assert_ne!(refused.status.code(), Some(0), "{}", told(&refused));
+    assert!(told(&refused).contains("own_archive"), "{}", told(&refused));
+    assert_eq!(psql(&target.url, "SELECT count(*) FROM own_archive"), "1");
+    psql(
+        &target.url,
+        "DROP TABLE own_archive; CREATE TABLE ruled (id int);
+         CREATE RULE noted AS ON INSERT TO timeline_event DO ALSO INSERT INTO ruled VALUES (new.id)",
+    );
+    let loaded = load_into(&file, &target.url, &[]);
+    assert_eq!(loaded.status.code(), Some(0), "{}", told(&loaded));
+    assert_ne!(psql(&target.url, "SELECT count(*) FROM timeline_event"), "0");
+    assert_eq!(psql(&target.url, "SELECT count(*) FROM ruled"), "0");
+}
+
+#[test]
+fn what_a_server_quotes_of_parameters_is_not_shown() {
+    let Some(app_db) = AppDb::load() else { return };
+    let source = app_db.empty_beside();
+    psql(
+        &source.url,
+        "CREATE TABLE core_user (id int PRIMARY KEY, email text, password text, is_superuser bool, is_active bool);
+         CREATE TABLE timeline (id int PRIMARY KEY, name text, description text);
+         INSERT INTO timeline VALUES (1, 'secretive', 'x'), (2, 'y', U&'\\05D3')",
+    );
+    let (server, name) = app_db.url.rsplit_once('/').unwrap();
+    let target = format!("{name}_latin");
+    // It has letters for few names.
+    psql(
+        &app_db.url,
+        &format!("CREATE DATABASE {target} ENCODING LATIN1 LOCALE 'C' TEMPLATE template0"),
+    );
+    psql(
+        &app_db.url,
+        &format!("ALTER DATABASE {target} SET log_parameter_max_length_on_error = -1"),
+    );
+    let copied = copy(&source.url, &format!("{server}/{target}"), &[]);
+    psql(&app_db.url, &format!("DROP DATABASE {target} WITH (FORCE)"));
+    assert_ne!(copied.status.code(), Some(0), "{}", told(&copied));
+    // What COPY says of it.
+    assert!(
+        told(&copied).contains("COPY timeline, line 2"),
+        "{}",
+        told(&copied)
+    );
+    assert!(!told(&copied).contains("secretive"), "{}", told(&copied));
+}
+
+#[test]
 fn a_template_that_cannot_be_filled_in_shows_no_password() {
     let output = metaferry(&[
         "restore",
@@ -151,6 +209,12 @@ fn a_template_that_cannot_be_filled_in_shows_no_password() {
     assert_eq!(output.status.code(), Some(2), "{}", told(&output));
     assert!(told(&output).contains("rs_{nonsense}"), "{}", told(&output));
     assert!(!told(&output).contains("cret"), "{}", told(&output));
+    for command in ["load", "restore"] {
+        let from = "postgres://ferry:s3cret@127.0.0.1:1/metabase";
+        let output = metaferry(&[command, "--from", from, "--to", "mysql://127.0.0.1:1/target"]);
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        assert!(!told(&output).contains("cret"), "{}", told(&output));
+    }
 }
 
 #[test]

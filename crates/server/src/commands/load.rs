@@ -27,7 +27,18 @@ use crate::{scratch, shutdown, wiring};
 /// How long an interrupted load may take to take everything back.
 const INTERRUPTED_MAX: Duration = Duration::from_secs(30);
 
+/// A database's URL is no file, and its password is not to be shown with what is wrong.
+pub(super) fn refuse_url(from: &str) -> Result<(), CommandError> {
+    if from.contains("://") {
+        return Err(CommandError::usage(
+            "--from takes an H2 file; `copy` reads a database by its URL",
+        ));
+    }
+    Ok(())
+}
+
 pub(super) async fn run(args: LoadArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
+    refuse_url(&args.from.to_string_lossy())?;
     let from = AppDbAddress::H2 {
         path: file_of(&args.from.to_string_lossy())
             .to_string_lossy()

@@ -8,8 +8,8 @@ use metaferry_app_db::load::{LoadOptions, UnknownColumns, Users};
 use metaferry_metabase::copy_policy::Logs;
 use metaferry_metabase::env::address::AppDbAddress;
 
-use super::dump;
 use super::load::Loading;
+use super::{dump, load};
 use crate::cli::{DumpArgs, PlaintextArgs, RestoreArgs, SourceArgs};
 use crate::config::{Config, Salvage, address};
 use crate::exit::{CommandError, Ending};
@@ -27,6 +27,7 @@ pub(super) async fn run(args: RestoreArgs, config: &Config, output: Output) -> R
     let fetched = if name.starts_with("s3://") {
         Some(fetched::fetch(&name, config, output).await?)
     } else {
+        load::refuse_url(&name)?;
         None
     };
     let file = match &fetched {

@@ -10,6 +10,25 @@ use sqlx::{Arguments as _, AssertSqlSafe, Encode, PgConnection, Postgres, Type};
 
 use crate::postgres::translate::PostgresType;
 
+/// Tables whose rows are credentials or hold some. A server that logs statements logs their parameters too, and none of
+/// what COPY carries.
+const CREDENTIALS: [&str; 9] = [
+    "api_key",
+    "channel",
+    "core_session",
+    "core_user",
+    "metabase_database",
+    "oauth_client",
+    "secret",
+    "setting",
+    "user_key_value",
+];
+
+/// Might a server's log then hold what nobody may read there? `table` in lower case.
+pub(super) fn would_be_logged(table: &str) -> bool {
+    CREDENTIALS.contains(&table)
+}
+
 /// Writes `rows`, which are in the form that COPY takes, to `table`; `list` are its columns, of these types.
 pub(super) async fn insert(
     connection: &mut PgConnection,

@@ -243,6 +243,14 @@ struct Place {
     build: Build,
 }
 
+impl Place {
+    /// May its rows go as arrays? Only into tables that we have made: an INSERT fires rules, COPY does not. A table
+    /// without a column has rows all the same, and no array to put them in.
+    fn takes_arrays(&self) -> bool {
+        self.bounds == Bounds::OfTable && !self.list.is_empty() && !arrays::would_be_logged(&self.key)
+    }
+}
+
 async fn stream(
     place: Place,
     mut lent: Lent,
@@ -264,13 +272,17 @@ async fn write_all(
 ) -> Result<u64, PortError> {
     let rows = match (ready.recv().await, ready.recv().await) {
         (Some(first), None) if first == TRAILER => 0,
-        // A table without a column has rows all the same, and no array to put them in.
         (Some(first), Some(second))
-            if second == TRAILER && first.len() <= SMALL_BYTES_MAX && !place.list.is_empty() =>
+            if second == TRAILER && first.len() <= SMALL_BYTES_MAX && place.takes_arrays() =>
         {
-            arrays::insert(connection, &place.table, &place.list, &place.types, &first)
-                .await
-                .map_err(|error| at_rows(&place.key, error))?
+            match arrays::insert(connection, &place.table, &place.list, &place.types, &first).await {
+                Ok(rows) => rows,
+                // COPY tells line and column of what it refuses, and quotes no row.
+                Err(sqlx::Error::Database(_)) => {
+                    copy_all(place, connection, vec![first, second], ready, give_back).await?
+                }
+                Err(error) => return Err(at_rows(&place.key, error)),
+            }
         }
         (first, second) => {
             let begun = first.into_iter().chain(second).collect();

@@ -90,6 +90,7 @@ impl InPlace {
                 failure
             }
         })?;
+        refuse_heirs(&mut leader, &schema).await?;
         let foreign_keys = foreign_keys(&mut leader, &schema, &places).await?;
         let mut sql: Vec<String> = foreign_keys
             .iter()
@@ -194,6 +195,29 @@ fn plan(source: &Table, place: &Table, unknown: UnknownColumns) -> Result<TableP
         bounds: Bounds::Around,
         build: Build::default(),
     })
+}
+
+/// Tables that inherit are emptied with those that they inherit from, and nothing fills them again.
+async fn refuse_heirs(connection: &mut PgConnection, schema: &str) -> Result<(), PortError> {
+    let heirs: Option<String> = sqlx::query_scalar(
+        "SELECT string_agg(i.inhrelid::regclass::text, ', ')
+         FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+         JOIN pg_catalog.pg_namespace n ON n.oid = p.relnamespace WHERE p.relkind = 'r' AND n.nspname = $1",
+    )
+    .bind(schema)
+    .fetch_one(connection)
+    .await
+    .map_err(|error| failed("look for tables that inherit from the target's", error))?;
+    match heirs {
+        None => Ok(()),
+        Some(heirs) => Err(PortError::new(
+            ErrorKind::Precondition,
+            format!(
+                "{heirs} inherit from the target's tables and would be emptied with them; take them off first \
+                 (ALTER TABLE … NO INHERIT …)"
+            ),
+        )),
+    }
 }
 
 /// Every foreign key from or to one of the tables, whoever's it is.
