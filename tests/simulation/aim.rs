@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use metaferry_domain::ErrorKind;
 use metaferry_domain::migration::Phase;
-use metaferry_test_kit::fake::{Call, Fault, FaultKind, Strike};
+use metaferry_test_kit::fake::{Call, CallFaultKind, Fault, Strike};
 use metaferry_test_kit::seed::Seed;
 
 /// One pair, and at which occurrence of its call it strikes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Aim {
     call: Call,
-    kind: FaultKind,
+    kind: CallFaultKind,
     /// From 1.
     occurrence: u64,
     /// Where the fault takes time.
@@ -33,7 +33,7 @@ pub(crate) enum Besides {
 
 impl Aim {
     /// What the run of that seed aims at; every other run aims at nothing.
-    pub(crate) fn of(seed: u64, pairs: &[(Call, FaultKind)]) -> Option<Self> {
+    pub(crate) fn of(seed: u64, pairs: &[(Call, CallFaultKind)]) -> Option<Self> {
         if seed % 2 == 1 {
             return None;
         }
@@ -55,8 +55,17 @@ impl Aim {
             },
             long: Duration::from_millis(drawn.below(match kind {
                 // Longer than a server lets an unfinished transaction stand it cannot take.
-                FaultKind::LandLate | FaultKind::CrashInFlight => 10_000,
-                _ => 60_000,
+                CallFaultKind::LandLate | CallFaultKind::CrashInFlight => 10_000,
+                CallFaultKind::Fail(_)
+                | CallFaultKind::LoseAnswer
+                | CallFaultKind::CrashBefore
+                | CallFaultKind::CrashAfter
+                | CallFaultKind::PowerLoss
+                | CallFaultKind::Slow
+                | CallFaultKind::SlowAnswer
+                | CallFaultKind::CancelOutside
+                | CallFaultKind::EndLease
+                | CallFaultKind::Panic => 60_000,
             })),
             besides,
             seen: 0,
@@ -89,7 +98,45 @@ impl Aim {
             Call::CancelAll => Scene::Cancelled,
             Call::CurrentLease => Scene::Refused,
             Call::DescribeDump => Scene::SendsAFile,
-            _ => Scene::Straight,
+            Call::Update(Phase::Init | Phase::Setup | Phase::Dump | Phase::Upload | Phase::Done)
+            | Call::Acquire
+            | Call::Renew
+            | Call::Release
+            | Call::Append
+            | Call::Settle
+            | Call::Migrations
+            | Call::Insert
+            | Call::GetRow
+            | Call::NewestRows
+            | Call::ReadOnlyBefore
+            | Call::Engage
+            | Call::Nodes
+            | Call::StillWriting
+            | Call::WatchWrites
+            | Call::Prove
+            | Call::RestoreReadOnly
+            | Call::SchedulerBefore
+            | Call::Quiesce
+            | Call::RunningJobs
+            | Call::RestoreScheduler
+            | Call::Preflight
+            | Call::StoreUndoScript
+            | Call::ArmSwitch
+            | Call::DisarmSwitch
+            | Call::CopySnapshot
+            | Call::CopyRows
+            | Call::FinishDump
+            | Call::SyncDump
+            | Call::NameDump
+            | Call::SyncFolder
+            | Call::DiscardDump
+            | Call::CreateUpload
+            | Call::PutPart
+            | Call::CompleteUpload
+            | Call::VerifyObject
+            | Call::CreateAtStore
+            | Call::TellStore
+            | Call::Notify => Scene::Straight,
         }
     }
 }

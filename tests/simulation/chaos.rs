@@ -8,7 +8,7 @@ use std::time::Duration;
 use metaferry_domain::event::Canceller;
 use metaferry_domain::migration::Phase;
 use metaferry_orchestrator::Orchestrator;
-use metaferry_test_kit::fake::{Call, DumpOnDisk, FaultKind, Happening, Process, Sloppy, World};
+use metaferry_test_kit::fake::{Call, CallFaultKind, DumpOnDisk, Happening, Process, Sloppy, World};
 use metaferry_test_kit::seed::Seed;
 use tokio::task::JoinSet;
 
@@ -27,7 +27,7 @@ const INTO_IT: Duration = Duration::from_millis(1_500);
 pub(crate) struct Outcome {
     pub(crate) history: Vec<Happening>,
     pub(crate) broken: Vec<String>,
-    pub(crate) struck: Vec<(Call, FaultKind)>,
+    pub(crate) struck: Vec<(Call, CallFaultKind)>,
     pub(crate) done: u64,
     pub(crate) error: u64,
     pub(crate) cancelled: u64,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metaferry_domain::ErrorKind;
 use metaferry_domain::migration::Phase;
-use metaferry_test_kit::fake::{Call, Fault, FaultKind, Strike, impossible};
+use metaferry_test_kit::fake::{Call, CallFaultKind, Fault, Strike, impossible};
 use metaferry_test_kit::seed::Seed;
 
 use crate::aim::{Aim, Besides};
@@ -79,13 +79,13 @@ impl Faults {
         let which = self.seed.below(12);
         let mut long = |below| Duration::from_millis(self.seed.below(below));
         match which {
-            0 => FaultKind::CrashBefore.fault(Duration::ZERO),
-            1 => FaultKind::CrashAfter.fault(Duration::ZERO),
+            0 => CallFaultKind::CrashBefore.fault(Duration::ZERO),
+            1 => CallFaultKind::CrashAfter.fault(Duration::ZERO),
             2 => Fault::CancelOutside,
             3 => Fault::EndLease,
             4 => Fault::LoseAnswer,
             5 => Fault::LandLate(long(10_000)),
-            6 => FaultKind::CrashInFlight.fault(long(10_000)),
+            6 => CallFaultKind::CrashInFlight.fault(long(10_000)),
             7 => Fault::SlowAnswer(long(2_000)),
             8 => Fault::Slow(long(60_000)),
             9 if self.seed.below(3) == 0 => Fault::PowerLoss,

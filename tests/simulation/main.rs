@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aim::Aim;
 use chaos::{Outcome, run};
-use metaferry_test_kit::fake::{FaultKind, Sloppy, pairs};
+use metaferry_test_kit::fake::{CallFaultKind, Sloppy, pairs};
 use tally::{Tally, say};
 
 /// Runs where nobody says how many: a look, in a build that was not made for more.
@@ -115,7 +115,7 @@ fn a_dump_that_is_not_synced_and_a_journal_that_is_not_durable_are_found_out() {
     expect_bugs();
     let pairs: Vec<_> = pairs()
         .into_iter()
-        .filter(|(_, kind)| *kind == FaultKind::PowerLoss)
+        .filter(|(_, kind)| *kind == CallFaultKind::PowerLoss)
         .collect();
     for (sloppy, seen_by) in [
         (Sloppy::Nowhere, None),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use metaferry_domain::effect::Effect;
-use metaferry_test_kit::fake::{Call, FaultKind};
+use metaferry_test_kit::fake::{Call, CallFaultKind};
 
 use crate::chaos::Outcome;
 
@@ -13,7 +13,7 @@ pub(crate) struct Tally {
     /// Of runs that aim at no pair.
     free: Outcome,
     free_runs: u64,
-    struck: HashMap<(Call, FaultKind), u64>,
+    struck: HashMap<(Call, CallFaultKind), u64>,
     broken: Vec<(u64, Vec<String>)>,
 }
 
@@ -50,7 +50,7 @@ impl Tally {
     }
 
     /// Every pair has struck.
-    pub(crate) fn assert_all(&self, pairs: &[(Call, FaultKind)]) {
+    pub(crate) fn assert_all(&self, pairs: &[(Call, CallFaultKind)]) {
         let times = |pair| self.struck.get(pair).copied().unwrap_or(0);
         let missing: Vec<_> = pairs.iter().filter(|pair| times(pair) == 0).collect();
         let of_effects: Vec<_> = Effect::ALL

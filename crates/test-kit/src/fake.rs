@@ -20,6 +20,6 @@ pub use aftermath::state_of;
 pub use call::{Call, Reach};
 pub use disk::{Content, DumpOnDisk, FileName};
 pub use durable::{Change, Durable, Happening, ObjectAtStore, PARTS, Switch, UploadAtStore, UploadStanding};
-pub use fault::{Fault, FaultKind, Strike, When, impossible, pairs};
+pub use fault::{CallFaultKind, Fault, Strike, When, impossible, pairs};
 pub use process::Process;
 pub use world::{Sloppy, World};

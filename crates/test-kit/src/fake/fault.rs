@@ -58,10 +58,11 @@ pub enum When {
     InFlight(Duration),
 }
 
-/// A fault without its numbers.
+/// A fault of a call without its numbers. What may go wrong with an effect of the whole program is the orchestrator's
+/// `FaultKind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is named for the fault it stands for")]
-pub enum FaultKind {
+pub enum CallFaultKind {
     Fail(ErrorKind),
     LoseAnswer,
     LandLate,
@@ -79,27 +80,27 @@ pub enum FaultKind {
 impl Fault {
     /// Of which kind; `None` of [`Fault::Nothing`].
     #[must_use]
-    pub fn kind(self) -> Option<FaultKind> {
+    pub fn kind(self) -> Option<CallFaultKind> {
         Some(match self {
             Self::Nothing => return None,
-            Self::Fail(kind) => FaultKind::Fail(kind),
-            Self::LoseAnswer => FaultKind::LoseAnswer,
-            Self::LandLate(_) => FaultKind::LandLate,
-            Self::Crash(When::Before) => FaultKind::CrashBefore,
-            Self::Crash(When::After) => FaultKind::CrashAfter,
-            Self::Crash(When::InFlight(_)) => FaultKind::CrashInFlight,
-            Self::PowerLoss => FaultKind::PowerLoss,
-            Self::Slow(_) => FaultKind::Slow,
-            Self::SlowAnswer(_) => FaultKind::SlowAnswer,
-            Self::CancelOutside => FaultKind::CancelOutside,
-            Self::EndLease => FaultKind::EndLease,
-            Self::Panic => FaultKind::Panic,
+            Self::Fail(kind) => CallFaultKind::Fail(kind),
+            Self::LoseAnswer => CallFaultKind::LoseAnswer,
+            Self::LandLate(_) => CallFaultKind::LandLate,
+            Self::Crash(When::Before) => CallFaultKind::CrashBefore,
+            Self::Crash(When::After) => CallFaultKind::CrashAfter,
+            Self::Crash(When::InFlight(_)) => CallFaultKind::CrashInFlight,
+            Self::PowerLoss => CallFaultKind::PowerLoss,
+            Self::Slow(_) => CallFaultKind::Slow,
+            Self::SlowAnswer(_) => CallFaultKind::SlowAnswer,
+            Self::CancelOutside => CallFaultKind::CancelOutside,
+            Self::EndLease => CallFaultKind::EndLease,
+            Self::Panic => CallFaultKind::Panic,
         })
     }
 }
 
-impl FaultKind {
-    /// Every kind: [`FaultKind::Fail`] with each error kind, then the others.
+impl CallFaultKind {
+    /// Every kind: [`CallFaultKind::Fail`] with each error kind, then the others.
     pub fn all() -> impl Iterator<Item = Self> {
         let others = [
             Self::LoseAnswer,
@@ -139,8 +140,8 @@ impl FaultKind {
 
 /// Why a fault of that kind can never strike that call; `None` if it can. Everything not named here must be struck.
 #[must_use]
-pub fn impossible(call: Call, kind: FaultKind) -> Option<&'static str> {
-    let lands_later = matches!(kind, FaultKind::LandLate | FaultKind::CrashInFlight);
+pub fn impossible(call: Call, kind: CallFaultKind) -> Option<&'static str> {
+    let lands_later = matches!(kind, CallFaultKind::LandLate | CallFaultKind::CrashInFlight);
     match call.reach() {
         _ if call == Call::Update(Phase::Init) => {
             Some("a row gets its `init` by being inserted or opened again, never by an update")
@@ -155,8 +156,8 @@ pub fn impossible(call: Call, kind: FaultKind) -> Option<&'static str> {
 
 /// Every pair of a call and a kind of fault that can strike it.
 #[must_use]
-pub fn pairs() -> Vec<(Call, FaultKind)> {
-    let of = |call| FaultKind::all().map(move |kind| (call, kind));
+pub fn pairs() -> Vec<(Call, CallFaultKind)> {
+    let of = |call| CallFaultKind::all().map(move |kind| (call, kind));
     Call::ALL
         .into_iter()
         .flat_map(of)
@@ -174,13 +175,13 @@ mod tests {
     fn every_call_and_every_kind_is_counted_once() {
         assert_eq!(HashSet::from(Call::ALL).len(), Call::ALL.len());
         assert_eq!(
-            FaultKind::all().collect::<HashSet<_>>().len(),
-            FaultKind::all().count()
+            CallFaultKind::all().collect::<HashSet<_>>().len(),
+            CallFaultKind::all().count()
         );
         let possible = pairs().len();
-        let all = Call::ALL.len() * FaultKind::all().count();
+        let all = Call::ALL.len() * CallFaultKind::all().count();
         assert!(possible < all && possible * 10 > all * 9, "{possible} of {all}");
-        for kind in FaultKind::all() {
+        for kind in CallFaultKind::all() {
             assert_eq!(kind.fault(Duration::from_secs(1)).kind(), Some(kind));
         }
     }

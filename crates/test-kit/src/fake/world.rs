@@ -10,7 +10,7 @@ use super::aftermath::Replayed;
 use super::call::{Call, Reach};
 use super::disk;
 use super::durable::{Change, Durable, Happening};
-use super::fault::{Fault, FaultKind, Strike};
+use super::fault::{CallFaultKind, Fault, Strike};
 use super::process::Process;
 use crate::seed::Seed;
 
@@ -37,7 +37,7 @@ struct Shared {
     /// What was true before a write that took place and is not seen yet.
     in_flight: Mutex<Option<InFlight>>,
     /// Which faults took effect, and at which calls.
-    struck: Mutex<Vec<(Call, FaultKind)>>,
+    struck: Mutex<Vec<(Call, CallFaultKind)>>,
     sloppy: Mutex<Sloppy>,
 }
 
@@ -107,7 +107,7 @@ impl World {
 
     /// Which faults took effect so far, and at which calls, in order.
     #[must_use]
-    pub fn struck(&self) -> Vec<(Call, FaultKind)> {
+    pub fn struck(&self) -> Vec<(Call, CallFaultKind)> {
         locked(&self.0.struck).clone()
     }
 
@@ -222,7 +222,7 @@ impl World {
         *locked(&self.0.in_flight) = None;
     }
 
-    pub(super) fn has_struck(&self, call: Call, kind: FaultKind) {
+    pub(super) fn has_struck(&self, call: Call, kind: CallFaultKind) {
         locked(&self.0.struck).push((call, kind));
     }
 
