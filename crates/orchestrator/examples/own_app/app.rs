@@ -8,6 +8,7 @@ use std::time::Duration;
 use metaferry_orchestrator::in_process::{
     InProcessReadOnly, InProcessScheduler, ReadOnlyPolicy, Write, WriteRefused,
 };
+use tokio::sync::oneshot;
 
 /// One row: its values in the order of the table's columns, each a text but the key.
 pub(crate) type Row = (i64, Vec<String>);
@@ -96,27 +97,26 @@ impl App {
         })
     }
 
-    /// Is the newest note a minute?
-    pub(crate) fn is_taking_minutes(&self) -> bool {
-        let tables = self.tables();
-        let newest = tables.get("notes").and_then(|notes| notes.last());
-        newest.is_some_and(|(_, values)| values == &[MINUTE])
-    }
-
     /// All rows as they are at this moment.
     pub(crate) fn rows(&self) -> BTreeMap<&'static str, Vec<Row>> {
         self.tables().clone()
     }
 
     /// A job that writes the minutes until it is told to stop writing, and then ends: the migration waits for it.
-    pub(crate) async fn take_minutes(self, told: impl Fn(String)) {
+    /// `writes` hears of its first one.
+    pub(crate) async fn take_minutes(self, writes: oneshot::Sender<()>, told: impl Fn(String)) {
         let Some(_running) = self.jobs.begin("minutes") else {
             return told("job minutes: held off".to_owned());
         };
         told("job minutes: runs".to_owned());
+        let mut writes = Some(writes);
         let refused = loop {
             match self.add_note(MINUTE) {
-                Ok(()) => tokio::time::sleep(PAUSE).await,
+                Ok(()) => {
+                    // Nobody may be waiting for it any more.
+                    let _ = writes.take().map(|writes| writes.send(()));
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Err(refused) => break refused,
             }
         };

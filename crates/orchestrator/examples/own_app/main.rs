@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metaferry_app_db::sqlite::SqliteState;
+use metaferry_domain::MigrationState;
 use metaferry_domain::event::Canceller;
 use metaferry_domain::migration::Phase;
 use metaferry_domain::plan::MigrationPlan;
@@ -113,11 +114,10 @@ async fn voyage(
     orchestrator: &Orchestrator,
     wanted: Phase,
 ) -> Result<(Phase, Vec<(String, u64)>), Box<dyn Error>> {
-    let minutes = tokio::spawn(app.clone().take_minutes(|line| println!("{line}")));
+    let (writes, written) = tokio::sync::oneshot::channel();
+    let minutes = tokio::spawn(app.clone().take_minutes(writes, |line| println!("{line}")));
     // Before it has written its first, the migration would hold it off.
-    while !app.is_taking_minutes() {
-        tokio::task::yield_now().await;
-    }
+    written.await?;
     orchestrator.start().await.map_err(|not_begun| not_begun.error)?;
     let mut view = orchestrator.view().await.ok_or("it was begun")?;
     let mut shown = None;
@@ -145,13 +145,19 @@ async fn voyage(
 }
 
 /// Rows carried, table by table.
-fn snapshot_of(state: &metaferry_domain::MigrationState) -> Vec<(String, u64)> {
+fn snapshot_of(state: &MigrationState) -> Vec<(String, u64)> {
     match state {
-        metaferry_domain::MigrationState::Done { arrived, .. } => {
+        MigrationState::Done { arrived, .. } => {
             let tables = arrived.snapshot.tables.iter();
             tables.map(|table| (table.name.clone(), table.rows)).collect()
         }
-        _ => Vec::new(),
+        MigrationState::Init { .. }
+        | MigrationState::Setup { .. }
+        | MigrationState::Dump { .. }
+        | MigrationState::Upload { .. }
+        | MigrationState::RollingBack { .. }
+        | MigrationState::Error { .. }
+        | MigrationState::Cancelled { .. } => Vec::new(),
     }
 }
 
