@@ -5,7 +5,7 @@ mod behaviour;
 mod check;
 mod duplicates;
 mod endings;
-mod enforced;
+pub(crate) mod enforced;
 mod killed;
 mod pairs;
 mod restored;

@@ -1,7 +1,12 @@
 //! Eight sessions that write without pause, to tables that must be still and to those that stay writable, while the program
-//! migrates their app DB in each strength of read-only: who is refused, who passes, and what H2 reads out of the dump. Every
-//! table is written to in every way (`tables`).
+//! migrates their app DB in each strength of read-only: who is refused, who passes, how long that takes, and what H2 reads
+//! out of the dump. Every table is written to in every way (`tables`).
 
+mod latency;
+mod mariadb;
+mod place;
+mod postgres;
+mod record;
 mod tables;
 
 use std::process::{Output, Stdio};
@@ -11,63 +16,14 @@ use serde_json::Value;
 
 use crate::api::SLOW_BYTES_PER_SECOND;
 use crate::api::network::Network;
-use crate::api::world::{Options, Schema, World};
 use crate::app_db::{AppDb, ended, told};
-use crate::sessions::Sessions;
+use crate::mariadb::Maria;
+use place::Place;
+use record::{Kind, READING, Record, moment};
 
 const WRITERS: usize = 8;
 /// Between two looks at what was tried: a look costs the writers their time.
 const PACE: Duration = Duration::from_millis(50);
-
-/// What the writers keep, and a record of each write in a schema that is none of Metabase's.
-const BEGINNING: &str = "
-    UPDATE report_card SET cache_ttl = 0;
-    UPDATE report_dashboard SET cache_ttl = 0;
-    INSERT INTO setting SELECT 'writer-' || w, '0' FROM generate_series(1, 8) w;
-    TRUNCATE user_parameter_value;
-    INSERT INTO user_parameter_value (id, user_id, parameter_id, value)
-        SELECT w, (SELECT min(id) FROM core_user), 'p' || w, '0' FROM generate_series(1, 8) w;
-    CREATE SCHEMA writers;
-    CREATE UNLOGGED TABLE writers.record (writer int, kind text, began timestamptz, micros bigint, refusal text,
-        table_name text, op text)";
-
-/// Round and round: it moves 1 from a dashboard to a card, so that the sum of all stays 0; then counts in two tables that stay
-/// writable, where both must tell the same; then marks a card as used, which looking at it does; then adds to a log.
-const WRITER: &str = "
-DO $$ DECLARE
-    n int := 0; began timestamptz; refusal text; job record; written int; cards int[]; boards int[]; somebody int;
-BEGIN
-    SELECT array_agg(id) INTO cards FROM report_card;
-    SELECT array_agg(id) INTO boards FROM report_dashboard;
-    SELECT min(id) INTO somebody FROM core_user;
-    LOOP
-        n := n + 1;
-        began := clock_timestamp();
-        refusal := NULL;
-        BEGIN
-            UPDATE report_card SET cache_ttl = cache_ttl + 1 WHERE id = cards[1 + n % cardinality(cards)];
-            UPDATE report_dashboard SET cache_ttl = cache_ttl - 1 WHERE id = boards[1 + n % cardinality(boards)];
-        EXCEPTION WHEN OTHERS THEN
-            refusal := SQLERRM;
-        END;
-        INSERT INTO writers.record VALUES (WRITER, 'still', began,
-            extract(epoch FROM clock_timestamp() - began) * 1000000, refusal);
-        COMMIT;
-        began := clock_timestamp();
-        UPDATE setting SET value = n::text WHERE key = 'writer-WRITER';
-        UPDATE user_parameter_value SET value = n::text WHERE id = WRITER;
-        INSERT INTO writers.record VALUES (WRITER, 'exempt', began,
-            extract(epoch FROM clock_timestamp() - began) * 1000000, NULL);
-        COMMIT;
-        began := clock_timestamp();
-        UPDATE report_card SET last_used_at = began WHERE id = cards[1 + n % cardinality(cards)];
-        INSERT INTO view_log (user_id, model, model_id, timestamp) VALUES (somebody, 'card', n, began);
-        INSERT INTO writers.record VALUES (WRITER, 'looking', began,
-            extract(epoch FROM clock_timestamp() - began) * 1000000, NULL);
-        COMMIT;
-ROUND
-    END LOOP;
-END $$";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Strength {
@@ -88,186 +44,185 @@ impl Strength {
 
 #[test]
 fn under_the_flag_sql_is_not_held_off_and_what_it_wrote_is_named_postgres() {
-    let Some(seen) = written_to(Strength::Flag) else {
-        return;
-    };
-    assert_eq!(seen.refused, 0, "the flag is for Metabase's nodes");
-    assert!(seen.passed_while_still > 0, "nobody wrote meanwhile");
-    let warnings = seen.json["warnings"].to_string();
-    for table in ["report_card", "report_dashboard"] {
-        assert!(warnings.contains(table), "{table}: {warnings}");
-    }
-    for table in ["setting", "user_parameter_value", "view_log"] {
-        assert!(!warnings.contains(table), "{table}: {warnings}");
-    }
-    assert!(seen.read_only_seconds.unwrap() >= seen.snapshot_seconds());
+    on_postgres(Strength::Flag);
+}
+
+#[test]
+fn under_the_flag_sql_is_not_held_off_and_what_it_wrote_is_named_mariadb() {
+    on_mariadb(Strength::Flag);
 }
 
 #[test]
 fn enforced_refuses_who_writes_what_must_be_still_and_nobody_else_postgres() {
-    let Some(seen) = written_to(Strength::Enforced) else {
-        return;
-    };
-    assert_eq!(
-        seen.passed_while_still, 0,
-        "a write that should have been refused passed"
-    );
-    assert!(seen.refused > 0, "nobody wrote meanwhile");
-    assert_eq!(seen.refused_for_other_reasons, 0);
-    assert_eq!(seen.json["warnings"], serde_json::json!([]));
-    assert_eq!(
-        seen.refused_at_other_times, 0,
-        "before it went on or after it was off"
-    );
-    assert!(seen.read_only_seconds.unwrap() >= seen.snapshot_seconds());
+    on_postgres(Strength::Enforced);
+}
+
+#[test]
+fn enforced_refuses_who_writes_what_must_be_still_and_nobody_else_mariadb() {
+    on_mariadb(Strength::Enforced);
 }
 
 #[test]
 fn without_read_only_nobody_is_held_off_postgres() {
-    let Some(seen) = written_to(Strength::None) else {
+    on_postgres(Strength::None);
+}
+
+#[test]
+fn without_read_only_nobody_is_held_off_mariadb() {
+    on_mariadb(Strength::None);
+}
+
+fn on_postgres(strength: Strength) {
+    let network = Network::default();
+    let Some(judge) = AppDb::load() else { return };
+    let Some(world) = postgres::start(&network) else {
         return;
     };
-    assert_eq!(seen.refused, 0);
-    assert_eq!(seen.read_only_seconds, None);
-    assert_eq!(seen.json["warnings"], serde_json::json!([]));
+    is_written_to(&world, &judge, &network, strength);
 }
 
-/// What became of the writers' writes.
-struct Seen {
-    json: Value,
-    read_only_seconds: Option<f64>,
-    /// Of writes to tables that must be still.
-    refused: u64,
-    refused_for_other_reasons: u64,
-    /// Before read-only went on, or once the journal says that it is off.
-    refused_at_other_times: u64,
-    /// That began between the proof that read-only holds everywhere and the end of the snapshot.
-    passed_while_still: u64,
-}
-
-impl Seen {
-    fn snapshot_seconds(&self) -> f64 {
-        self.json["snapshot_seconds"].as_f64().unwrap()
-    }
-}
-
-/// One migration while everybody writes; what is so in every strength is judged here.
-fn written_to(strength: Strength) -> Option<Seen> {
+fn on_mariadb(strength: Strength) {
     let network = Network::default();
-    let judge = AppDb::load()?;
-    let world = World::start(Options {
-        schema: Schema::Metabase,
-        network: Some(network.clone()),
-        unserved: true,
-        ..Options::default()
-    })?;
-    world.sql(BEGINNING);
-    world.sql(tables::JOBS);
-    let mut sessions = Sessions::new(&world.url);
-    for writer in 1..=WRITERS {
-        let rounds = WRITER.replace("ROUND", tables::ROUND);
-        sessions.run(&rounds.replace("WRITER", &writer.to_string()));
-    }
-    let rounds = "SELECT count(DISTINCT writer) FROM writers.record WHERE kind = 'looking'";
-    world.wait_for("everybody writes", || world.sql(rounds) == WRITERS.to_string());
+    let Some(maria) = Maria::new() else { return };
+    let Some(judge) = AppDb::load() else { return };
+    is_written_to(
+        &mariadb::InMaria::start(&maria, &network),
+        &judge,
+        &network,
+        strength,
+    );
+}
+
+/// One migration while everybody writes, and what became of it.
+fn is_written_to(place: &impl Place, judge: &AppDb, network: &Network, strength: Strength) {
+    let sessions = place.write();
+    let record = place.theirs("record");
+    let writers = format!("SELECT count(DISTINCT writer) FROM {record}");
+    let everybody = |filter: &str| place.count(&format!("{writers} WHERE {filter}")) == WRITERS;
+    place
+        .shore()
+        .wait_for("everybody writes", || everybody("kind = 'looking'"));
     // Slow until everything was tried; whatever the network then does is as good.
     network.slow_down_to(SLOW_BYTES_PER_SECOND * 2);
-    let output = std::thread::scope(|scope| {
-        let migration = scope.spawn(|| migrate(&world, strength));
-        while !migration.is_finished() {
-            if is_read(&world) && tables::all_were_tried(&world) {
+    let (output, stood_still) = std::thread::scope(|scope| {
+        let migration = scope.spawn(|| migrate(place, strength));
+        let watched = scope.spawn(move || {
+            let stood_still = latency::longest_pause(|| migration.is_finished());
+            (migration.join().unwrap(), stood_still)
+        });
+        while !watched.is_finished() {
+            let since = moment(place, READING);
+            if since.is_some_and(|since| tables::all_were_tried(place, since)) {
                 network.slow_down_to(usize::MAX);
                 break;
             }
             std::thread::park_timeout(PACE);
         }
-        migration.join().unwrap()
+        watched.join().unwrap()
     });
     let (json, code) = ended(&output);
     assert_eq!(code, 0, "{}", told(&output));
-    let since = world.sql("SELECT clock_timestamp()");
-    let again = format!(
-        "SELECT count(DISTINCT writer) FROM writers.record
-        WHERE kind = 'still' AND refusal IS NULL AND began > '{since}'"
-    );
-    world.wait_for("everybody writes again", || {
-        world.sql(&again) == WRITERS.to_string()
+    let since = place
+        .ask(&format!("SELECT max(began + micros) FROM {record}"))
+        .concat();
+    place.shore().wait_for("everybody writes again", || {
+        everybody(&format!("kind = 'still' AND refusal IS NULL AND began > {since}"))
     });
     drop(sessions);
-    let status = status(&world);
+    let status = status(place);
     assert_eq!(
         status.get("read_only_seconds"),
         json.get("read_only_seconds").filter(|seconds| !seconds.is_null())
     );
-    is_one_snapshot(&judge, &world);
-    tables::are_one_snapshot(&judge, &world, &json);
-    tables::are_held_off_as_they_should(&world, strength, &json);
-    let seen = seen(&world, json);
-    tell_times(&world, strength, &seen);
-    Some(seen)
+    let record = Record::of(place);
+    tell(&record, strength, &json);
+    is_one_snapshot(judge, place);
+    tables::are_one_snapshot(judge, place, &json);
+    tables::are_held_off_as_they_should(&record, strength, &json);
+    nobody_is_held_off_but_by_us(&record, strength);
+    latency::is_small(&record, stood_still);
+    what_is_reported_is_true(place, &record, strength, &json);
 }
 
-/// Are rows being read, by the journal?
-fn is_read(world: &World) -> bool {
-    let journal = world.sql("SELECT to_regclass('metaferry.journal') IS NOT NULL");
-    let begun = "SELECT count(*) > 0 FROM metaferry.journal WHERE entry LIKE '%\"effect_started\":{\"copy_snapshot\"%'";
-    journal == "t" && world.sql(begun) == "t"
-}
-
-fn migrate(world: &World, strength: Strength) -> Output {
-    let mut migrate = world.metaferry();
+fn migrate(place: &impl Place, strength: Strength) -> Output {
+    let mut migrate = place.shore().metaferry();
     migrate
         .args(["--json", "migrate", "--yes", "--read-only", strength.word()])
-        .args(["--from", &world.through])
+        .args(["--from", &place.through()])
         .stdin(Stdio::null())
         .output()
         .unwrap()
 }
 
 /// What `metaferry status` says.
-fn status(world: &World) -> Value {
-    let mut status = world.metaferry();
-    status.args(["--json", "status", "--from", &world.url]);
+fn status(place: &impl Place) -> Value {
+    let mut status = place.shore().metaferry();
+    status.args(["--json", "status", "--from", &place.url()]);
     ended(&status.output().unwrap()).0
 }
 
-/// From when to when every node has seen read-only and rows are read, in SQL, by the journal.
-const WHILE_STILL: &str = "began BETWEEN
-    (SELECT to_timestamp((entry::json ->> 'at_ms')::bigint / 1000.0) FROM metaferry.journal
-     WHERE entry LIKE '%\"effect_started\":{\"copy_snapshot\"%')
-    AND (SELECT to_timestamp(((entry::json ->> 'at_ms')::bigint - 1) / 1000.0) FROM metaferry.journal
-     WHERE entry LIKE '%\"effect_done\":{\"copy_snapshot\"%')";
-
-/// From when to when read-only may be on, likewise.
-const WHILE_READ_ONLY: &str = "began BETWEEN
-    (SELECT to_timestamp((entry::json ->> 'at_ms')::bigint / 1000.0) FROM metaferry.journal
-     WHERE entry LIKE '%\"effect_started\":{\"read_only_on\"%')
-    AND (SELECT to_timestamp(((entry::json ->> 'at_ms')::bigint + 1) / 1000.0) FROM metaferry.journal
-     WHERE entry LIKE '%\"effect_done\":{\"plain\":\"restore_read_only\"%')";
-
-fn seen(world: &World, json: Value) -> Seen {
-    let number = |sql: &str| world.sql(&format!("SELECT {sql} FROM writers.record WHERE kind = 'still'"));
-    let count = |filter: &str| {
-        number(&format!("count(*) FILTER (WHERE {filter})"))
-            .parse()
-            .unwrap()
-    };
-    Seen {
-        read_only_seconds: json["read_only_seconds"].as_f64(),
-        json,
-        refused: count("refusal IS NOT NULL"),
-        refused_for_other_reasons: count("refusal NOT LIKE '%is read-only while its snapshot is taken%'"),
-        refused_at_other_times: count(&format!("refusal IS NOT NULL AND NOT {WHILE_READ_ONLY}")),
-        passed_while_still: count(&format!("refusal IS NULL AND {WHILE_STILL}")),
+/// Every refusal is ours and of its time, and every writer passed where it may write.
+fn nobody_is_held_off_but_by_us(record: &Record, strength: Strength) {
+    for write in record.writes.iter().filter(|write| write.refusal.is_some()) {
+        assert!(write.is_refused_by_us(), "{write:?}");
+        assert!(
+            record.while_read_only(write),
+            "before it went on or after it was off: {write:?}"
+        );
+        assert_eq!(strength, Strength::Enforced, "{write:?}");
+        assert!(matches!(write.kind, Kind::Still | Kind::Table), "{write:?}");
+    }
+    for kind in [Kind::Exempt, Kind::Looking] {
+        let passed = record.passed_while_still(kind);
+        assert_eq!(passed.len(), WRITERS, "{kind:?} writes pass: {passed:?}");
     }
 }
 
-/// What H2 reads was true at one instant, and every writer passed meanwhile where it may write.
-fn is_one_snapshot(judge: &AppDb, world: &World) {
-    let exempt =
-        format!("SELECT count(DISTINCT writer) FROM writers.record WHERE kind <> 'still' AND {WHILE_STILL}");
-    assert_eq!(world.sql(&exempt), WRITERS.to_string(), "exempt writes pass");
-    let [file] = <[_; 1]>::try_from(world.arrived()).unwrap();
+/// The result of the migration, beside what the writers know.
+fn what_is_reported_is_true(place: &impl Place, record: &Record, strength: Strength, json: &Value) {
+    let passed = record.passed_while_still(Kind::Still);
+    let warnings: Vec<&str> = json["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|warning| warning.as_str().unwrap())
+        .filter(|warning| !place.usual_warnings().iter().any(|usual| warning.contains(usual)))
+        .collect();
+    let read_only_seconds = json["read_only_seconds"].as_f64();
+    match strength {
+        Strength::Flag => {
+            assert!(!passed.is_empty(), "nobody wrote meanwhile");
+            let warnings = warnings.concat();
+            for table in ["report_card", "report_dashboard"] {
+                assert!(warnings.contains(table), "{table}: {warnings}");
+            }
+            for table in ["setting", "user_parameter_value", "view_log"] {
+                assert!(!warnings.contains(table), "{table}: {warnings}");
+            }
+        }
+        Strength::Enforced => {
+            assert!(
+                passed.is_empty(),
+                "a write that should have been refused passed: {passed:?}"
+            );
+            let refused = record
+                .of_kind(Kind::Still)
+                .filter(|write| write.refusal.is_some());
+            assert!(refused.count() > 0, "nobody wrote meanwhile");
+            assert_eq!(warnings, [""; 0]);
+        }
+        Strength::None => {
+            assert_eq!(read_only_seconds, None);
+            assert_eq!(warnings, [""; 0]);
+            return;
+        }
+    }
+    assert!(read_only_seconds.unwrap() >= json["snapshot_seconds"].as_f64().unwrap());
+}
+
+/// What H2 reads was true at one instant.
+fn is_one_snapshot(judge: &AppDb, place: &impl Place) {
+    let [file] = <[_; 1]>::try_from(place.shore().arrived()).unwrap();
     std::fs::write(judge.folder.path().join("arrived.mv.db"), file).unwrap();
     let rows = judge.java(
         &judge.h2_url("arrived"),
@@ -290,19 +245,19 @@ fn is_one_snapshot(judge: &AppDb, world: &World) {
     assert_eq!(rows["same"], [WRITERS.to_string()], "what is counted twice");
 }
 
-/// How long writes took, while rows were read and at other times.
-#[expect(clippy::print_stderr, reason = "the times are news, and no promise")]
-fn tell_times(world: &World, strength: Strength, seen: &Seen) {
-    let times = world.sql(&format!(
-        "SELECT kind, CASE WHEN {WHILE_STILL} THEN 'while rows were read' ELSE 'else' END AS at, count(*),
-             percentile_disc(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY micros)
-         FROM writers.record GROUP BY 1, 2 ORDER BY 1, 2"
-    ));
+/// Numbers of this run.
+#[expect(clippy::print_stderr, reason = "how long it takes depends on the machine")]
+fn tell(record: &Record, strength: Strength, json: &Value) {
+    let still = || record.of_kind(Kind::Still);
     eprintln!(
-        "{}: {} s read-only, {} refused, {} passed that should be still; writes, and us at the median and of 99 %:\n{times}",
+        "{}: {} s read-only, {} s snapshot; of writes to two guarded tables {} refused, {} passed while rows were read",
         strength.word(),
-        seen.read_only_seconds.unwrap_or_default(),
-        seen.refused,
-        seen.passed_while_still,
+        json["read_only_seconds"],
+        json["snapshot_seconds"],
+        still().filter(|write| write.refusal.is_some()).count(),
+        still()
+            .filter(|write| write.refusal.is_none() && record.while_still(write))
+            .count(),
     );
+    latency::tell(record);
 }

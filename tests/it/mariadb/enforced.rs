@@ -16,7 +16,8 @@ const WRITTEN: [&str; 5] = [
     "core_user",
 ];
 
-fn app_db(maria: &Maria) -> Database<'_> {
+/// With nothing of earlier migrations, and read-only off.
+pub(crate) fn app_db(maria: &Maria) -> Database<'_> {
     let database = maria.database(With::Rows);
     database.ask(
         "DELETE FROM cloud_migration; DELETE FROM QRTZ_FIRED_TRIGGERS;
