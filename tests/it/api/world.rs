@@ -116,6 +116,16 @@ impl World {
         Some(world)
     }
 
+    /// Metabase's own schema behind that network; nothing serves.
+    pub(crate) fn behind(network: &Network) -> Option<Self> {
+        Self::start(Options {
+            schema: Schema::Metabase,
+            network: Some(network.clone()),
+            unserved: true,
+            ..Options::default()
+        })
+    }
+
     fn fill(&self, schema: Schema, fixtures: Option<&Path>) {
         let shell = |script: &str| {
             let filled = Command::new("sh")

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::api::network::Network;
 use crate::api::shore::Shore;
-use crate::api::world::{Options, Schema, World};
+use crate::api::world::World;
 use crate::app_db::{Process, command, listen};
 use crate::mariadb::{Database, Maria, With};
 
@@ -67,12 +67,7 @@ fn without_schedules(place: &impl Place) {
 
 /// A Postgres app DB of Metabase's own schema.
 pub(super) fn postgres(network: &Network) -> Option<World> {
-    let world = World::start(Options {
-        schema: Schema::Metabase,
-        network: Some(network.clone()),
-        unserved: true,
-        ..Options::default()
-    })?;
+    let world = World::behind(network)?;
     without_schedules(&world);
     Some(world)
 }

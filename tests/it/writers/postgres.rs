@@ -5,17 +5,12 @@ use super::WRITERS;
 use super::place::Place;
 use crate::api::network::Network;
 use crate::api::shore::Shore;
-use crate::api::world::{Options, Schema, World};
+use crate::api::world::World;
 use crate::sessions::Sessions;
 
 /// An app DB in Postgres, all set.
 pub(super) fn start(network: &Network) -> Option<World> {
-    let world = World::start(Options {
-        schema: Schema::Metabase,
-        network: Some(network.clone()),
-        unserved: true,
-        ..Options::default()
-    })?;
+    let world = World::behind(network)?;
     world.sql(BEGINNING);
     world.sql(JOBS);
     Some(world)
