@@ -58,7 +58,7 @@ pub(crate) fn matrix() -> Result<(), Failure> {
 
 /// `cargo xtask chaos --cut-off`: three machines, one of them cut off from the database in each phase and each way.
 pub(crate) fn cut_off() -> Result<(), Failure> {
-    long_form(WHOLE, "chaos::cut_off::", "METAFERRY_TEST_CUT_OFF", "1")
+    long_form(WHOLE, "chaos::cut_off::", "METAFERRY_TEST_CUT_OFF", "all")
 }
 
 fn check_number(command: &str, word: &str) -> Result<(), Failure> {

@@ -20,6 +20,7 @@ mod twins;
 mod undo;
 mod uninstall;
 mod waking;
+mod worker;
 
 pub use authenticator::AppDbAuthenticator;
 pub use undo::UNFINISHED as UNFINISHED_UNDO_SCRIPT;

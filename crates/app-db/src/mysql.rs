@@ -31,6 +31,7 @@ mod translate;
 mod types;
 mod undo_script;
 mod uninstall;
+mod worker_sessions;
 
 pub use app_db::MySqlAppDb;
 pub use authenticator::authenticator;

@@ -28,6 +28,7 @@ mod switch;
 mod triggers;
 mod undo_script;
 mod uninstall;
+mod worker_sessions;
 
 pub use app_db::PostgresAppDb;
 pub use authenticator::authenticator;

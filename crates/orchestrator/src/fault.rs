@@ -9,13 +9,15 @@ use metaferry_domain::effect::Effect;
 use metaferry_domain::ports::Clock;
 
 #[cfg(debug_assertions)]
-pub use wanted::{DELAY, FaultKind};
+pub use wanted::FaultKind;
 
 /// Which effects are to go wrong, and how; none unless asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     #[cfg(debug_assertions)]
     wanted: std::sync::Arc<Vec<wanted::Fault>>,
+    #[cfg(debug_assertions)]
+    delay: wanted::Delay,
 }
 
 impl Faults {
@@ -39,7 +41,7 @@ impl Faults {
         work: impl Future<Output = Result<T, PortError>> + Send,
     ) -> Result<T, PortError> {
         match self.wanted.iter().find_map(|fault| fault.strikes(effect)) {
-            Some(kind) => kind.with(effect, clock, work).await,
+            Some(kind) => kind.with(effect, self.delay, clock, work).await,
             None => work.await,
         }
     }
@@ -59,7 +61,14 @@ mod wanted {
     use super::Faults;
 
     /// How long [`FaultKind::Delay`] takes.
-    pub const DELAY: Duration = Duration::from_secs(2);
+    #[derive(Debug, Clone, Copy)]
+    pub(super) struct Delay(Duration);
+
+    impl Default for Delay {
+        fn default() -> Self {
+            Self(Duration::from_secs(2))
+        }
+    }
 
     /// What goes wrong.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +81,7 @@ mod wanted {
         Error,
         /// It takes place, and what is heard is that it may not have.
         LoseAnswer,
-        /// It takes place after [`DELAY`].
+        /// It takes place late: after two seconds, unless told otherwise.
         Delay,
     }
 
@@ -101,6 +110,7 @@ mod wanted {
         pub(super) async fn with<T>(
             self,
             effect: Effect,
+            Delay(delay): Delay,
             clock: &dyn Clock,
             work: impl Future<Output = Result<T, PortError>> + Send,
         ) -> Result<T, PortError> {
@@ -134,7 +144,7 @@ mod wanted {
                 }
                 Self::Delay => {
                     let_loose();
-                    clock.sleep(DELAY).await;
+                    clock.sleep(delay).await;
                     work.await
                 }
             }
@@ -186,7 +196,17 @@ mod wanted {
             });
             Ok(Self {
                 wanted: Arc::new(wanted.collect::<Result<_, String>>()?),
+                delay: Delay::default(),
             })
+        }
+
+        /// The same, with delays that take so long.
+        #[must_use]
+        pub fn with_delay(self, delay: Duration) -> Self {
+            Self {
+                delay: Delay(delay),
+                ..self
+            }
         }
     }
 }

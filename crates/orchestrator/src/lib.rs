@@ -29,9 +29,9 @@ use metaferry_domain::ports::MigrationRow;
 use tokio::sync::{Mutex, watch as channel};
 
 pub use begin::NotBegun;
-pub use fault::Faults;
 #[cfg(debug_assertions)]
-pub use fault::{DELAY, FaultKind};
+pub use fault::FaultKind;
+pub use fault::Faults;
 pub use history::{Account, Journaled, Waits, accounts, end_of, waits_for};
 pub use ports::{OtherShore, Ports, Settings, Warnings};
 pub use recover::{Orphan, Recovery, orphans};

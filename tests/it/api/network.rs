@@ -17,6 +17,7 @@ pub(crate) struct Network {
     silent: Arc<AtomicBool>,
     /// Of each connection and direction; 0 is without bound.
     bytes_per_second: Arc<AtomicUsize>,
+    passed_bytes: Arc<AtomicUsize>,
 }
 
 impl Network {
@@ -58,6 +59,7 @@ impl Network {
                     to.shutdown(std::net::Shutdown::Both).ok();
                     return;
                 }
+                network.passed_bytes.fetch_add(read, Ordering::Relaxed);
                 let bound = network.bytes_per_second.load(Ordering::Relaxed);
                 if let Some(millis) = (read * 1000).checked_div(bound) {
                     std::thread::park_timeout(Duration::from_millis(millis as u64));
@@ -76,5 +78,10 @@ impl Network {
 
     pub(crate) fn slow_down_to(&self, bytes_per_second: usize) {
         self.bytes_per_second.store(bytes_per_second, Ordering::Relaxed);
+    }
+
+    /// In both directions, so far.
+    pub(crate) fn passed_bytes(&self) -> usize {
+        self.passed_bytes.load(Ordering::Relaxed)
     }
 }

@@ -57,6 +57,9 @@ pub(super) trait Place: Sync {
         settled == ["1"]
     }
 
+    /// Whether several sessions read every table in one snapshot.
+    fn is_read(&self) -> bool;
+
     /// How read-only may be switched on.
     fn strengths(&self) -> &'static [&'static str];
 
@@ -154,6 +157,12 @@ impl Place for OnPostgres {
 
     fn is_free(&self) -> &'static str {
         "expires_at <= clock_timestamp()"
+    }
+
+    fn is_read(&self) -> bool {
+        let readers = "SELECT count(*) > 1 FROM pg_locks
+            WHERE relation = 'core_user'::regclass AND mode = 'AccessShareLock' AND granted";
+        self.ask(readers) == ["t"]
     }
 
     fn strengths(&self) -> &'static [&'static str] {
@@ -255,6 +264,12 @@ impl Place for OnMaria<'_> {
 
     fn is_free(&self) -> &'static str {
         "expires_at_micros <= UNIX_TIMESTAMP(SYSDATE(6)) * 1000000"
+    }
+
+    fn is_read(&self) -> bool {
+        let readers = "SELECT count(*) > 1 FROM information_schema.innodb_trx t
+            JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id AND p.db = database()";
+        self.ask(readers) == ["1"]
     }
 
     fn strengths(&self) -> &'static [&'static str] {

@@ -9,7 +9,9 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlRow, MySqlSslMode}
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySqlConnection, MySqlPool, Row as _};
 
 use super::flavour::{Flavour, Version};
+use super::worker_sessions;
 use crate::error::{failed, mysql_number};
+use crate::worker::Reader;
 
 /// How long a server may take to answer a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,6 +33,7 @@ pub struct MySqlServer {
     user: String,
     database: String,
     shown: String,
+    reader: Reader,
 }
 
 impl std::fmt::Debug for MySqlServer {
@@ -86,6 +89,16 @@ impl MySqlServer {
             user,
             database: address.database.clone(),
             shown,
+            reader: Reader::Anybody,
+        }
+    }
+
+    /// The same for the worker under the lease: whoever takes the lease next ends its sessions that copy rows.
+    #[must_use]
+    pub fn of_worker(self) -> Self {
+        Self {
+            reader: Reader::Worker,
+            ..self
         }
     }
 
@@ -140,9 +153,11 @@ impl MySqlServer {
                 ));
             }
         };
-        let version = set_up(&mut connection)
-            .await
-            .map_err(|error| failed(format!("set up a session with {}", self.shown), error))?;
+        let refused = |error| failed(format!("set up a session with {}", self.shown), error);
+        let version = set_up(&mut connection).await.map_err(refused)?;
+        if self.reader == Reader::Worker {
+            worker_sessions::mark(&mut connection).await.map_err(refused)?;
+        }
         if !version.is_known() {
             return Err(PortError::new(
                 ErrorKind::Unsupported,

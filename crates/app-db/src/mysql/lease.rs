@@ -8,8 +8,10 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::app_db::{MySqlAppDb, NOW_MICROS, commit};
 use super::connect::text;
+use super::worker_sessions;
 use crate::error::failed;
 use crate::own_rows::{self, database_token, held_by, lease_is_lost};
+use crate::worker::tell_ended;
 
 #[async_trait]
 impl LeaseStore for MySqlAppDb {
@@ -45,6 +47,7 @@ impl LeaseStore for MySqlAppDb {
             .await
             .map_err(take)?;
         commit(transaction, "take the lease").await?;
+        tell_ended(worker_sessions::end(&self.pool).await);
         Ok(Lease {
             term_ms,
             ..own_rows::lease(token, holder.to_owned(), term)

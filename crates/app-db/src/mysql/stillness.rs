@@ -15,6 +15,7 @@ use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool, Row as _};
 use super::connect::{close, quoted, session, text};
 use super::snapshot;
 use super::still_tables::{self, StillTable};
+use super::worker_sessions;
 use crate::error::failed;
 use crate::still::{KEYS_SHOWN, Written};
 
@@ -120,6 +121,7 @@ impl View {
             .execute(&mut connection)
             .await
             .map_err(look)?;
+        worker_sessions::mark(&mut connection).await.map_err(look)?;
         Ok(Self(connection))
     }
 

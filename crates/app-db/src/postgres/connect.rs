@@ -8,7 +8,9 @@ use metaferry_metabase::env::address::{ServerAddress, SslMode};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
+use super::worker_sessions;
 use crate::error::{failed, sql_state};
+use crate::worker::Reader;
 
 /// How long a server may take to answer a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,14 +23,15 @@ const VERSION_MIN: u32 = 120_000;
 
 /// Settings of every session, as far as the server's version has them: nothing ends a transaction behind our back,
 /// nobody is told in the log what only the server finds worth a word, no policy hides rows without an error, no time goes into plans that a plain scan does not need, and a backend
-/// notices soon that its reader has gone.
+/// notices soon that its reader has gone, or within a minute where nobody tells it so.
 const SESSION: &str = "
     SELECT set_config(wanted.name, wanted.value, false)
     FROM (VALUES ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
                  ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('lock_timeout', '0'),
                  ('row_security', 'off'), ('jit', 'off'), ('max_parallel_workers_per_gather', '0'),
                  ('client_min_messages', 'error'), ('IntervalStyle', 'postgres'), ('bytea_output', 'hex'), ('default_transaction_isolation', 'read committed'),
-                 ('client_connection_check_interval', '500')) AS wanted (name, value)
+                 ('client_connection_check_interval', '500'), ('tcp_keepalives_idle', '30'),
+                 ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3')) AS wanted (name, value)
     JOIN pg_catalog.pg_settings present ON lower(present.name) = lower(wanted.name)";
 
 /// A Postgres database that connections can be made to. Cheap to clone; shows no password.
@@ -37,6 +40,7 @@ pub struct PostgresServer {
     options: PgConnectOptions,
     schema: Option<String>,
     shown: String,
+    reader: Reader,
 }
 
 impl std::fmt::Debug for PostgresServer {
@@ -83,6 +87,16 @@ impl PostgresServer {
             options,
             schema: address.schema.clone(),
             shown,
+            reader: Reader::Anybody,
+        }
+    }
+
+    /// The same for the worker under the lease: whoever takes the lease next ends its sessions that copy rows.
+    #[must_use]
+    pub fn of_worker(self) -> Self {
+        Self {
+            reader: Reader::Worker,
+            ..self
         }
     }
 
@@ -145,9 +159,13 @@ impl PostgresServer {
                 format!("{} is a Postgres older than version 12", self.shown),
             ));
         }
+        let refused = |error| failed(format!("set up a session with {}", self.shown), error);
         let schema = set_up(&mut connection, self.schema.as_deref())
             .await
-            .map_err(|error| failed(format!("set up a session with {}", self.shown), error))?;
+            .map_err(refused)?;
+        if self.reader == Reader::Worker {
+            worker_sessions::mark(&mut connection).await.map_err(refused)?;
+        }
         match schema {
             Some(schema) => Ok(Session { connection, schema }),
             None => Err(PortError::new(

@@ -7,8 +7,10 @@ use metaferry_domain::ports::LeaseStore;
 use sqlx::Row;
 
 use super::app_db::PostgresAppDb;
+use super::worker_sessions;
 use crate::error::failed;
 use crate::own_rows::{self, database_token, held_by, lease_is_lost};
+use crate::worker::tell_ended;
 
 #[async_trait]
 impl LeaseStore for PostgresAppDb {
@@ -30,6 +32,7 @@ impl LeaseStore for PostgresAppDb {
             .await
             .map_err(|error| failed("take the lease", error))?;
         if let Some(token) = token {
+            tell_ended(worker_sessions::end(&self.pool).await);
             return Ok(Lease {
                 token: FencingToken(token.unsigned_abs()),
                 holder: holder.to_owned(),

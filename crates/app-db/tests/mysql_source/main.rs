@@ -23,3 +23,4 @@ mod refusals;
 mod rows;
 mod showing;
 mod stillness;
+mod worker_sessions;

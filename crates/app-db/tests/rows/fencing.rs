@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use metaferry_app_db::postgres::{PostgresAppDb, PostgresQuartz, PostgresUndoScript};
+use metaferry_app_db::postgres::{
+    PostgresAppDb, PostgresQuartz, PostgresServer, PostgresSource, PostgresUndoScript,
+};
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::{Phase, ReadOnlyStrength};
 use metaferry_domain::ports::{
     GuardedUpdate, LeaseStore as _, MigrationRows as _, NewMigrationRow, ReadOnlyGuard as _, Scheduler as _,
-    UndoScript as _,
+    Source as _, UndoScript as _,
 };
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::quartz::Concurrency::Concurrent;
@@ -181,5 +183,31 @@ async fn a_cancel_by_plain_sql_wins() {
     );
     database.execute("DELETE FROM cloud_migration").await;
     assert_eq!(update(Phase::Upload, 51).await, GuardedUpdate::Missing);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn who_takes_the_lease_ends_the_sessions_of_who_had_it_and_nobody_elses() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    let app_db = database.open().await;
+    token(&app_db).await;
+    let server = PostgresServer::new(&database.address);
+    let source = PostgresSource::new(server.clone().of_worker());
+    let lost = source.snapshot().await.unwrap();
+    let dump = PostgresSource::new(server).snapshot().await.unwrap();
+    database.expire().await;
+    token(&app_db).await;
+    lost.count("setting").await.unwrap_err();
+    dump.count("setting").await.unwrap();
+    dump.close().await.unwrap();
+    let mut somebody = database.connect().await;
+    raw(
+        &mut somebody,
+        "SET lock_timeout = '10s'; ALTER TABLE setting ADD nobody_holds_it int",
+    )
+    .await;
+    drop(lost);
     database.drop().await;
 }

@@ -48,8 +48,14 @@ impl Keys {
     pub(super) fn faults(&mut self) -> Faults {
         #[cfg(debug_assertions)]
         if let Some(text) = self.take("fault") {
+            let delay = self.seconds("fault_seconds", 0..=600);
             match Faults::from_text(&text) {
-                Ok(faults) => return faults,
+                Ok(faults) => {
+                    return match delay {
+                        Some(delay) => faults.with_delay(delay),
+                        None => faults,
+                    };
+                }
                 Err(problem) => self.problem("fault", &problem),
             }
         }

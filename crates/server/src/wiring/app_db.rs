@@ -23,7 +23,7 @@ use metaferry_metabase_client::{ApiConfig, Behind, NodeApi, Route, ToldReadOnly}
 use metaferry_uploader::Proxies;
 
 use super::Purpose;
-use super::database::source;
+use super::database::source_of_worker;
 use super::folder::make_folder;
 use super::objects::proxies_towards;
 use crate::config::{Config, Salvage};
@@ -64,7 +64,7 @@ pub(super) async fn app_db(
     purpose: Purpose,
     read_only_max: Duration,
 ) -> Result<AppDbPorts, CommandError> {
-    let source = source(address, config.h2_files(Salvage::No))?;
+    let source = source_of_worker(address, config.h2_files(Salvage::No))?;
     match address {
         AppDbAddress::Postgres(server) => {
             let pool = PostgresServer::new(server).pool(CONNECTIONS_MAX).await?;
