@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 use crate::api::world::{Options, World};
-use crate::app_db::{ended, told};
+use crate::app_db::{Process, ended, told};
 use metabase::{KEY, Metabase, Rows};
 
 fn world(propagation_seconds: u32) -> Option<World> {
@@ -160,6 +160,75 @@ fn a_single_node_that_was_told_is_not_waited_for_and_writes_every_column_postgre
     assert!(json["read_only_seconds"].as_f64().unwrap() < 60.0, "{json}");
     assert_eq!(metabase.written(), [r#"{"value":true}"#, r#"{"value":null}"#]);
     assert_eq!(world.state_of_metabase(), before);
+}
+
+#[test]
+fn how_long_is_still_waited_is_told_by_the_api_of_any_process_and_by_who_migrates_postgres() {
+    let Some(world) = World::start(Options {
+        propagation_seconds: 600,
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let before = world.state_of_metabase();
+    let log = world.folder().join("migrate.log");
+    let child = world
+        .metaferry()
+        .args(["migrate", "--yes", "--from", &world.url])
+        .stdin(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let mut migrating = Process(child);
+    let seconds_left = || {
+        let answer = world.newest();
+        let waiting = (answer.status == 200).then(|| answer.json()["waiting"].clone())?;
+        (waiting["for"] == "nodes").then(|| waiting["seconds_left"].as_u64().unwrap())
+    };
+    world.wait_for("the API tells", || seconds_left().is_some());
+    let first = seconds_left().unwrap();
+    assert!(first <= 600, "{first}");
+    world.wait_for("it counts down", || {
+        seconds_left().is_some_and(|left| left < first)
+    });
+    let told = || {
+        let said = std::fs::read_to_string(&log).unwrap();
+        let words = "waiting until every node has seen read-only: ";
+        let mut lines = said.lines().filter(|line| line.contains(" % setup, "));
+        lines.find_map(|line| Some(line.split_once(words)?.1.to_owned()))
+    };
+    world.wait_for("who migrates tells", || told().is_some());
+    let told = told().unwrap();
+    let left: u64 = told.strip_suffix(" s left").unwrap().parse().unwrap();
+    assert!((1..=600).contains(&left), "{told}");
+    world.cancel();
+    world.wait_for("it ends", || migrating.0.try_wait().unwrap().is_some());
+    world.wait_for("everything is undone", || world.state_of_metabase() == before);
+    assert_eq!(seconds_left(), None);
+}
+
+#[test]
+fn more_nodes_that_check_in_than_are_declared_are_named_and_waited_for_postgres() {
+    let Some(world) = world(6) else { return };
+    let metabase = Metabase::start(&postgres(&world), &[None]);
+    let check_in = "INSERT INTO qrtz_scheduler_state
+            SELECT 'MetabaseScheduler', node, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, 7500
+            FROM (VALUES ('node-a'), ('node-b')) AS nodes (node)
+        ON CONFLICT (sched_name, instance_name) DO UPDATE SET last_checkin_time = excluded.last_checkin_time";
+    world.sql(check_in);
+    let mut child = migrating(&world, &metabase, &["--nodes", "1"]);
+    world.wait_for("it ends", || {
+        world.sql(check_in);
+        child.try_wait().unwrap().is_some()
+    });
+    let (json, code, said) = finish(child);
+    assert_eq!(code, 0, "{said}");
+    let warnings = json["warnings"].to_string();
+    assert!(
+        warnings.contains("--nodes says 1, and 2 nodes check in: node-a, node-b"),
+        "{json}"
+    );
+    assert!(json["read_only_seconds"].as_f64().unwrap() >= 6.0, "{json}");
 }
 
 /// All that a command said.
