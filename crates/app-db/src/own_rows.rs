@@ -27,15 +27,21 @@ pub(crate) fn lease(token: i64, holder: String, term_ms: i64) -> Lease {
     }
 }
 
+/// A lease that somebody holds, and how long it lasts if it is not renewed.
+pub(crate) struct Held {
+    pub(crate) lease: Lease,
+    pub(crate) left_ms: i64,
+}
+
 /// The lease that was asked for is somebody's.
-pub(crate) fn held_by(current: Option<&Lease>) -> PortError {
-    let by = current.map_or_else(
+pub(crate) fn held_by(held: Option<&Held>) -> PortError {
+    let by = held.map_or_else(
         || "another process".to_owned(),
-        |lease| {
+        |held| {
             format!(
-                "{}, for {} s at most if that process is gone",
-                lease.holder,
-                lease.term_ms.div_ceil(1000)
+                "{}, for {} s more if that process is gone",
+                held.lease.holder,
+                held.left_ms.unsigned_abs().div_ceil(1000)
             )
         },
     );

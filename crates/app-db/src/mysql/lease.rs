@@ -10,15 +10,15 @@ use super::app_db::{MySqlAppDb, NOW_MICROS, commit};
 use super::connect::text;
 use super::worker_sessions;
 use crate::error::failed;
-use crate::own_rows::{self, database_token, held_by, lease_is_lost};
+use crate::own_rows::{self, Held, database_token, held_by, lease_is_lost};
 use crate::worker::tell_ended;
 
 #[async_trait]
 impl LeaseStore for MySqlAppDb {
     async fn acquire(&self, holder: &str, term_ms: u64) -> Result<Lease, PortError> {
         let take = |error| failed("take the lease", error);
-        if let Some(current) = self.current().await? {
-            return Err(held_by(Some(&current)));
+        if let Some(held) = self.held().await? {
+            return Err(held_by(Some(&held)));
         }
         let term = i64::try_from(term_ms).unwrap_or(i64::MAX / 1_000_000);
         let mut transaction = self.pool.begin().await.map_err(take)?;
@@ -40,7 +40,7 @@ impl LeaseStore for MySqlAppDb {
         .map_err(take)?;
         if taken.rows_affected() == 0 {
             drop(transaction);
-            return Err(held_by(self.current().await?.as_ref()));
+            return Err(held_by(self.held().await?.as_ref()));
         }
         let token: i64 = sqlx::query_scalar("SELECT token FROM metaferry_lease WHERE id = 1")
             .fetch_one(&mut *transaction)
@@ -79,19 +79,28 @@ impl LeaseStore for MySqlAppDb {
     }
 
     async fn current(&self) -> Result<Option<Lease>, PortError> {
+        Ok(self.held().await?.map(|held| held.lease))
+    }
+}
+
+impl MySqlAppDb {
+    async fn held(&self) -> Result<Option<Held>, PortError> {
         let read = |error| failed("read the lease", error);
         let row = sqlx::query(AssertSqlSafe(format!(
-            "SELECT token, holder, term_ms FROM metaferry_lease WHERE id = 1 AND expires_at_micros > {NOW_MICROS}"
+            "SELECT token, holder, term_ms, CAST((expires_at_micros - {NOW_MICROS}) / 1000 AS SIGNED) FROM metaferry_lease WHERE id = 1 AND expires_at_micros > {NOW_MICROS}"
         )))
         .fetch_optional(&self.pool)
         .await
         .map_err(read)?;
         row.map(|row| {
-            Ok(own_rows::lease(
-                row.try_get(0).map_err(read)?,
-                text(&row, 1).map_err(read)?.unwrap_or_default(),
-                row.try_get(2).map_err(read)?,
-            ))
+            Ok(Held {
+                lease: own_rows::lease(
+                    row.try_get(0).map_err(read)?,
+                    text(&row, 1).map_err(read)?.unwrap_or_default(),
+                    row.try_get(2).map_err(read)?,
+                ),
+                left_ms: row.try_get(3).map_err(read)?,
+            })
         })
         .transpose()
     }

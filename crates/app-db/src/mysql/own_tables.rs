@@ -85,11 +85,13 @@ pub(super) async fn prepare(pool: &MySqlPool) -> Result<(), PortError> {
                 .execute(&mut *connection)
                 .await?;
         }
-        sqlx::raw_sql("DO RELEASE_LOCK(concat('metaferry tables ', sha1(database())))")
-            .execute(&mut *connection)
-            .await
+        Ok(())
     };
-    made.await.map(drop).map_err(create)
+    let made = made.await;
+    let released = sqlx::raw_sql("DO RELEASE_LOCK(concat('metaferry tables ', sha1(database())))")
+        .execute(&mut *connection)
+        .await;
+    made.and(released.map(drop)).map_err(create)
 }
 
 /// How many scripts were run.

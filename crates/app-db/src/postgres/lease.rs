@@ -9,7 +9,7 @@ use sqlx::Row;
 use super::app_db::PostgresAppDb;
 use super::worker_sessions;
 use crate::error::failed;
-use crate::own_rows::{self, database_token, held_by, lease_is_lost};
+use crate::own_rows::{self, Held, database_token, held_by, lease_is_lost};
 use crate::worker::tell_ended;
 
 #[async_trait]
@@ -39,7 +39,7 @@ impl LeaseStore for PostgresAppDb {
                 term_ms,
             });
         }
-        Err(held_by(self.current().await?.as_ref()))
+        Err(held_by(self.held().await?.as_ref()))
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), PortError> {
@@ -73,8 +73,14 @@ impl LeaseStore for PostgresAppDb {
     }
 
     async fn current(&self) -> Result<Option<Lease>, PortError> {
+        Ok(self.held().await?.map(|held| held.lease))
+    }
+}
+
+impl PostgresAppDb {
+    async fn held(&self) -> Result<Option<Held>, PortError> {
         let sql = format!(
-            "SELECT token, holder, term_ms FROM {} WHERE id = 1 AND expires_at > clock_timestamp()",
+            "SELECT token, holder, term_ms, (extract(epoch FROM expires_at - clock_timestamp()) * 1000)::bigint FROM {} WHERE id = 1 AND expires_at > clock_timestamp()",
             self.own.lease()
         );
         let row = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -83,11 +89,14 @@ impl LeaseStore for PostgresAppDb {
             .map_err(|error| failed("read the lease", error))?;
         row.map(|row| {
             let read = |error| failed("read the lease", error);
-            Ok(own_rows::lease(
-                row.try_get(0).map_err(read)?,
-                row.try_get(1).map_err(read)?,
-                row.try_get(2).map_err(read)?,
-            ))
+            Ok(Held {
+                lease: own_rows::lease(
+                    row.try_get(0).map_err(read)?,
+                    row.try_get(1).map_err(read)?,
+                    row.try_get(2).map_err(read)?,
+                ),
+                left_ms: row.try_get(3).map_err(read)?,
+            })
         })
         .transpose()
     }

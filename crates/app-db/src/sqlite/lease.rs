@@ -8,7 +8,7 @@ use sqlx::Row;
 
 use super::{NOW_MS, SqliteState};
 use crate::error::failed;
-use crate::own_rows::{self, database_token, held_by, lease_is_lost};
+use crate::own_rows::{self, Held, database_token, held_by, lease_is_lost};
 
 #[async_trait]
 impl LeaseStore for SqliteState {
@@ -29,7 +29,7 @@ impl LeaseStore for SqliteState {
                 term_ms,
             });
         }
-        Err(held_by(self.current().await?.as_ref()))
+        Err(held_by(self.held().await?.as_ref()))
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), PortError> {
@@ -56,19 +56,28 @@ impl LeaseStore for SqliteState {
     }
 
     async fn current(&self) -> Result<Option<Lease>, PortError> {
+        Ok(self.held().await?.map(|held| held.lease))
+    }
+}
+
+impl SqliteState {
+    async fn held(&self) -> Result<Option<Held>, PortError> {
         let read = |error| failed("read the lease", error);
         let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT token, holder, term_ms FROM lease WHERE id = 1 AND expires_at_ms > {NOW_MS}"
+            "SELECT token, holder, term_ms, expires_at_ms - {NOW_MS} FROM lease WHERE id = 1 AND expires_at_ms > {NOW_MS}"
         )))
         .fetch_optional(&self.pool)
         .await
         .map_err(read)?;
         row.map(|row| {
-            Ok(own_rows::lease(
-                row.try_get(0).map_err(read)?,
-                row.try_get(1).map_err(read)?,
-                row.try_get(2).map_err(read)?,
-            ))
+            Ok(Held {
+                lease: own_rows::lease(
+                    row.try_get(0).map_err(read)?,
+                    row.try_get(1).map_err(read)?,
+                    row.try_get(2).map_err(read)?,
+                ),
+                left_ms: row.try_get(3).map_err(read)?,
+            })
         })
         .transpose()
     }

@@ -133,6 +133,58 @@ async fn eight_at_once_make_our_tables_once_and_one_gets_the_lease() {
     database.drop().await;
 }
 
+#[tokio::test]
+async fn our_tables_of_the_first_version_become_those_of_now_also_where_that_was_begun() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let columns = async || -> Vec<String> {
+        let mut connection = database.connect().await;
+        sqlx::query_scalar(
+            "SELECT concat_ws(' ', table_name, column_name, column_type) FROM information_schema.columns
+             WHERE table_schema = database() AND table_name LIKE 'metaferry%' ORDER BY 1",
+        )
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
+    };
+    open(&database).await.acquire("node", 60_000).await.unwrap();
+    let now = columns().await;
+    database
+        .execute("ALTER TABLE metaferry_journal DROP COLUMN written_at_micros")
+        .await;
+    assert_ne!(columns().await, now);
+    // The second time it finds the column, as whoever comes after a program that was killed between the two.
+    for _ in 0..2 {
+        database
+            .execute("DELETE FROM metaferry_schema_version WHERE version = 2")
+            .await;
+        let app_db = open(&database).await;
+        assert_eq!(columns().await, now);
+        let lease = app_db.current().await.unwrap();
+        assert_eq!(lease.map(|lease| lease.holder).as_deref(), Some("node"));
+    }
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn who_comes_too_early_is_told_how_long_the_lease_still_lasts() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let app_db = open(&database).await;
+    app_db.acquire("node", 60_000).await.unwrap();
+    database
+        .execute("UPDATE metaferry_lease SET expires_at_micros = expires_at_micros - 40000000 WHERE id = 1")
+        .await;
+    let said = app_db.acquire("other", 60_000).await.unwrap_err().chain();
+    assert!(
+        (1..=20).any(|left| said.contains(&format!("node, for {left} s more"))),
+        "{said}"
+    );
+    database.drop().await;
+}
+
 /// Metabase's own tables, with two nodes' worth of schedules in several states.
 pub(crate) const METABASE: &str = "
     CREATE TABLE setting (`key` varchar(254) NOT NULL PRIMARY KEY, `value` longtext);

@@ -211,3 +211,21 @@ async fn who_takes_the_lease_ends_the_sessions_of_who_had_it_and_nobody_elses() 
     drop(lost);
     database.drop().await;
 }
+
+#[tokio::test]
+async fn who_comes_too_early_is_told_how_long_the_lease_still_lasts() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    let app_db = database.open().await;
+    app_db.acquire("node", 60_000).await.unwrap();
+    database
+        .execute("UPDATE metaferry.lease SET expires_at = clock_timestamp() + interval '20 seconds'")
+        .await;
+    let said = app_db.acquire("other", 60_000).await.unwrap_err().chain();
+    assert!(
+        (1..=20).any(|left| said.contains(&format!("node, for {left} s more"))),
+        "{said}"
+    );
+    database.drop().await;
+}

@@ -153,3 +153,41 @@ async fn what_a_newer_program_made_is_left_alone() {
     );
     database.drop().await;
 }
+
+#[tokio::test]
+async fn those_of_the_first_version_become_those_of_now_and_keep_what_they_hold() {
+    let Some(database) = TestDatabase::tiny().await else {
+        return;
+    };
+    let columns =
+        "SELECT table_name || '.' || column_name || ' ' || data_type FROM information_schema.columns
+        WHERE table_schema = 'metaferry' ORDER BY 1";
+    let app_db = database.open().await;
+    app_db.acquire("node", 60_000).await.unwrap();
+    let now = database.rows(columns).await;
+    database
+        .execute(
+            "DROP TABLE metaferry.switch;
+             ALTER TABLE metaferry.lease DROP COLUMN guard_token, DROP COLUMN guard_since, DROP COLUMN guard_until;
+             DELETE FROM metaferry.schema_version WHERE version = 2;
+             INSERT INTO metaferry.migration (id) VALUES ('of-the-first-version')",
+        )
+        .await;
+    assert_ne!(database.rows(columns).await, now);
+    let app_db = database.open().await;
+    assert_eq!(database.rows(columns).await, now);
+    assert_eq!(
+        database.rows("SELECT id FROM metaferry.migration").await,
+        ["(of-the-first-version)"]
+    );
+    assert_eq!(
+        app_db
+            .current()
+            .await
+            .unwrap()
+            .map(|lease| lease.holder)
+            .as_deref(),
+        Some("node")
+    );
+    database.drop().await;
+}
