@@ -105,6 +105,30 @@ pub(crate) fn mysql_number(error: &sqlx::Error) -> Option<u16> {
         .map(sqlx::mysql::MySqlDatabaseError::number)
 }
 
+/// Why another try may go through where nothing else has changed.
+pub(crate) enum Busy {
+    /// Others keep in use what it needs, and are found so.
+    InUse {
+        /// Reads after "find them".
+        find: &'static str,
+    },
+    Deadlock,
+}
+
+/// Was it refused because of others, for now?
+pub(crate) fn busy(error: &sqlx::Error) -> Option<Busy> {
+    match (mysql_number(error), sql_state(error).as_deref()) {
+        (Some(1205), _) => Some(Busy::InUse {
+            find: "by SHOW FULL PROCESSLIST",
+        }),
+        (Some(1213), _) | (None, Some("40P01")) => Some(Busy::Deadlock),
+        (None, Some("55P03")) => Some(Busy::InUse {
+            find: "in pg_stat_activity",
+        }),
+        (Some(_) | None, _) => None,
+    }
+}
+
 /// MariaDB documentation, "MariaDB Error Code Reference"; MySQL's numbers are the same below 1900.
 fn kind_of_mysql(number: u16) -> ErrorKind {
     match number {

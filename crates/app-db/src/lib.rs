@@ -8,6 +8,7 @@ pub mod load;
 pub mod mysql;
 mod nodes;
 mod own_rows;
+mod patience;
 pub mod postgres;
 pub mod probe;
 mod read_ahead;
@@ -24,3 +25,4 @@ mod worker;
 
 pub use authenticator::AppDbAuthenticator;
 pub use undo::UNFINISHED as UNFINISHED_UNDO_SCRIPT;
+pub use uninstall::Leftovers;

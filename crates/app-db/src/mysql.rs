@@ -5,6 +5,7 @@
 mod app_db;
 mod authenticator;
 mod connect;
+mod ddl_session;
 mod flavour;
 mod fresh;
 mod guard;

@@ -34,7 +34,6 @@ pub use app_db::PostgresAppDb;
 pub use authenticator::authenticator;
 pub use connect::PostgresServer;
 pub use fresh::FreshPostgres;
-pub use leftovers::Leftovers;
 pub use probe::PostgresProbe;
 pub use rekey::PostgresRekey;
 pub use scheduler::PostgresQuartz;

@@ -11,6 +11,15 @@ const MIGRATIONS_LOOKED_AT: u32 = 16;
 /// The name that the lease shows meanwhile.
 pub(crate) const HOLDER: &str = "metaferry uninstall";
 
+/// What became of triggers that were left behind: each with its table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Leftovers {
+    /// Gone now.
+    pub removed: Vec<String>,
+    /// Still there, because other sessions keep their tables in use. They do nothing.
+    pub left: Vec<String>,
+}
+
 /// Takes the lease, so that no migration begins, and looks whether one is unsettled; then the lease is given back.
 pub(crate) async fn claim(
     leases: &dyn LeaseStore,

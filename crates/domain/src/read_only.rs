@@ -11,7 +11,7 @@ use crate::lease::FencingToken;
 use crate::migration::ReadOnlyStrength;
 use crate::ports::{ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof};
 use crate::quiesce::NodeEvidence;
-use crate::{ErrorKind, PortError};
+use crate::{Cancellation, ErrorKind, PortError};
 
 /// Which writes pass. Names compare without regard to case. What it does not name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -179,6 +179,7 @@ impl ReadOnlyGuard for InProcessReadOnly {
         _token: FencingToken,
         strength: ReadOnlyStrength,
         before: &ReadOnlyBefore,
+        _cancel: &Cancellation,
     ) -> Result<(), PortError> {
         match strength {
             ReadOnlyStrength::Flag | ReadOnlyStrength::None => {}

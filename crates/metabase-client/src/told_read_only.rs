@@ -9,7 +9,7 @@ use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{LeaseStore, ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof};
 use metaferry_domain::quiesce::{CheckIn, NodeEvidence, Told};
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::read_only::ReadOnlyMode;
 
 use crate::NodeApi;
@@ -232,6 +232,7 @@ impl ReadOnlyGuard for ToldReadOnly {
         token: FencingToken,
         strength: ReadOnlyStrength,
         before: &ReadOnlyBefore,
+        cancel: &Cancellation,
     ) -> Result<(), PortError> {
         if strength == ReadOnlyStrength::None {
             return Ok(());
@@ -246,7 +247,7 @@ impl ReadOnlyGuard for ToldReadOnly {
         }
         match &self.behind {
             // The row is as it is to be: what is left are triggers, where they are wanted.
-            Behind::AppDb(guard) => guard.engage(token, strength, before).await,
+            Behind::AppDb(guard) => guard.engage(token, strength, before, cancel).await,
             Behind::OneNode => Ok(()),
         }
     }

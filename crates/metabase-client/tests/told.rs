@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use metaferry_domain::ErrorKind;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{LeaseStore, ReadOnlyBefore, ReadOnlyGuard};
+use metaferry_domain::{Cancellation, ErrorKind};
 use metaferry_metabase::Secret;
 use metaferry_metabase_client::{ApiConfig, Behind, NodeApi, Route, ToldReadOnly};
 use metaferry_test_kit::fake::{Process, World};
@@ -87,7 +87,7 @@ async fn who_lost_the_lease_asks_for_nothing_any_more() {
     process.release(&lease).await.unwrap();
     world.process().acquire("another", TERM_MS).await.unwrap();
     for error in [
-        told.engage(stale, ReadOnlyStrength::Flag, &before)
+        told.engage(stale, ReadOnlyStrength::Flag, &before, &Cancellation::new())
             .await
             .unwrap_err(),
         {
@@ -148,7 +148,7 @@ async fn what_somebody_has_set_meanwhile_is_not_written_over() {
     let before = told.before().await.unwrap();
     world.change(|durable| durable.read_only = Some("theirs".into()));
     let refused = told
-        .engage(token, ReadOnlyStrength::Flag, &before)
+        .engage(token, ReadOnlyStrength::Flag, &before, &Cancellation::new())
         .await
         .unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Conflict, "{}", refused.chain());

@@ -5,13 +5,13 @@
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use metaferry_domain::PortError;
 use metaferry_domain::event::SwitchStanding;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::Phase;
 use metaferry_domain::ports::{
     Clock, DeadMansSwitch, Finding, IdSource, Notice, Notifier, Preflight, UndoScript,
 };
+use metaferry_domain::{Cancellation, PortError};
 use uuid::Uuid;
 
 pub use metaferry_domain::read_only::{InProcessReadOnly, ReadOnlyPolicy, Write, WriteRefused};
@@ -72,7 +72,7 @@ impl DeadMansSwitch for NothingOutside {
     }
 
     /// The end of the process is the switch.
-    async fn arm(&self, _: FencingToken) -> Result<SwitchStanding, PortError> {
+    async fn arm(&self, _: FencingToken, _: &Cancellation) -> Result<SwitchStanding, PortError> {
         Ok(SwitchStanding::Armed)
     }
 

@@ -71,7 +71,7 @@ impl Performance {
                 return Ok(Fact::StoreUndoScript { location });
             }
             Effect::ArmSwitch => {
-                let standing = self.ports.switch.arm(self.token()?).await?;
+                let standing = self.ports.switch.arm(self.token()?, &self.cancel).await?;
                 if let SwitchStanding::Impossible { why } = &standing {
                     tracing::warn!(target: "cloud_migration", why, "there is no dead man's switch");
                 }
@@ -82,7 +82,7 @@ impl Performance {
                 let before = known(self.read_only_before.as_ref(), "what read-only was before")?;
                 self.ports
                     .read_only
-                    .engage(self.token()?, self.plan.strength, before)
+                    .engage(self.token()?, self.plan.strength, before, &self.cancel)
                     .await?;
             }
             Effect::AwaitReadOnly => self.await_read_only().await?,

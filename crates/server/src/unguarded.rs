@@ -9,7 +9,7 @@ use metaferry_domain::ports::{
     ReadOnlyProof, Scheduler, UndoScript,
 };
 use metaferry_domain::quiesce::{NodeEvidence, RunningJobs};
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
 
 /// Switches nothing.
 #[derive(Debug, Clone)]
@@ -44,6 +44,7 @@ impl ReadOnlyGuard for Unguarded {
         _: FencingToken,
         strength: ReadOnlyStrength,
         _: &ReadOnlyBefore,
+        _: &Cancellation,
     ) -> Result<(), PortError> {
         match strength {
             ReadOnlyStrength::None => Ok(()),
@@ -87,7 +88,7 @@ impl DeadMansSwitch for Unguarded {
         })
     }
 
-    async fn arm(&self, _: FencingToken) -> Result<SwitchStanding, PortError> {
+    async fn arm(&self, _: FencingToken, _: &Cancellation) -> Result<SwitchStanding, PortError> {
         Ok(match self.obstacle().await? {
             None => SwitchStanding::Armed,
             Some(why) => SwitchStanding::Impossible { why },

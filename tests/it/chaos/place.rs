@@ -273,7 +273,7 @@ impl Place for OnMaria<'_> {
     }
 
     fn strengths(&self) -> &'static [&'static str] {
-        &["flag"]
+        &["flag", "enforced"]
     }
 
     fn superuser(&self) -> String {

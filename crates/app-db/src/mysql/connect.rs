@@ -230,6 +230,16 @@ async fn set_up(connection: &mut MySqlConnection) -> Result<Version, sqlx::Error
     Ok(Version::parse(&version))
 }
 
+/// The database that a session is in; empty where it is in none.
+pub(super) async fn database(connection: &mut MySqlConnection) -> Result<String, PortError> {
+    let ask = |error| failed("ask for Metabase's database", error);
+    let row = sqlx::query("SELECT database()")
+        .fetch_one(connection)
+        .await
+        .map_err(ask)?;
+    Ok(text(&row, 0).map_err(ask)?.unwrap_or_default())
+}
+
 /// A text of a result. Catalogues and functions give it as text or as bytes, as their version has it.
 pub(super) fn text(row: &MySqlRow, position: usize) -> Result<Option<String>, sqlx::Error> {
     let bytes: Option<Vec<u8>> = row.try_get_unchecked(position)?;

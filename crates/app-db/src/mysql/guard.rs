@@ -5,21 +5,19 @@
 use std::time::{Duration, Instant};
 
 use metaferry_domain::lease::FencingToken;
-use metaferry_domain::{ErrorKind, PortError};
-use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
+use sqlx::{MySqlConnection, MySqlPool};
 
 use super::app_db::MySqlAppDb;
-use super::connect::{Session, close, quoted, session, text};
+use super::connect::{close, database, quoted, session, text};
+use super::ddl_session::{DdlSession, Waits};
 use super::guard_session::GuardSession;
 use super::guard_triggers::{self, PREFIX, Trigger};
 use super::schema::{self, Which};
 use super::still_tables;
 use crate::error::{failed, mysql_number};
+use crate::patience::Patience;
 
-/// The longest that one try waits for a table, and others behind us.
-const LOCK_SECONDS: u32 = 1;
-/// Between two tries, so that those who queued behind us get their turn.
-const PAUSE: Duration = Duration::from_millis(300);
 /// How long it is tried to make all triggers, before the whole is tried again.
 const MAKE_MAX: Duration = Duration::from_secs(25);
 /// How long it is tried to take one table's away, before they are left behind.
@@ -28,9 +26,13 @@ const REMOVE_MAX: Duration = Duration::from_secs(4);
 const REMOVE_ALL_MAX: Duration = Duration::from_secs(15);
 
 impl MySqlAppDb {
-    /// Arms, and makes the triggers. Idempotent.
-    pub(super) async fn make_guard(&self, token: FencingToken) -> Result<(), PortError> {
-        if let Some(why) = self.guard_obstacle().await? {
+    /// Arms, and makes the triggers. Idempotent. Once it is not wanted any more it ends where it stands, armed.
+    pub(super) async fn make_guard(
+        &self,
+        token: FencingToken,
+        cancel: &Cancellation,
+    ) -> Result<(), PortError> {
+        if let Some(why) = self.guard_obstacle(cancel).await? {
             return Err(PortError::new(
                 ErrorKind::Denied,
                 format!("read-only of strength `enforced` cannot be: {why}"),
@@ -48,22 +50,22 @@ impl MySqlAppDb {
         let is_new = guard.is_none();
         if is_new {
             // What an earlier one left has another end in it, and must not come to life.
-            let left = self.remove_guard().await?;
+            let left = self.remove_guard(cancel).await?;
             if !left.is_empty() {
                 return Err(PortError::new(
                     ErrorKind::Unavailable,
                     format!("remove triggers of an earlier migration: {}", left.join(", ")),
                 ));
             }
-            *guard = Some(GuardSession::begin(&self.pool, token, self.guard_max).await?);
+            *guard = Some(GuardSession::begin(&self.pool, token, self.guard_max, cancel).await?);
         }
         drop(fence);
         let Some(armed) = guard.as_ref() else {
             return Ok(());
         };
-        let Session { mut connection, .. } = ddl_session(&self.pool).await?;
-        let there = self.triggers(&mut connection).await?;
-        let until = Instant::now() + MAKE_MAX;
+        let mut session = DdlSession::open(&self.pool, Waits::Little).await?;
+        let there = self.triggers(&mut session.connection).await?;
+        let patience = Patience::new(MAKE_MAX, cancel);
         for trigger in expected(&self.pool).await? {
             if there.iter().any(|(name, _)| *name == trigger.name) {
                 continue;
@@ -71,16 +73,17 @@ impl MySqlAppDb {
             let sql = trigger.definition(&armed.lock, &armed.end);
             let what = format!("guard the table {}", trigger.table);
             loop {
+                cancel.check()?;
                 let fence = self.fenced(token).await?;
-                let made = try_run(&mut connection, &sql).await;
+                let made = session.try_run(&sql, &patience).await;
                 drop(fence);
                 match made {
                     Ok(()) => break,
-                    Err(error) => again(error, &what, until).await?,
+                    Err(error) => patience.again(error, &what).await?,
                 }
             }
         }
-        close(connection).await;
+        session.close().await;
         Ok(())
     }
 
@@ -140,15 +143,15 @@ impl MySqlAppDb {
 
     /// Takes triggers away, where they are. What is locked by others stays, and does nothing once it is disarmed: answers
     /// these triggers, each with its table.
-    pub(super) async fn remove_guard(&self) -> Result<Vec<String>, PortError> {
+    pub(super) async fn remove_guard(&self, cancel: &Cancellation) -> Result<Vec<String>, PortError> {
         let mut connection = self.connection().await?;
         let there = self.triggers(&mut connection).await?;
         drop(connection);
         if there.is_empty() {
             return Ok(Vec::new());
         }
-        let Session { mut connection, .. } = ddl_session(&self.pool).await?;
-        let all_until = Instant::now() + REMOVE_ALL_MAX;
+        let mut session = DdlSession::open(&self.pool, Waits::Little).await?;
+        let began = Instant::now();
         let mut left = Vec::new();
         let mut in_use = String::new();
         for (name, table) in there {
@@ -158,12 +161,13 @@ impl MySqlAppDb {
                 continue;
             }
             let sql = format!("DROP TRIGGER IF EXISTS {}", quoted(&name));
-            let until = all_until.min(Instant::now() + REMOVE_MAX);
+            let limit = REMOVE_MAX.min(REMOVE_ALL_MAX.saturating_sub(began.elapsed()));
+            let patience = Patience::new(limit, cancel);
             let what = format!("remove the trigger {shown}");
             let removed = loop {
-                match try_run(&mut connection, &sql).await {
+                match session.try_run(&sql, &patience).await {
                     Ok(()) => break Ok(()),
-                    Err(error) => match again(error, &what, until).await {
+                    Err(error) => match patience.again(error, &what).await {
                         Ok(()) => {}
                         Err(error) => break Err(error),
                     },
@@ -179,7 +183,7 @@ impl MySqlAppDb {
                 Err(error) => return Err(error),
             }
         }
-        close(connection).await;
+        session.close().await;
         Ok(left)
     }
 
@@ -204,88 +208,60 @@ impl MySqlAppDb {
             .collect()
     }
 
-    /// Why tables cannot be guarded, if so. Asks for a trigger that cannot be, because it is to follow one that is not
+    /// Why tables cannot be guarded, if so. Asks each for a trigger that cannot be, because it is to follow one that is not
     /// there: the server looks at rights first.
-    pub(super) async fn guard_obstacle(&self) -> Result<Option<String>, PortError> {
-        let Session { mut connection, .. } = ddl_session(&self.pool).await?;
-        let tables = still_tables::read(&mut connection).await?;
-        let Some(first) = tables.first() else {
-            return Ok(None);
-        };
-        let asked = format!(
-            "SET SESSION lock_wait_timeout = 0; CREATE TRIGGER {PREFIX}asked BEFORE INSERT ON {} FOR EACH ROW
-             FOLLOWS {PREFIX}nobody BEGIN END",
-            quoted(&first.name)
-        );
-        let answer = try_run(&mut connection, &asked).await;
-        close(connection).await;
-        Ok(match answer.as_ref().err().and_then(mysql_number) {
-            Some(1419) => Some(
-                "the server writes a binary log and lets only its administrators make triggers: set \
-                 log_bin_trust_function_creators = 1 meanwhile, or GRANT SUPER to this user"
-                    .to_owned(),
-            ),
-            Some(1044 | 1142 | 1227 | 1290 | 1836) => Some(
-                "this user may not make triggers on Metabase's tables; GRANT TRIGGER on their database to it"
-                    .to_owned(),
-            ),
-            Some(_) | None => None,
-        })
+    pub(super) async fn guard_obstacle(&self, cancel: &Cancellation) -> Result<Option<String>, PortError> {
+        let mut tables: Vec<String> = expected(&self.pool)
+            .await?
+            .into_iter()
+            .map(|trigger| trigger.table)
+            .collect();
+        tables.dedup();
+        let mut session = DdlSession::open(&self.pool, Waits::Not).await?;
+        let patience = Patience::new(Duration::ZERO, cancel);
+        let mut denied = Vec::new();
+        for table in &tables {
+            cancel.check()?;
+            let asked = format!(
+                "CREATE TRIGGER {PREFIX}asked BEFORE INSERT ON {} FOR EACH ROW FOLLOWS {PREFIX}nobody BEGIN END",
+                quoted(table)
+            );
+            let answer = session.try_run(&asked, &patience).await;
+            match answer.as_ref().err().and_then(mysql_number) {
+                Some(1419) => {
+                    session.close().await;
+                    return Ok(Some(
+                        "the server writes a binary log and lets only its administrators make triggers: set \
+                         log_bin_trust_function_creators = 1 meanwhile, or GRANT SUPER to this user"
+                            .to_owned(),
+                    ));
+                }
+                Some(1044 | 1142 | 1227 | 1290 | 1836) => denied.push(table),
+                Some(_) | None => {}
+            }
+        }
+        session.close().await;
+        Ok(denied.first().map(|first| {
+            format!(
+                "this user may not make triggers on {} of the {} tables of Metabase's that would be guarded, such as \
+                 {first}; GRANT TRIGGER on their database to it",
+                denied.len(),
+                tables.len()
+            )
+        }))
     }
 }
 
 /// The triggers that there are to be.
 pub(super) async fn expected(pool: &MySqlPool) -> Result<Vec<Trigger>, PortError> {
-    let look = |error| failed("ask for Metabase's database", error);
-    let mut session = session(pool).await.map_err(look)?;
-    let row = sqlx::query("SELECT database()")
-        .fetch_one(&mut session.connection)
+    let mut session = session(pool)
         .await
-        .map_err(look)?;
-    let database = text(&row, 0).map_err(look)?.unwrap_or_default();
+        .map_err(|error| failed("look which tables are to be guarded", error))?;
+    let database = database(&mut session.connection).await?;
     let tables = still_tables::read(&mut session.connection).await?;
     let read = schema::read_catalogue(&mut session, &database, Which::Shown).await?;
     close(session.connection).await;
     Ok(guard_triggers::all(&tables, &read.catalogue))
-}
-
-/// A session that waits for nobody long.
-async fn ddl_session(pool: &MySqlPool) -> Result<Session, PortError> {
-    let open = |error| failed("open a session to guard tables", error);
-    let mut session = session(pool).await.map_err(open)?;
-    try_run(
-        &mut session.connection,
-        &format!("SET SESSION lock_wait_timeout = {LOCK_SECONDS}"),
-    )
-    .await
-    .map_err(open)?;
-    Ok(session)
-}
-
-async fn try_run(connection: &mut MySqlConnection, sql: &str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
-/// Returns after a pause if another try is worth it, else the error.
-async fn again(error: sqlx::Error, what: &str, until: Instant) -> Result<(), PortError> {
-    match mysql_number(&error) {
-        Some(1205 | 1213) if Instant::now() < until => {
-            tokio::time::sleep(PAUSE).await;
-            Ok(())
-        }
-        Some(1205) => Err(PortError::new(
-            ErrorKind::Unavailable,
-            format!(
-                "{what}: other sessions keep the table in use; find them by SHOW FULL PROCESSLIST and end them, or wait for \
-                 them"
-            ),
-        )
-        .because(error)),
-        Some(_) | None => Err(failed(what, error)),
-    }
 }
 
 async fn disarm(armed: Option<GuardSession>) {

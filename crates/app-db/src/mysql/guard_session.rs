@@ -5,15 +5,17 @@
 use std::time::Duration;
 
 use metaferry_domain::lease::FencingToken;
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::app_db::NOW_MICROS;
 use super::connect::{close, session, text};
+use super::ddl_session::{end_statement, id_of};
 use crate::error::failed;
 use crate::own_rows::database_token;
+use crate::patience::Patience;
 
 /// How often the session says something, and looks whether the lease is still ours.
 const SPEAK_EVERY: Duration = Duration::from_secs(2);
@@ -22,7 +24,7 @@ const SILENCE_SECONDS: u32 = 12;
 /// How long an answer, and the session's end, are waited for.
 const END_MAX: Duration = Duration::from_secs(3);
 /// How long the session of somebody who lost the lease is waited for; it lets go within [`SPEAK_EVERY`].
-const LOCK_WAIT_SECONDS: u32 = 10;
+const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// The lock's name, in SQL: of the server, not of a database.
 pub(super) const LOCK: &str = "concat('metaferry guard ', sha1(database()))";
@@ -46,6 +48,7 @@ impl GuardSession {
         pool: &MySqlPool,
         token: FencingToken,
         longest: Duration,
+        cancel: &Cancellation,
     ) -> Result<Self, PortError> {
         let mut connection = session(pool).await.map_err(arm)?.connection;
         let set = format!("SET SESSION wait_timeout = {SILENCE_SECONDS}");
@@ -63,13 +66,16 @@ impl GuardSession {
         .map_err(arm)?;
         let word = |position| text(&row, position).map(Option::unwrap_or_default).map_err(arm);
         let (lock, end) = (word(0)?, word(1)?);
-        let (locked, connection_id): (Option<i64>, i64) =
-            sqlx::query_as("SELECT CAST(GET_LOCK(?, ?) AS SIGNED), CAST(CONNECTION_ID() AS SIGNED)")
-                .bind(&lock)
-                .bind(LOCK_WAIT_SECONDS)
-                .fetch_one(&mut connection)
-                .await
-                .map_err(arm)?;
+        let connection_id = id_of(&mut connection).await.map_err(arm)?;
+        let asked = sqlx::query_scalar("SELECT CAST(GET_LOCK(?, ?) AS SIGNED)")
+            .bind(&lock)
+            .bind(LOCK_WAIT.as_secs())
+            .fetch_one(&mut connection);
+        let locked: Result<Option<i64>, sqlx::Error> = Patience::new(LOCK_WAIT, cancel)
+            .see(asked, || end_statement(pool, connection_id))
+            .await;
+        cancel.check()?;
+        let locked = locked.map_err(arm)?;
         if locked != Some(1) {
             return Err(PortError::new(
                 ErrorKind::Unavailable,

@@ -2,12 +2,11 @@
 //! killed. They do nothing, and are taken away here.
 
 use metaferry_domain::ports::LeaseStore as _;
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use sqlx::MySqlPool;
 
 use super::app_db::MySqlAppDb;
-use crate::postgres::Leftovers;
-use crate::uninstall::claim;
+use crate::uninstall::{Leftovers, claim};
 
 /// The name that the lease shows meanwhile.
 const HOLDER: &str = "metaferry recover";
@@ -39,12 +38,14 @@ impl MySqlAppDb {
         let app_db = Self::open_to_look(pool);
         let left = match claim(&app_db, &app_db, HOLDER).await {
             Ok(lease) => {
-                let left = app_db.remove_guard().await;
+                let left = app_db.remove_guard(&Cancellation::new()).await;
                 app_db.release(&lease).await?;
                 left?
             }
             // Without tables of ours nobody migrates.
-            Err(error) if error.kind == ErrorKind::NotFound => app_db.remove_guard().await?,
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                app_db.remove_guard(&Cancellation::new()).await?
+            }
             Err(error) => return Err(error),
         };
         let removed = there.into_iter().filter(|name| !left.contains(name)).collect();

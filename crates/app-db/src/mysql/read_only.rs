@@ -8,7 +8,7 @@ use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof};
 use metaferry_domain::quiesce::{NodeEvidence, Told};
 use metaferry_domain::schema::Dialect;
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::read_only::ReadOnlyMode;
 use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, READ_ONLY_MODE, bump};
 use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
@@ -19,6 +19,7 @@ use super::scheduler::check_ins;
 use super::stillness::{Stillness, View, Watch, lost};
 use crate::error::failed;
 use crate::nodes::{self, lately};
+use crate::patience::pause;
 
 /// What switching does to the row of [`READ_ONLY_MODE`].
 enum Switch<'a> {
@@ -51,13 +52,14 @@ impl ReadOnlyGuard for MySqlAppDb {
         token: FencingToken,
         strength: ReadOnlyStrength,
         before: &ReadOnlyBefore,
+        cancel: &Cancellation,
     ) -> Result<(), PortError> {
         match strength {
             ReadOnlyStrength::None => Ok(()),
-            ReadOnlyStrength::Flag => self.switch(token, &Switch::On(before)).await,
+            ReadOnlyStrength::Flag => self.switch(token, &Switch::On(before), cancel).await,
             ReadOnlyStrength::Enforced => {
-                self.make_guard(token).await?;
-                self.switch(token, &Switch::On(before)).await
+                self.make_guard(token, cancel).await?;
+                self.switch(token, &Switch::On(before), cancel).await
             }
         }
     }
@@ -65,7 +67,7 @@ impl ReadOnlyGuard for MySqlAppDb {
     async fn why_not(&self, strength: ReadOnlyStrength) -> Result<Option<String>, PortError> {
         match strength {
             ReadOnlyStrength::None | ReadOnlyStrength::Flag => Ok(None),
-            ReadOnlyStrength::Enforced => self.guard_obstacle().await,
+            ReadOnlyStrength::Enforced => self.guard_obstacle(&Cancellation::new()).await,
         }
     }
 
@@ -144,11 +146,12 @@ impl ReadOnlyGuard for MySqlAppDb {
     }
 
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
+        let wanted = Cancellation::new();
         self.watch_no_more().await;
         self.disarm_guard().await;
-        self.switch(token, &Switch::Back(before)).await?;
+        self.switch(token, &Switch::Back(before), &wanted).await?;
         // Whatever is left of it does nothing any more, and goes by `recover`, `uninstall` or the next migration.
-        self.remove_guard().await.map(drop)
+        self.remove_guard(&wanted).await.map(drop)
     }
 }
 
@@ -229,11 +232,16 @@ impl MySqlAppDb {
     }
 
     /// Changes the setting and lets every node know, in one transaction.
-    async fn switch(&self, token: FencingToken, switch: &Switch<'_>) -> Result<(), PortError> {
+    async fn switch(
+        &self,
+        token: FencingToken,
+        switch: &Switch<'_>,
+        cancel: &Cancellation,
+    ) -> Result<(), PortError> {
         for _ in 0..BUMP_TRIES {
             match self.try_switch(token, switch).await? {
                 None => return Ok(()),
-                Some(wait) => tokio::time::sleep(wait).await,
+                Some(wait) => pause(wait, cancel).await?,
             }
         }
         Err(PortError::new(

@@ -12,7 +12,7 @@ use metaferry_domain::{ErrorKind, PortError};
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool, Row as _};
 
-use super::connect::{close, quoted, session, text};
+use super::connect::{close, database, quoted, session, text};
 use super::snapshot;
 use super::still_tables::{self, StillTable};
 use super::worker_sessions;
@@ -46,11 +46,7 @@ impl Stillness {
     /// From now on.
     pub(super) async fn begins(pool: &MySqlPool) -> Result<Self, PortError> {
         let mut then = View::open(pool).await?;
-        let row = sqlx::query("SELECT database()")
-            .fetch_one(&mut then.0)
-            .await
-            .map_err(look)?;
-        let database = text(&row, 0).map_err(look)?.unwrap_or_default();
+        let database = database(&mut then.0).await?;
         let tables = still_tables::read(&mut then.0).await?;
         then.begin(&database, &tables).await?;
         Ok(Self {

@@ -1,10 +1,10 @@
 //! There is no dead man's switch on MySQL and MariaDB: said before anything is changed.
 
 use async_trait::async_trait;
-use metaferry_domain::PortError;
 use metaferry_domain::event::SwitchStanding;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::DeadMansSwitch;
+use metaferry_domain::{Cancellation, PortError};
 
 use super::app_db::MySqlAppDb;
 
@@ -17,7 +17,7 @@ impl DeadMansSwitch for MySqlAppDb {
         Ok(Some(WHY.to_owned()))
     }
 
-    async fn arm(&self, _: FencingToken) -> Result<SwitchStanding, PortError> {
+    async fn arm(&self, _: FencingToken, _: &Cancellation) -> Result<SwitchStanding, PortError> {
         Ok(SwitchStanding::Impossible { why: WHY.to_owned() })
     }
 

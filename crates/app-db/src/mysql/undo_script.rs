@@ -12,7 +12,7 @@ use metaferry_metabase::quartz::{SCHEDULER_NAME, TRIGGER_ACCESS};
 use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
 
 use super::app_db::{MySqlAppDb, commit};
-use super::connect::{quoted, text};
+use super::connect::{database, quoted};
 use super::guard;
 use super::guard_triggers::Trigger;
 use super::read_only::column_obstacle;
@@ -48,12 +48,7 @@ impl UndoScript for MySqlUndoScript {
             .because(error)
         })?;
         let mut connection = self.app_db.connection().await?;
-        let ask = |error| failed("ask for Metabase's database", error);
-        let row = sqlx::query("SELECT database()")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(ask)?;
-        let database = text(&row, 0).map_err(ask)?.unwrap_or_default();
+        let database = database(&mut connection).await?;
         let quartz = exists(&mut connection).await?.then_some(&paused);
         let by_api_alone = column_obstacle(&mut connection).await?.is_some();
         drop(connection);

@@ -1,7 +1,7 @@
 //! Removing everything of ours from a MySQL or MariaDB app DB.
 
 use metaferry_domain::ports::LeaseStore as _;
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, MySqlPool};
 
 use super::app_db::MySqlAppDb;
@@ -47,7 +47,7 @@ impl MySqlAppDb {
         };
         let mut connection = self.connection().await?;
         let triggers = self.triggers(&mut connection).await?;
-        let left = self.remove_guard().await?;
+        let left = self.remove_guard(&Cancellation::new()).await?;
         if !left.is_empty() {
             // By our tables they are found again.
             return Err(still_there(&left, "SHOW FULL PROCESSLIST"));

@@ -5,16 +5,17 @@
 use std::time::Duration;
 
 use metaferry_domain::lease::FencingToken;
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::read_only::{Exemption, exemption, is_guarded};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 
 use super::app_db::{PostgresAppDb, commit};
 use super::connect::quoted;
 use super::own_tables::OwnTables;
-use super::triggers::{self, Patience};
+use super::triggers;
 use super::undo_script::literal;
 use crate::error::failed;
+use crate::patience::Patience;
 
 /// What the names of our triggers begin with.
 pub(super) const TRIGGERS: &str = "metaferry_guard";
@@ -44,7 +45,11 @@ struct GuardedTable {
 
 impl PostgresAppDb {
     /// Makes the function and the triggers, which do nothing yet. Idempotent.
-    pub(super) async fn make_guard(&self, token: FencingToken) -> Result<(), PortError> {
+    pub(super) async fn make_guard(
+        &self,
+        token: FencingToken,
+        cancel: &Cancellation,
+    ) -> Result<(), PortError> {
         if let Some(why) = guard_obstacle(&self.pool, &self.own).await? {
             return Err(PortError::new(
                 ErrorKind::Denied,
@@ -63,7 +68,7 @@ impl PostgresAppDb {
         .map_err(|error| failed(what, error))?;
         triggers::run(&mut transaction, function(&self.own, &schema, &end), what).await?;
         commit(transaction, what).await?;
-        let patience = Patience::new(MAKE_MAX);
+        let patience = Patience::new(MAKE_MAX, cancel);
         for table in guarded_tables(&self.pool).await? {
             self.make_triggers(token, &table, &patience).await?;
         }
@@ -75,14 +80,14 @@ impl PostgresAppDb {
         &self,
         token: FencingToken,
         table: &GuardedTable,
-        patience: &Patience,
+        patience: &Patience<'_>,
     ) -> Result<(), PortError> {
         let name = &table.name;
         let what = format!("guard the table {name}");
         loop {
             let mut transaction = self.fenced(token).await?;
-            patience.limit(&mut transaction).await?;
-            let made = async {
+            let session = triggers::limit(&mut transaction).await?;
+            let making = async {
                 for (suffix, sql) in definitions(table, &self.own) {
                     if !triggers::exists(&mut transaction, name, &format!("{TRIGGERS}{suffix}"))
                         .await
@@ -94,8 +99,11 @@ impl PostgresAppDb {
                     }
                 }
                 Ok(())
-            }
-            .await;
+            };
+            let made = patience
+                .see(making, || triggers::end_statement(&self.pool, session))
+                .await;
+            patience.check()?;
             match made {
                 Ok(()) => return commit(transaction, &what).await,
                 Err(Tried::Failed(error)) => return Err(error),

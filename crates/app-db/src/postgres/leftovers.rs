@@ -9,19 +9,10 @@ use super::app_db::PostgresAppDb;
 use super::guard::TRIGGERS;
 use super::switch::{CHECK_INS, TRIGGER};
 use crate::error::failed;
-use crate::uninstall::claim;
+use crate::uninstall::{Leftovers, claim};
 
 /// The name that the lease shows meanwhile.
 const HOLDER: &str = "metaferry recover";
-
-/// What became of triggers that were left behind: each with its table.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Leftovers {
-    /// Gone now.
-    pub removed: Vec<String>,
-    /// Still there, because other sessions keep their tables locked. They do nothing.
-    pub left: Vec<String>,
-}
 
 impl PostgresAppDb {
     /// The triggers of ours that are in an app DB, each with its table. While a migration is not settled it needs them.

@@ -8,7 +8,7 @@ use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{ReadOnlyBefore, ReadOnlyGuard, ReadOnlyProof};
 use metaferry_domain::quiesce::{NodeEvidence, Told};
 use metaferry_domain::schema::Dialect;
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::read_only::ReadOnlyMode;
 use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, READ_ONLY_MODE, bump};
 use sqlx::PgConnection;
@@ -20,6 +20,7 @@ use super::stillness::Stillness;
 use super::switch::Changed;
 use crate::error::failed;
 use crate::nodes::{self, lately};
+use crate::patience::pause;
 
 /// What switching does to the row of [`READ_ONLY_MODE`].
 enum Switch<'a> {
@@ -89,13 +90,15 @@ impl ReadOnlyGuard for PostgresAppDb {
         token: FencingToken,
         strength: ReadOnlyStrength,
         before: &ReadOnlyBefore,
+        cancel: &Cancellation,
     ) -> Result<(), PortError> {
         match strength {
             ReadOnlyStrength::None => Ok(()),
-            ReadOnlyStrength::Flag => self.switch(token, &Switch::On(before, Guarded::No)).await,
+            ReadOnlyStrength::Flag => self.switch(token, &Switch::On(before, Guarded::No), cancel).await,
             ReadOnlyStrength::Enforced => {
-                self.make_guard(token).await?;
-                self.switch(token, &Switch::On(before, Guarded::Yes)).await?;
+                self.make_guard(token, cancel).await?;
+                self.switch(token, &Switch::On(before, Guarded::Yes), cancel)
+                    .await?;
                 self.guard_holds_since_now(token).await
             }
         }
@@ -178,7 +181,8 @@ impl ReadOnlyGuard for PostgresAppDb {
     }
 
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
-        self.switch(token, &Switch::Back(before)).await?;
+        self.switch(token, &Switch::Back(before), &Cancellation::new())
+            .await?;
         // Whatever is left of it does nothing any more, and goes by `recover`, `uninstall` or the next migration.
         self.remove_guard().await.map(drop)
     }
@@ -216,11 +220,16 @@ impl PostgresAppDb {
     }
 
     /// Changes the setting and lets every node know, in one transaction.
-    async fn switch(&self, token: FencingToken, switch: &Switch<'_>) -> Result<(), PortError> {
+    async fn switch(
+        &self,
+        token: FencingToken,
+        switch: &Switch<'_>,
+        cancel: &Cancellation,
+    ) -> Result<(), PortError> {
         for _ in 0..BUMP_TRIES {
             match self.try_switch(token, switch).await? {
                 None => return Ok(()),
-                Some(wait) => tokio::time::sleep(wait).await,
+                Some(wait) => pause(wait, cancel).await?,
             }
         }
         Err(PortError::new(

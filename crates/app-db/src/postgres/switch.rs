@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use metaferry_domain::PortError;
 use metaferry_domain::event::SwitchStanding;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::{DeadMansSwitch, ReadOnlyBefore};
+use metaferry_domain::{Cancellation, PortError};
 use metaferry_metabase::quartz::{ALL_GROUPS_PAUSED, SCHEDULER_NAME, TRIGGER_ACCESS};
 use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
@@ -17,9 +17,10 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use super::app_db::{PostgresAppDb, commit};
 use super::own_tables::OwnTables;
 use super::scheduler::wake_up;
-use super::triggers::{self, Patience};
+use super::triggers;
 use super::undo_script::{bumped, literal};
 use crate::error::failed;
+use crate::patience::Patience;
 
 /// Where Metabase's nodes check in.
 pub(super) const CHECK_INS: &str = "qrtz_scheduler_state";
@@ -81,15 +82,15 @@ impl DeadMansSwitch for PostgresAppDb {
         obstacle(&self.pool, &self.own).await
     }
 
-    async fn arm(&self, token: FencingToken) -> Result<SwitchStanding, PortError> {
+    async fn arm(&self, token: FencingToken, cancel: &Cancellation) -> Result<SwitchStanding, PortError> {
         if let Some(why) = self.obstacle().await? {
             return Ok(SwitchStanding::Impossible { why });
         }
         let schema = triggers::schema(&self.pool).await?;
-        let patience = Patience::new(MAKE_MAX);
+        let patience = Patience::new(MAKE_MAX, cancel);
         loop {
             let mut transaction = self.fenced(token).await?;
-            patience.limit(&mut transaction).await?;
+            let session = triggers::limit(&mut transaction).await?;
             triggers::run(
                 &mut transaction,
                 function(&self.own, &schema),
@@ -106,8 +107,12 @@ impl DeadMansSwitch for PostgresAppDb {
                      FOR EACH STATEMENT EXECUTE FUNCTION {}()",
                     self.own.switch_function()
                 );
-                triggers::try_run(&mut transaction, sql).await
+                let making = triggers::try_run(&mut transaction, sql);
+                patience
+                    .see(making, || triggers::end_statement(&self.pool, session))
+                    .await
             };
+            patience.check()?;
             match made {
                 Ok(()) => {
                     commit(transaction, "make the dead man's switch").await?;

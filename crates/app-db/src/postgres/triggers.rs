@@ -1,61 +1,40 @@
 //! Triggers on Metabase's tables: made and taken away without ever queueing behind a long transaction for more than a
 //! second at a time, because everybody else who comes later would queue behind us.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::{Cancellation, PortError};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::connect::quoted;
 use super::own_tables::OwnTables;
-use crate::error::{failed, sql_state};
+use crate::error::failed;
+use crate::patience::Patience;
 
 /// The longest that one try waits for a table's lock.
 pub(super) const LOCK_WAIT_MS: u32 = 800;
-/// Between two tries, so that those who queued behind us get their turn.
-const PAUSE: Duration = Duration::from_millis(300);
 /// What a function of ours may wait for any lock, within a transaction of Metabase's.
 const WITHIN_MS: u32 = 200;
 
-/// A lock could not be had in time.
-const LOCK_NOT_AVAILABLE: &str = "55P03";
-const DEADLOCK: &str = "40P01";
-
-/// How long something is tried that needs a table's lock.
-pub(super) struct Patience {
-    until: Instant,
+/// Limits what one try in this transaction may wait, and answers by what the server knows its session.
+pub(super) async fn limit(connection: &mut PgConnection) -> Result<i32, PortError> {
+    let (session, _): (i32, String) =
+        sqlx::query_as("SELECT pg_backend_pid(), set_config('lock_timeout', $1, true)")
+            .bind(format!("{LOCK_WAIT_MS}ms"))
+            .fetch_one(connection)
+            .await
+            .map_err(|error| failed("limit the wait for locks", error))?;
+    Ok(session)
 }
 
-impl Patience {
-    pub(super) fn new(limit: Duration) -> Self {
-        Self {
-            until: Instant::now() + limit,
-        }
-    }
-
-    /// Limits what one try in this transaction may wait.
-    pub(super) async fn limit(&self, connection: &mut PgConnection) -> Result<(), PortError> {
-        let sql = format!("SET LOCAL lock_timeout = '{LOCK_WAIT_MS}ms'");
-        run(connection, sql, "limit the wait for locks").await
-    }
-
-    /// Returns after a pause if another try is worth it, else the error.
-    pub(super) async fn again(&self, error: sqlx::Error, what: &str) -> Result<(), PortError> {
-        match sql_state(&error).as_deref() {
-            Some(LOCK_NOT_AVAILABLE | DEADLOCK) if Instant::now() < self.until => {
-                tokio::time::sleep(PAUSE).await;
-                Ok(())
-            }
-            Some(LOCK_NOT_AVAILABLE) => Err(PortError::new(
-                ErrorKind::Unavailable,
-                format!(
-                    "{what}: other sessions keep the table's lock; find them in pg_stat_activity and end them, or wait for \
-                     them"
-                ),
-            )
-            .because(error)),
-            Some(_) | None => Err(failed(what, error)),
-        }
+/// Ends what that session is about, and not the session: everybody may of his own.
+pub(super) async fn end_statement(pool: &PgPool, session: i32) {
+    let asked = sqlx::query("SELECT pg_cancel_backend($1)")
+        .bind(session)
+        .execute(pool)
+        .await;
+    if let Err(error) = asked {
+        tracing::debug!(%error, "a statement that nobody wants any more is not ended by the server");
     }
 }
 
@@ -119,16 +98,17 @@ pub(super) async fn remove(
     pool: &PgPool,
     table: &str,
     trigger: &str,
-    limit: Duration,
+    at_most: Duration,
 ) -> Result<(), PortError> {
     let what = format!("remove the trigger {trigger} on {table}");
-    let patience = Patience::new(limit);
+    let wanted = Cancellation::new();
+    let patience = Patience::new(at_most, &wanted);
     loop {
         let mut transaction = pool.begin().await.map_err(|error| failed(&*what, error))?;
         if !exists(&mut transaction, table, trigger).await? {
             return Ok(());
         }
-        patience.limit(&mut transaction).await?;
+        limit(&mut transaction).await?;
         let removed = try_run(
             &mut transaction,
             format!("DROP TRIGGER IF EXISTS {} ON {table}", quoted(trigger)),

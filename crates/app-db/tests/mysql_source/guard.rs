@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use metaferry_app_db::mysql::{MySqlAppDb, MySqlServer, MySqlUndoScript};
-use metaferry_domain::ErrorKind;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength::Enforced;
 use metaferry_domain::ports::{
     LeaseStore as _, ReadOnlyBefore, ReadOnlyGuard as _, ReadOnlyProof, UndoScript as _,
 };
+use metaferry_domain::{Cancellation, ErrorKind};
 use metaferry_metabase::env::address::ServerAddress;
 use metaferry_test_kit::contract::still_tables::{HELD_OFF, LEFT_ALONE};
 use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool};
@@ -26,7 +26,10 @@ const HOLDER: &str = "IS_USED_LOCK(concat('metaferry guard ', sha1(database())))
 async fn engage(app_db: &MySqlAppDb) -> (FencingToken, ReadOnlyBefore) {
     let token = app_db.acquire("node", 60_000).await.unwrap().token;
     let before = app_db.before().await.unwrap();
-    app_db.engage(token, Enforced, &before).await.unwrap();
+    app_db
+        .engage(token, Enforced, &before, &Cancellation::new())
+        .await
+        .unwrap();
     (token, before)
 }
 
@@ -114,7 +117,10 @@ async fn what_must_not_change_does_not_and_the_rest_does_mariadb() {
     }
     assert_eq!(app_db.prove(Enforced, &flag).await.unwrap(), ReadOnlyProof::Held);
     assert_eq!(app_db.still_writing(Enforced).await.unwrap(), 0);
-    app_db.engage(token, Enforced, &flag).await.unwrap();
+    app_db
+        .engage(token, Enforced, &flag, &Cancellation::new())
+        .await
+        .unwrap();
     assert!(is_guarded(&database).await);
     for _ in 0..2 {
         app_db.restore(token, &flag).await.unwrap();
@@ -238,7 +244,10 @@ async fn its_end_is_in_the_triggers_themselves_and_nobody_takes_one_away_unseen_
     );
     app_db.restore(token, &flag).await.unwrap();
     let app_db = app_db.with_guard_max(Duration::from_secs(3));
-    app_db.engage(token, Enforced, &flag).await.unwrap();
+    app_db
+        .engage(token, Enforced, &flag, &Cancellation::new())
+        .await
+        .unwrap();
     opens(&database, "its time is over").await;
     let holds = format!("SELECT CAST({HOLDER} IS NOT NULL AS SIGNED)");
     let held: i64 = sqlx::query_scalar(AssertSqlSafe(holds))
@@ -267,7 +276,11 @@ async fn nobody_waits_long_behind_it_while_it_waits_for_a_long_transaction_maria
     let before = app_db.before().await.unwrap();
     let engaging = tokio::spawn({
         let (app_db, before) = (app_db.clone(), before.clone());
-        async move { app_db.engage(token, Enforced, &before).await }
+        async move {
+            app_db
+                .engage(token, Enforced, &before, &Cancellation::new())
+                .await
+        }
     });
     let mut other = database.connect().await;
     let began = Instant::now();
@@ -341,7 +354,10 @@ async fn of_a_dead_one_everything_is_free_at_once_and_goes_by_whichever_comes_ma
         let file = script.store(token).await.unwrap();
         drop(script);
         let before = app_db.before().await.unwrap();
-        app_db.engage(token, Enforced, &before).await.unwrap();
+        app_db
+            .engage(token, Enforced, &before, &Cancellation::new())
+            .await
+            .unwrap();
         assert!(is_guarded(&database).await, "{way}");
         if way.starts_with("undo") {
             assert!(database.run_file(Path::new(&file)));
@@ -394,7 +410,10 @@ async fn who_may_not_make_triggers_is_told_before_anything_is_changed_mariadb() 
     assert!(why.contains("GRANT TRIGGER"), "{why}");
     let token = app_db.acquire("node", 60_000).await.unwrap().token;
     let before = app_db.before().await.unwrap();
-    let refused = app_db.engage(token, Enforced, &before).await.unwrap_err();
+    let refused = app_db
+        .engage(token, Enforced, &before, &Cancellation::new())
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Denied);
     assert_eq!(app_db.before().await.unwrap(), before);
     all_pass(&database, "refused").await;
@@ -404,7 +423,10 @@ async fn who_may_not_make_triggers_is_told_before_anything_is_changed_mariadb() 
     // Rights on a database are those of the moment in which a session chose it.
     let app_db = MySqlAppDb::open(server.pool(4).await.unwrap()).await.unwrap();
     assert_eq!(app_db.why_not(Enforced).await.unwrap(), None);
-    app_db.engage(token, Enforced, &before).await.unwrap();
+    app_db
+        .engage(token, Enforced, &before, &Cancellation::new())
+        .await
+        .unwrap();
     assert!(is_guarded(&database).await, "for an administrator too");
     app_db.restore(token, &before).await.unwrap();
     assert_eq!(ours(&database).await, [""; 0]);

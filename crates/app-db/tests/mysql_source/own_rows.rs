@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use metaferry_app_db::mysql::{MySqlAppDb, MySqlQuartz, MySqlServer, MySqlUndoScript};
-use metaferry_domain::ErrorKind;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{
     JournalStore, LeaseStore, MigrationRows, ReadOnlyBefore, ReadOnlyGuard as _, ReadOnlyProof,
     Scheduler as _, UndoScript as _,
 };
+use metaferry_domain::{Cancellation, ErrorKind};
 use metaferry_test_kit::contract::{self, AppDbUnderTest};
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection};
 
@@ -258,7 +258,12 @@ async fn read_only_and_quartz_are_switched_and_exactly_put_back() {
     let saved = (app_db.before().await.unwrap(), quartz.before().await.unwrap());
 
     app_db
-        .engage(lease.token, ReadOnlyStrength::Flag, &saved.0)
+        .engage(
+            lease.token,
+            ReadOnlyStrength::Flag,
+            &saved.0,
+            &Cancellation::new(),
+        )
         .await
         .unwrap();
     let bumped = last_updated(&database).await;
@@ -285,7 +290,12 @@ async fn read_only_and_quartz_are_switched_and_exactly_put_back() {
         ours: "not what is there".to_owned(),
     };
     let refused = app_db
-        .engage(lease.token, ReadOnlyStrength::Flag, &earlier)
+        .engage(
+            lease.token,
+            ReadOnlyStrength::Flag,
+            &earlier,
+            &Cancellation::new(),
+        )
         .await
         .unwrap_err();
     assert_eq!(
@@ -307,7 +317,12 @@ async fn read_only_and_quartz_are_switched_and_exactly_put_back() {
     assert_eq!(seen(&database).await, expected);
     app_db.release(&lease).await.unwrap();
     let refused = app_db
-        .engage(lease.token, ReadOnlyStrength::Flag, &saved.0)
+        .engage(
+            lease.token,
+            ReadOnlyStrength::Flag,
+            &saved.0,
+            &Cancellation::new(),
+        )
         .await
         .unwrap_err();
     assert_eq!(
@@ -333,7 +348,12 @@ async fn undo_sql_puts_everything_back_by_the_client_alone_and_then_changes_noth
     let quartz = MySqlQuartz::new(app_db.clone());
     let saved = (app_db.before().await.unwrap(), quartz.before().await.unwrap());
     app_db
-        .engage(lease.token, ReadOnlyStrength::Flag, &saved.0)
+        .engage(
+            lease.token,
+            ReadOnlyStrength::Flag,
+            &saved.0,
+            &Cancellation::new(),
+        )
         .await
         .unwrap();
     quartz.quiesce(lease.token, &saved.1).await.unwrap();

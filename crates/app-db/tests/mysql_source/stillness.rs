@@ -1,10 +1,10 @@
 //! Writes to tables that should have been still, judged by what was written.
 
 use metaferry_app_db::mysql::MySqlAppDb;
-use metaferry_domain::ErrorKind;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength::{Flag, None as NoReadOnly};
 use metaferry_domain::ports::{LeaseStore as _, ReadOnlyBefore, ReadOnlyGuard as _, ReadOnlyProof};
+use metaferry_domain::{Cancellation, ErrorKind};
 use metaferry_test_kit::contract::still_tables::{LEFT_ALONE, SLIPPED};
 use sqlx::{AssertSqlSafe, Connection as _};
 
@@ -47,7 +47,10 @@ impl Watched {
         if !tables.is_empty() {
             database.execute(tables).await;
         }
-        app_db.engage(token, Flag, &before).await.unwrap();
+        app_db
+            .engage(token, Flag, &before, &Cancellation::new())
+            .await
+            .unwrap();
         app_db.watch(Flag).await.unwrap();
         Some(Self {
             database,

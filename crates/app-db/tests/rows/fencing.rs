@@ -11,7 +11,7 @@ use metaferry_domain::ports::{
     GuardedUpdate, LeaseStore as _, MigrationRows as _, NewMigrationRow, ReadOnlyGuard as _, Scheduler as _,
     Source as _, UndoScript as _,
 };
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::quartz::Concurrency::Concurrent;
 
 use crate::database::{TestDatabase, lease, raw, token};
@@ -36,7 +36,9 @@ async fn every_change(
     vec![
         (
             "read-only on",
-            app_db.engage(token, ReadOnlyStrength::Flag, &flag).await,
+            app_db
+                .engage(token, ReadOnlyStrength::Flag, &flag, &Cancellation::new())
+                .await,
         ),
         ("read-only restored", app_db.restore(token, &flag).await),
         ("triggers paused", quartz.quiesce(token, &paused).await),

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use metaferry_app_db::postgres::PostgresAppDb;
-use metaferry_domain::ErrorKind;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength::{self, Enforced, Flag};
 use metaferry_domain::ports::{
     DeadMansSwitch as _, LeaseStore as _, ReadOnlyBefore, ReadOnlyGuard as _, ReadOnlyProof,
 };
+use metaferry_domain::{Cancellation, ErrorKind};
 use metaferry_test_kit::contract::still_tables::{HELD_OFF, LEFT_ALONE, SLIPPED};
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -51,7 +51,10 @@ async fn app_db() -> Option<TestDatabase> {
 async fn engage(app_db: &PostgresAppDb) -> (FencingToken, ReadOnlyBefore) {
     let token = token(app_db).await;
     let before = app_db.before().await.unwrap();
-    app_db.engage(token, Enforced, &before).await.unwrap();
+    app_db
+        .engage(token, Enforced, &before, &Cancellation::new())
+        .await
+        .unwrap();
     (token, before)
 }
 
@@ -98,7 +101,10 @@ async fn what_must_not_change_does_not_and_the_rest_does() {
         assert_eq!(tried(&mut connection, sql).await, None, "{sql}");
     }
     assert_eq!(app_db.prove(Enforced, &flag).await.unwrap(), ReadOnlyProof::Held);
-    app_db.engage(token, Enforced, &flag).await.unwrap();
+    app_db
+        .engage(token, Enforced, &flag, &Cancellation::new())
+        .await
+        .unwrap();
     for _ in 0..2 {
         app_db.restore(token, &flag).await.unwrap();
         all_pass(&database, "afterwards").await;
@@ -176,7 +182,11 @@ async fn nobody_waits_long_behind_it_while_it_waits_for_a_long_transaction() {
     let before = app_db.before().await.unwrap();
     let engaging = tokio::spawn({
         let (app_db, before) = (app_db.clone(), before.clone());
-        async move { app_db.engage(token, Enforced, &before).await }
+        async move {
+            app_db
+                .engage(token, Enforced, &before, &Cancellation::new())
+                .await
+        }
     });
     let mut other = database.connect().await;
     let began = Instant::now();
@@ -209,7 +219,10 @@ async fn who_wrote_before_it_was_armed_is_seen_until_the_end() {
         "BEGIN; UPDATE collection SET name = 'before' WHERE id = 1",
     )
     .await;
-    app_db.engage(token, Enforced, &before).await.unwrap();
+    app_db
+        .engage(token, Enforced, &before, &Cancellation::new())
+        .await
+        .unwrap();
     assert_eq!(app_db.still_writing(Enforced).await.unwrap(), 1);
     let mut late = database.connect().await;
     raw(&mut late, "BEGIN; UPDATE collection SET name = name WHERE id = 2").await;
@@ -256,7 +269,7 @@ async fn what_a_lock_kept_keeps_our_tables_and_goes_when_it_can() {
     let Some(database) = app_db().await else { return };
     let app_db = database.open().await;
     let (token, _) = engage(&app_db).await;
-    app_db.arm(token).await.unwrap();
+    app_db.arm(token, &Cancellation::new()).await.unwrap();
     // One trigger to wait for is enough.
     database
         .execute(
@@ -348,7 +361,10 @@ async fn the_owner_of_the_tables_can_and_a_lesser_role_is_told_before_anything_i
     );
     let lease = app_db.acquire("node", 60_000).await.unwrap();
     let before = app_db.before().await.unwrap();
-    let refused = app_db.engage(lease.token, Enforced, &before).await.unwrap_err();
+    let refused = app_db
+        .engage(lease.token, Enforced, &before, &Cancellation::new())
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Denied);
     assert_eq!(database.rows(OURS).await, [""; 0]);
     assert_eq!(app_db.before().await.unwrap(), before);
@@ -359,7 +375,10 @@ async fn the_owner_of_the_tables_can_and_a_lesser_role_is_told_before_anything_i
         ))
         .await;
     assert_eq!(app_db.why_not(Enforced).await.unwrap(), None);
-    app_db.engage(lease.token, Enforced, &before).await.unwrap();
+    app_db
+        .engage(lease.token, Enforced, &before, &Cancellation::new())
+        .await
+        .unwrap();
     // Also for a superuser.
     assert!(is_guarded(&database).await);
     app_db.restore(lease.token, &before).await.unwrap();
@@ -381,7 +400,10 @@ async fn found(strength: ReadOnlyStrength, sql: &str) -> Option<ReadOnlyProof> {
     let token = token(&app_db).await;
     let before = app_db.before().await.unwrap();
     database.execute("UPDATE collection SET name = 'earlier'").await;
-    app_db.engage(token, strength, &before).await.unwrap();
+    app_db
+        .engage(token, strength, &before, &Cancellation::new())
+        .await
+        .unwrap();
     app_db.watch(strength).await.unwrap();
     database.execute(sql).await;
     let proof = app_db.prove(strength, &before).await.unwrap();

@@ -1,9 +1,9 @@
 //! Read-only on, told to every node, and exactly put back.
 
-use metaferry_domain::ErrorKind;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{ReadOnlyGuard as _, ReadOnlyProof};
 use metaferry_domain::quiesce::{Propagation, propagation};
+use metaferry_domain::{Cancellation, ErrorKind};
 
 use crate::database::{TestDatabase, token};
 
@@ -35,7 +35,7 @@ async fn what_was_there_is_there_again() {
         let before = app_db.before().await.unwrap();
         for _ in 0..2 {
             app_db
-                .engage(token, ReadOnlyStrength::Flag, &before)
+                .engage(token, ReadOnlyStrength::Flag, &before, &Cancellation::new())
                 .await
                 .unwrap();
             assert_eq!(
@@ -85,7 +85,7 @@ async fn a_foreign_change_is_not_switched_over() {
         set(&database, foreign).await;
         let bumped = database.last_updated().await;
         let refused = app_db
-            .engage(token, ReadOnlyStrength::Flag, &before)
+            .engage(token, ReadOnlyStrength::Flag, &before, &Cancellation::new())
             .await
             .unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Conflict, "{refused:?}");
@@ -106,7 +106,7 @@ async fn a_foreign_change_stays() {
         set(&database, Some("something else")).await;
         let before = app_db.before().await.unwrap();
         app_db
-            .engage(token, ReadOnlyStrength::Flag, &before)
+            .engage(token, ReadOnlyStrength::Flag, &before, &Cancellation::new())
             .await
             .unwrap();
         set(&database, foreign).await;
@@ -147,7 +147,7 @@ async fn the_bump_sorts_after_what_was_there_and_lies_in_the_past() {
             .await;
         let old = database.last_updated().await;
         app_db
-            .engage(token, ReadOnlyStrength::Flag, &before)
+            .engage(token, ReadOnlyStrength::Flag, &before, &Cancellation::new())
             .await
             .unwrap();
         let new = database.last_updated().await;
@@ -166,7 +166,7 @@ async fn the_bump_sorts_after_what_was_there_and_lies_in_the_past() {
         .execute("UPDATE setting SET value = '2999-01-01 00:00:00+00' WHERE key = 'settings-last-updated'")
         .await;
     let error = app_db
-        .engage(token, ReadOnlyStrength::Flag, &before)
+        .engage(token, ReadOnlyStrength::Flag, &before, &Cancellation::new())
         .await
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unsupported, "{}", error.chain());
@@ -175,7 +175,7 @@ async fn the_bump_sorts_after_what_was_there_and_lies_in_the_past() {
         .execute("DELETE FROM setting WHERE key = 'settings-last-updated'")
         .await;
     app_db
-        .engage(token, ReadOnlyStrength::Flag, &before)
+        .engage(token, ReadOnlyStrength::Flag, &before, &Cancellation::new())
         .await
         .unwrap();
     let first = "SELECT abs(extract(epoch FROM clock_timestamp() - value::timestamptz)) < 60 AS fine
@@ -198,7 +198,7 @@ async fn settings_of_a_version_that_keeps_them_twice_are_not_written() {
             .await;
         let contents = database.contents().await;
         let error = app_db
-            .engage(token, ReadOnlyStrength::Flag, &before)
+            .engage(token, ReadOnlyStrength::Flag, &before, &Cancellation::new())
             .await
             .unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unsupported);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use metaferry_app_db::postgres::{PostgresAppDb, PostgresQuartz};
+use metaferry_domain::Cancellation;
 use metaferry_domain::event::SwitchStanding;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{DeadMansSwitch as _, LeaseStore as _, ReadOnlyGuard as _, Scheduler as _};
@@ -22,9 +23,15 @@ const OURS: &str = "SELECT tgname::text FROM pg_trigger WHERE tgname LIKE 'metaf
 /// Changes everything as a migration does, with the switch armed before.
 async fn set_up(app_db: &PostgresAppDb) {
     let token = token(app_db).await;
-    assert_eq!(app_db.arm(token).await.unwrap(), SwitchStanding::Armed);
+    assert_eq!(
+        app_db.arm(token, &Cancellation::new()).await.unwrap(),
+        SwitchStanding::Armed
+    );
     let flag = app_db.before().await.unwrap();
-    app_db.engage(token, ReadOnlyStrength::Flag, &flag).await.unwrap();
+    app_db
+        .engage(token, ReadOnlyStrength::Flag, &flag, &Cancellation::new())
+        .await
+        .unwrap();
     let quartz = PostgresQuartz::new(app_db.clone());
     let paused = quartz.before().await.unwrap();
     quartz.quiesce(token, &paused).await.unwrap();
@@ -152,7 +159,10 @@ async fn it_is_gone_without_a_trace_and_may_be_armed_twice() {
     let app_db = database.open().await;
     let token = token(&app_db).await;
     for _ in 0..2 {
-        assert_eq!(app_db.arm(token).await.unwrap(), SwitchStanding::Armed);
+        assert_eq!(
+            app_db.arm(token, &Cancellation::new()).await.unwrap(),
+            SwitchStanding::Armed
+        );
     }
     assert_eq!(database.rows(OURS).await.len(), 2);
     for _ in 0..2 {
@@ -170,7 +180,7 @@ async fn who_lost_the_lease_arms_nothing() {
     let app_db = database.open().await;
     let token = token(&app_db).await;
     database.expire().await;
-    assert!(app_db.arm(token).await.is_err());
+    assert!(app_db.arm(token, &Cancellation::new()).await.is_err());
     assert_eq!(database.rows(OURS).await, [""; 0]);
     database.drop().await;
 }
@@ -198,7 +208,7 @@ async fn a_user_that_does_not_own_the_check_ins_is_told() {
     );
     let lease = app_db.acquire("node", 60_000).await.unwrap();
     assert_eq!(
-        app_db.arm(lease.token).await.unwrap(),
+        app_db.arm(lease.token, &Cancellation::new()).await.unwrap(),
         SwitchStanding::Impossible { why }
     );
     app_db.disarm(lease.token).await.unwrap();
@@ -207,7 +217,10 @@ async fn a_user_that_does_not_own_the_check_ins_is_told() {
         .execute(&format!("ALTER TABLE qrtz_scheduler_state OWNER TO {role}"))
         .await;
     assert_eq!(app_db.obstacle().await.unwrap(), None);
-    assert_eq!(app_db.arm(lease.token).await.unwrap(), SwitchStanding::Armed);
+    assert_eq!(
+        app_db.arm(lease.token, &Cancellation::new()).await.unwrap(),
+        SwitchStanding::Armed
+    );
     database.execute(CHECK_IN).await;
     app_db.disarm(lease.token).await.unwrap();
     assert_eq!(database.rows(OURS).await, [""; 0]);

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use metaferry_app_db::postgres::{PostgresAppDb, PostgresQuartz, PostgresUndoScript};
+use metaferry_domain::Cancellation;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::ports::{ReadOnlyGuard as _, Scheduler as _, UndoScript as _};
 use metaferry_metabase::quartz::Concurrency::Concurrent;
@@ -17,7 +18,10 @@ async fn set_up(app_db: &PostgresAppDb) -> (tempfile::TempDir, String) {
     let script = PostgresUndoScript::new(app_db.clone(), folder.path().to_owned());
     let path = script.store(token).await.unwrap();
     let flag = app_db.before().await.unwrap();
-    app_db.engage(token, ReadOnlyStrength::Flag, &flag).await.unwrap();
+    app_db
+        .engage(token, ReadOnlyStrength::Flag, &flag, &Cancellation::new())
+        .await
+        .unwrap();
     let quartz = PostgresQuartz::new(app_db.clone());
     let paused = quartz.before().await.unwrap();
     quartz.quiesce(token, &paused).await.unwrap();

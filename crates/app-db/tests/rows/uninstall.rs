@@ -2,9 +2,9 @@
 
 use metaferry_app_db::postgres::PostgresAppDb;
 use metaferry_app_db::sqlite::SqliteState;
-use metaferry_domain::ErrorKind;
 use metaferry_domain::migration::MigrationId;
 use metaferry_domain::ports::{DeadMansSwitch as _, JournalRecord, JournalStore, LeaseStore};
+use metaferry_domain::{Cancellation, ErrorKind};
 
 use crate::database::{TestDatabase, lease};
 
@@ -33,7 +33,7 @@ async fn nothing_of_ours_is_left_in_a_postgres_and_all_of_metabases() {
     );
     let app_db = database.open().await;
     let held = lease(&app_db).await;
-    app_db.arm(held.token).await.unwrap();
+    app_db.arm(held.token, &Cancellation::new()).await.unwrap();
     app_db.append(held.token, ID, &record()).await.unwrap();
 
     let refused = PostgresAppDb::uninstall(database.pool().await).await.unwrap_err();

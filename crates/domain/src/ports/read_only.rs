@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::lease::FencingToken;
 use crate::migration::ReadOnlyStrength;
 use crate::quiesce::NodeEvidence;
-use crate::{ErrorKind, PortError};
+use crate::{Cancellation, ErrorKind, PortError};
 
 /// What was there before read-only went on: what restoring must give back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -66,11 +66,15 @@ pub trait ReadOnlyGuard: Send + Sync {
 
     /// Read-only on. Idempotent. [`Conflict`](ErrorKind::Conflict) if the setting is neither as it was before nor ours:
     /// what somebody else has set is never written over.
+    ///
+    /// Others may keep tables in use that it needs: once `cancel` is raised it waits for them no longer, and ends as
+    /// [`Cancelled`](ErrorKind::Cancelled). What it has done by then [`ReadOnlyGuard::restore`] takes back.
     async fn engage(
         &self,
         token: FencingToken,
         strength: ReadOnlyStrength,
         before: &ReadOnlyBefore,
+        cancel: &Cancellation,
     ) -> Result<(), PortError>;
 
     /// What shows how many nodes have to see it, and how they come to. Asked under the strength `flag` only: triggers hold

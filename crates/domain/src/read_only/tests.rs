@@ -77,7 +77,7 @@ fn the_guard_gives_back_exactly_what_was_there() {
         let guard = InProcessReadOnly::new(policy());
         guard.set(value);
         let before = now(guard.before()).unwrap();
-        now(guard.engage(token, ReadOnlyStrength::Flag, &before)).unwrap();
+        now(guard.engage(token, ReadOnlyStrength::Flag, &before, &Cancellation::new())).unwrap();
         assert!(guard.admit("core_user", Write::Insert).is_err());
         assert_eq!(guard.admit("audit_log", Write::Insert), Ok(()));
         assert_eq!(
@@ -93,7 +93,13 @@ fn the_guard_gives_back_exactly_what_was_there() {
 fn a_value_that_somebody_else_wrote_stays() {
     let guard = InProcessReadOnly::new(policy());
     let before = now(guard.before()).unwrap();
-    now(guard.engage(FencingToken(1), ReadOnlyStrength::Flag, &before)).unwrap();
+    now(guard.engage(
+        FencingToken(1),
+        ReadOnlyStrength::Flag,
+        &before,
+        &Cancellation::new(),
+    ))
+    .unwrap();
     guard.set(Some("false"));
     let proof = now(guard.prove(ReadOnlyStrength::Flag, &before)).unwrap();
     assert_eq!(
@@ -112,7 +118,13 @@ fn a_value_that_somebody_else_wrote_is_not_switched_over() {
     let guard = InProcessReadOnly::new(policy());
     let before = now(guard.before()).unwrap();
     guard.set(Some("false"));
-    let refused = now(guard.engage(FencingToken(1), ReadOnlyStrength::Flag, &before)).unwrap_err();
+    let refused = now(guard.engage(
+        FencingToken(1),
+        ReadOnlyStrength::Flag,
+        &before,
+        &Cancellation::new(),
+    ))
+    .unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Conflict);
     assert!(refused.what.contains("it is false now"), "{refused}");
     assert_eq!(now(guard.before()).unwrap().value.as_deref(), Some("false"));
@@ -122,6 +134,12 @@ fn a_value_that_somebody_else_wrote_is_not_switched_over() {
 fn enforcing_is_refused_because_nobody_could() {
     let guard = InProcessReadOnly::new(policy());
     let before = now(guard.before()).unwrap();
-    let refused = now(guard.engage(FencingToken(1), ReadOnlyStrength::Enforced, &before)).unwrap_err();
+    let refused = now(guard.engage(
+        FencingToken(1),
+        ReadOnlyStrength::Enforced,
+        &before,
+        &Cancellation::new(),
+    ))
+    .unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Unsupported);
 }

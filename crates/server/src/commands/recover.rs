@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use metaferry_app_db::postgres::Leftovers;
+use metaferry_app_db::Leftovers;
 use metaferry_domain::effect::Effect;
 use metaferry_domain::history::in_words;
 use metaferry_domain::migration::ReadOnlyStrength;

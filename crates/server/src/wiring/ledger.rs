@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use metaferry_app_db::Leftovers;
 use metaferry_app_db::h2::file_of;
 use metaferry_app_db::mysql::{MySqlAppDb, MySqlServer};
-use metaferry_app_db::postgres::{Leftovers, PostgresAppDb, PostgresServer};
+use metaferry_app_db::postgres::{PostgresAppDb, PostgresServer};
 use metaferry_app_db::sqlite::SqliteState;
 use metaferry_domain::ports::{JournalStore, MigrationRows};
 use metaferry_metabase::env::address::AppDbAddress;

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use metaferry_domain::PortError;
 use metaferry_domain::effect::Effect;
 use metaferry_domain::event::SwitchStanding;
 use metaferry_domain::lease::FencingToken;
@@ -13,6 +12,7 @@ use metaferry_domain::ports::{
     ReadOnlyProof, Scheduler, UndoScript,
 };
 use metaferry_domain::quiesce::{NodeEvidence, RunningJobs};
+use metaferry_domain::{Cancellation, PortError};
 
 use super::call::Call;
 use super::durable::{Change, Switch};
@@ -40,6 +40,7 @@ impl ReadOnlyGuard for Process {
         token: FencingToken,
         _: ReadOnlyStrength,
         before: &ReadOnlyBefore,
+        _: &Cancellation,
     ) -> Result<(), PortError> {
         self.call(Call::Engage, |durable, moment| {
             durable.prove(token, moment.now_ms)?;
@@ -144,7 +145,7 @@ impl DeadMansSwitch for Process {
         Ok(None)
     }
 
-    async fn arm(&self, token: FencingToken) -> Result<SwitchStanding, PortError> {
+    async fn arm(&self, token: FencingToken, _: &Cancellation) -> Result<SwitchStanding, PortError> {
         self.call(Call::ArmSwitch, |durable, moment| {
             durable.prove(token, moment.now_ms)?;
             self.must_be_announced(Effect::ArmSwitch, durable, moment);

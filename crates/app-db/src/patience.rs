@@ -1,0 +1,93 @@
+//! Statements that need a table for themselves, which others keep in use: each try waits a moment only, because everybody
+//! who comes later queues behind us, and none goes on once it is no longer wanted.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
+
+use crate::error::{Busy, busy, failed};
+
+/// Between two tries, so that those who queued behind us get their turn.
+const PAUSE: Duration = Duration::from_millis(300);
+/// How often it is looked whether it is still wanted.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long the server may take to hear that a statement is to end; then it is told again.
+const INTERRUPT_MAX: Duration = Duration::from_secs(1);
+
+/// How long something is tried, and as long as it is wanted.
+pub(crate) struct Patience<'a> {
+    until: Instant,
+    cancel: &'a Cancellation,
+}
+
+impl<'a> Patience<'a> {
+    pub(crate) fn new(limit: Duration, cancel: &'a Cancellation) -> Self {
+        Self {
+            until: Instant::now() + limit,
+            cancel,
+        }
+    }
+
+    /// Is it wanted still?
+    ///
+    /// # Errors
+    /// If cancelled.
+    pub(crate) fn check(&self) -> Result<(), PortError> {
+        self.cancel.check()
+    }
+
+    /// Sees one try to its end, so that it is known whether it was done. When it is no longer wanted, `interrupt` tells the
+    /// server to end it.
+    pub(crate) async fn see<T, I>(
+        &self,
+        tried: impl Future<Output = T> + Send,
+        interrupt: impl Fn() -> I + Send,
+    ) -> T
+    where
+        I: Future<Output = ()> + Send,
+    {
+        let mut tried = pin!(tried);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut tried => return done,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            if self.cancel.is_cancelled() && tokio::time::timeout(INTERRUPT_MAX, interrupt()).await.is_err() {
+                tracing::debug!("the server does not hear that a statement is to end");
+            }
+        }
+    }
+
+    /// Returns after a pause if another try is worth it, else the error.
+    pub(crate) async fn again(&self, error: sqlx::Error, what: &str) -> Result<(), PortError> {
+        self.cancel.check()?;
+        match busy(&error) {
+            Some(_) if Instant::now() < self.until => pause(PAUSE, self.cancel).await,
+            Some(Busy::InUse { find }) => Err(PortError::new(
+                ErrorKind::Unavailable,
+                format!("{what}: other sessions keep the table in use; find them {find} and end them, or wait for them"),
+            )
+            .because(error)),
+            Some(Busy::Deadlock) | None => Err(failed(what, error)),
+        }
+    }
+}
+
+/// Waits so long, unless it is no longer wanted.
+///
+/// # Errors
+/// If cancelled.
+pub(crate) async fn pause(duration: Duration, cancel: &Cancellation) -> Result<(), PortError> {
+    let until = Instant::now() + duration;
+    loop {
+        cancel.check()?;
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        tokio::time::sleep(left.min(LOOK_EVERY)).await;
+    }
+}
