@@ -1,11 +1,12 @@
 //! The real program beside real servers while it dies, fails, stalls or loses answers: at every effect, one after the
-//! other (`matrix`), at any moment, with two of them serving one app DB (`rounds`), and on three machines of which one is
-//! cut off from the database (`cut_off`). What is left is judged by plain SQL and by what lies in the store (`judge`).
+//! other (`matrix`), at any moment, with two of them serving one app DB (`rounds`), on three machines of which one is
+//! cut off from the database (`cut_off`), and when it is to stop while others keep a table in use (`held_up`). What is left is judged by plain SQL and by what lies in the store (`judge`).
 //!
 //! Faults are let loose by `METAFERRY_FAULT`, which only a program with debug assertions knows. `cargo xtask chaos` runs
 //! all of it, every run of the tests a part.
 
 mod cut_off;
+mod held_up;
 mod judge;
 mod machines;
 mod matrix;

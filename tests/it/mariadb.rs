@@ -13,10 +13,10 @@ mod schema;
 mod views;
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::app_db::{AppDb, command, ended, listen, metaferry, psql, told};
+use crate::app_db::{AppDb, Process, command, ended, listen, metaferry, psql, told, wait_for};
 use crate::load::schema::the_list_explains;
 use crate::load::{copy as copy_between, done};
 
@@ -180,6 +180,30 @@ impl Database<'_> {
         self.maria.client(&self.name, sql)
     }
 
+    /// Another session that does this in a transaction, and keeps the transaction open.
+    pub(crate) fn hold(&self, sql: &str) -> Held<'_> {
+        let holding = Command::new("mariadb")
+            .arg("--no-defaults")
+            .args(self.maria.arguments())
+            .arg(&self.name)
+            .args([
+                "--execute",
+                &format!("START TRANSACTION; {sql}; DO GET_LOCK({HELD}, 0); DO SLEEP(600)"),
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let held = Held {
+            database: self,
+            _holding: Process(holding),
+        };
+        wait_for("it is held", || {
+            self.ask(&format!("SELECT IS_USED_LOCK({HELD}) IS NOT NULL")) == ["1"]
+        });
+        held
+    }
+
     /// What the server itself thinks of tables' rows, by table.
     pub(crate) fn checksums(&self, tables: &[String]) -> Vec<String> {
         let tables: Vec<String> = tables.iter().map(|table| format!("`{table}`")).collect();
@@ -193,6 +217,23 @@ impl Database<'_> {
     /// All tables.
     pub(crate) fn tables(&self) -> Vec<String> {
         self.ask("SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_type = 'BASE TABLE' ORDER BY 1")
+    }
+}
+
+/// By which the session is found that [`Database::hold`] has begun.
+const HELD: &str = "concat('test ', database())";
+
+/// A transaction of another session; it ends with this.
+pub(crate) struct Held<'a> {
+    database: &'a Database<'a>,
+    _holding: Process,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.database.ask(&format!(
+            "EXECUTE IMMEDIATE concat('KILL ', IS_USED_LOCK({HELD}))"
+        ));
     }
 }
 

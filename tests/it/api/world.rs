@@ -227,6 +227,19 @@ impl World {
         Held { world: self, child }
     }
 
+    /// Another session's transaction that has written to that table.
+    pub(crate) fn keep_in_use(&self, table: &str) -> Held<'_> {
+        let child = self.hold(&format!("DELETE FROM {table} WHERE false"));
+        self.wait_for("the table is in use", || {
+            self.sql(
+                "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+                 WHERE granted AND mode = 'RowExclusiveLock' AND datname = current_database()
+                     AND application_name = 'metaferry-test-lock'",
+            ) != "0"
+        });
+        Held { world: self, child }
+    }
+
     /// The step from `init` to `setup` of the next migration waits in the app DB until what is answered is dropped. A first
     /// migration must have made our tables.
     pub(crate) fn hold_in_init(&self) -> Held<'_> {

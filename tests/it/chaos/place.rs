@@ -60,6 +60,12 @@ pub(super) trait Place: Sync {
     /// Whether several sessions read every table in one snapshot.
     fn is_read(&self) -> bool;
 
+    /// Another session's transaction that has used that table; it ends with what is answered.
+    fn keep_in_use(&self, table: &str) -> Box<dyn Kept + '_>;
+
+    /// Whether somebody waits to make a trigger on a table.
+    fn waits_for_a_table(&self) -> bool;
+
     /// How read-only may be switched on.
     fn strengths(&self) -> &'static [&'static str];
 
@@ -78,6 +84,12 @@ pub(super) trait Place: Sync {
     /// By which a superuser is known to the API.
     fn superuser(&self) -> String;
 }
+
+/// A transaction of another session.
+pub(super) trait Kept {}
+
+impl Kept for crate::api::world::Held<'_> {}
+impl Kept for crate::mariadb::Held<'_> {}
 
 /// On Postgres: our own sample.
 pub(super) struct OnPostgres(World);
@@ -163,6 +175,16 @@ impl Place for OnPostgres {
         let readers = "SELECT count(*) > 1 FROM pg_locks
             WHERE relation = 'core_user'::regclass AND mode = 'AccessShareLock' AND granted";
         self.ask(readers) == ["t"]
+    }
+
+    fn keep_in_use(&self, table: &str) -> Box<dyn Kept + '_> {
+        Box::new(self.0.keep_in_use(table))
+    }
+
+    fn waits_for_a_table(&self) -> bool {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'ShareRowExclusiveLock'
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        self.ask(waiting) != ["0"]
     }
 
     fn strengths(&self) -> &'static [&'static str] {
@@ -270,6 +292,16 @@ impl Place for OnMaria<'_> {
         let readers = "SELECT count(*) > 1 FROM information_schema.innodb_trx t
             JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id AND p.db = database()";
         self.ask(readers) == ["1"]
+    }
+
+    fn keep_in_use(&self, table: &str) -> Box<dyn Kept + '_> {
+        Box::new(self.database.hold(&format!("SELECT count(*) FROM {table}")))
+    }
+
+    fn waits_for_a_table(&self) -> bool {
+        let waiting = "SELECT count(*) FROM information_schema.processlist
+             WHERE db = database() AND state = 'Waiting for table metadata lock'";
+        self.ask(waiting) != ["0"]
     }
 
     fn strengths(&self) -> &'static [&'static str] {

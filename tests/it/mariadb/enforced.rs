@@ -3,7 +3,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::{Database, Maria, With};
+use super::{Database, Held, Maria, With};
 use crate::api::shore::Shore;
 use crate::app_db::{Process, ended, told};
 
@@ -70,31 +70,8 @@ fn refusal(database: &Database<'_>) -> Option<String> {
 }
 
 /// Quartz's own lock, in another session: whoever pauses waits.
-fn hold_quartz(database: &Database<'_>) -> Process {
-    let held = Command::new("mariadb")
-        .arg("--no-defaults")
-        .args(database.maria.arguments())
-        .arg(&database.name)
-        .args([
-            "--execute",
-            "START TRANSACTION;
-             SELECT 1 FROM QRTZ_LOCKS WHERE LOCK_NAME = 'TRIGGER_ACCESS' FOR UPDATE;
-             DO GET_LOCK(concat('test ', database()), 0); DO SLEEP(600)",
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let held = Process(held);
-    crate::app_db::wait_for("the lock is held", || {
-        database.ask("SELECT IS_USED_LOCK(concat('test ', database())) IS NOT NULL") == ["1"]
-    });
-    held
-}
-
-fn let_go(database: &Database<'_>, held: Process) {
-    database.ask("EXECUTE IMMEDIATE concat('KILL ', IS_USED_LOCK(concat('test ', database())))");
-    drop(held);
+fn hold_quartz<'a>(database: &'a Database<'_>) -> Held<'a> {
+    database.hold("SELECT 1 FROM QRTZ_LOCKS WHERE LOCK_NAME = 'TRIGGER_ACCESS' FOR UPDATE")
 }
 
 fn triggers(database: &Database<'_>) -> Vec<String> {
@@ -120,7 +97,7 @@ fn enforced_holds_plain_sql_off_until_all_is_read_and_leaves_no_trace_mariadb() 
         "UPDATE report_card SET last_used_at = now(); UPDATE core_user SET last_login = now();
          UPDATE collection SET name = name",
     );
-    let_go(&database, quartz);
+    drop(quartz);
     let output = migrating.wait_with_output().unwrap();
     let (json, code) = ended(&output);
     assert_eq!((code, &json["state"]), (0, &"done".into()), "{}", told(&output));
@@ -155,7 +132,7 @@ fn of_who_was_killed_writes_are_free_before_its_lease_has_run_out_mariadb() {
         "by the end of its session, not of its lease"
     );
     assert!(!triggers(&database).is_empty(), "they do nothing");
-    let_go(&database, quartz);
+    drop(quartz);
     database.ask("UPDATE metaferry_lease SET expires_at_micros = 0");
     let output = command(&shore, &["recover", "--from", &database.url()])
         .output()
