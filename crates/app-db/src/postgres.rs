@@ -4,6 +4,7 @@ mod connect;
 mod copy_binary;
 mod fresh;
 mod guard;
+mod guard_triggers;
 mod read;
 mod schema;
 mod snapshot;

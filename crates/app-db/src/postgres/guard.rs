@@ -6,19 +6,16 @@ use std::time::Duration;
 
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
-use metaferry_metabase::read_only::{Exemption, exemption, is_guarded};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 
 use super::app_db::{PostgresAppDb, commit};
-use super::connect::quoted;
+use super::guard_triggers::{GuardedTable, TRIGGERS, definitions, guarded_tables};
 use super::own_tables::OwnTables;
 use super::triggers;
 use super::undo_script::literal;
 use crate::error::failed;
 use crate::patience::Patience;
 
-/// What the names of our triggers begin with.
-pub(super) const TRIGGERS: &str = "metaferry_guard";
 /// How long it is tried to make all triggers, before the whole is tried again.
 const MAKE_MAX: Duration = Duration::from_secs(25);
 /// How long it is tried to take one table's away, before they are left behind.
@@ -31,16 +28,6 @@ const REMOVE_ALL_MAX: Duration = Duration::from_secs(15);
 pub(super) enum Guarded {
     Yes,
     No,
-}
-
-/// A table that must not change.
-struct GuardedTable {
-    /// With its schema, quoted.
-    name: String,
-    /// May we take a trigger away from it again?
-    owned: bool,
-    /// How two versions of a row are told apart, in columns that must not change; empty if there is none.
-    differs: String,
 }
 
 impl PostgresAppDb {
@@ -272,114 +259,6 @@ pub(super) async fn guard_obstacle(pool: &PgPool, own: &OwnTables) -> Result<Opt
         )));
     }
     triggers::function_obstacle(pool, own).await
-}
-
-/// The tables that must not change, with the columns that count.
-async fn guarded_tables(pool: &PgPool) -> Result<Vec<GuardedTable>, PortError> {
-    let read = |error| failed("read which tables are to be guarded", error);
-    let rows = sqlx::query(
-        "SELECT n.nspname::text, c.relname::text, pg_has_role(c.relowner, 'USAGE'),
-             coalesce(array_agg(a.attname::text ORDER BY a.attnum)
-                 FILTER (WHERE a.attgenerated = '' AND a.attnum IS NOT NULL), '{}'),
-             coalesce(array_agg(t.typname::text ORDER BY a.attnum)
-                 FILTER (WHERE a.attgenerated = '' AND a.attnum IS NOT NULL), '{}')
-         FROM pg_catalog.pg_class c
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-         LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-         WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-         GROUP BY n.nspname, c.oid, c.relname, c.relowner ORDER BY c.relname",
-    )
-    .fetch_all(pool)
-    .await
-    .map_err(read)?;
-    let mut tables = Vec::new();
-    for row in rows {
-        let table: String = row.try_get(1).map_err(read)?;
-        if !is_guarded(&table) {
-            continue;
-        }
-        let schema: String = row.try_get(0).map_err(read)?;
-        let columns: Vec<String> = row.try_get(3).map_err(read)?;
-        let types: Vec<String> = row.try_get(4).map_err(read)?;
-        let exempt: &[&str] = match exemption(&table) {
-            Exemption::Columns(columns) => columns,
-            Exemption::None | Exemption::WholeTable => &[],
-        };
-        let differs: Vec<String> = columns
-            .iter()
-            .zip(&types)
-            .filter(|(column, _)| !exempt.contains(&column.to_lowercase().as_str()))
-            .map(|(column, data_type)| differs(column, data_type))
-            .collect();
-        tables.push(GuardedTable {
-            name: format!("{}.{}", quoted(&schema), quoted(&table)),
-            owned: row.try_get(2).map_err(read)?,
-            differs: differs.join(" OR "),
-        });
-    }
-    Ok(tables)
-}
-
-/// Types whose own comparison tells every difference that a dump would show. Others are compared as text: they may have
-/// no comparison, or one that takes different texts for the same.
-const COMPARED: [&str; 17] = [
-    "bool",
-    "int2",
-    "int4",
-    "int8",
-    "float4",
-    "float8",
-    "numeric",
-    "text",
-    "varchar",
-    "bpchar",
-    "bytea",
-    "date",
-    "time",
-    "timestamp",
-    "timestamptz",
-    "uuid",
-    "oid",
-];
-
-fn differs(column: &str, data_type: &str) -> String {
-    let name = quoted(column);
-    if COMPARED.contains(&data_type) {
-        format!("OLD.{name} IS DISTINCT FROM NEW.{name}")
-    } else {
-        format!("OLD.{name}::text IS DISTINCT FROM NEW.{name}::text")
-    }
-}
-
-/// The triggers of one table: the end of each name, and the statement that makes it. An update that changes nothing, or
-/// only what is exempt, fires none.
-fn definitions(table: &GuardedTable, own: &OwnTables) -> Vec<(&'static str, String)> {
-    let (name, function) = (&table.name, own.guard_function());
-    let mut definitions = vec![
-        (
-            "_rows",
-            format!(
-                "CREATE TRIGGER {TRIGGERS}_rows BEFORE INSERT OR DELETE ON {name} FOR EACH ROW EXECUTE FUNCTION {function}()"
-            ),
-        ),
-        (
-            "_truncate",
-            format!(
-                "CREATE TRIGGER {TRIGGERS}_truncate BEFORE TRUNCATE ON {name} FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
-            ),
-        ),
-    ];
-    if !table.differs.is_empty() {
-        definitions.push((
-            "_update",
-            format!(
-                "CREATE TRIGGER {TRIGGERS}_update BEFORE UPDATE ON {name} FOR EACH ROW WHEN ({}) EXECUTE FUNCTION {function}()",
-                table.differs
-            ),
-        ));
-    }
-    definitions
 }
 
 /// The function. `end` is when it stops to refuse anything, whatever any table says.

@@ -6,7 +6,7 @@ use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::app_db::PostgresAppDb;
-use super::guard::TRIGGERS;
+use super::guard_triggers::TRIGGERS;
 use super::switch::{CHECK_INS, TRIGGER};
 use crate::error::failed;
 use crate::uninstall::{Leftovers, claim};

@@ -307,6 +307,42 @@ async fn nobody_waits_long_behind_it_while_it_waits_for_a_long_transaction_maria
 }
 
 #[tokio::test]
+async fn it_waits_no_longer_for_whoever_holds_its_lock_once_it_is_not_wanted_mariadb() {
+    let Some(database) = app_db().await else { return };
+    let app_db = open(&database).await;
+    let token = app_db.acquire("node", 60_000).await.unwrap().token;
+    let before = app_db.before().await.unwrap();
+    let mut other = database.connect().await;
+    raw(
+        &mut other,
+        "DO GET_LOCK(concat('metaferry guard ', sha1(database())), 0)",
+    )
+    .await
+    .unwrap();
+    let cancel = Cancellation::new();
+    let engaging = tokio::spawn({
+        let (app_db, before, cancel) = (app_db.clone(), before.clone(), cancel.clone());
+        async move { app_db.engage(token, Enforced, &before, &cancel).await }
+    });
+    let waits =
+        "SELECT count(*) FROM information_schema.processlist WHERE db = database() AND state = 'User lock'";
+    let began = Instant::now();
+    loop {
+        let waiting: i64 = sqlx::query_scalar(waits).fetch_one(&mut other).await.unwrap();
+        if waiting > 0 {
+            break;
+        }
+        assert!(began.elapsed() < LONG, "nobody waits for the lock");
+    }
+    cancel.cancel();
+    let stopped = engaging.await.unwrap().unwrap_err();
+    assert_eq!(stopped.kind, ErrorKind::Cancelled, "{stopped:?}");
+    app_db.restore(token, &before).await.unwrap();
+    assert_eq!(ours(&database).await, [""; 0]);
+    database.drop().await;
+}
+
+#[tokio::test]
 async fn behind_a_long_reader_it_is_disarmed_at_once_and_removed_later_mariadb() {
     let Some(database) = app_db().await else { return };
     let app_db = open(&database).await;
@@ -407,7 +443,17 @@ async fn who_may_not_make_triggers_is_told_before_anything_is_changed_mariadb() 
     });
     let app_db = MySqlAppDb::open(server.pool(4).await.unwrap()).await.unwrap();
     let why = app_db.why_not(Enforced).await.unwrap().unwrap();
-    assert!(why.contains("GRANT TRIGGER"), "{why}");
+    assert!(
+        why.contains("such as collection; GRANT TRIGGER on their database"),
+        "{why}"
+    );
+    // Once only the first of the tables was asked for.
+    database
+        .execute(&format!("GRANT TRIGGER ON {name}.collection TO {user}"))
+        .await;
+    let again = MySqlAppDb::open(server.pool(4).await.unwrap()).await.unwrap();
+    let why = again.why_not(Enforced).await.unwrap().unwrap();
+    assert!(why.contains("such as report_card; GRANT TRIGGER"), "{why}");
     let token = app_db.acquire("node", 60_000).await.unwrap().token;
     let before = app_db.before().await.unwrap();
     let refused = app_db

@@ -1,6 +1,7 @@
 //! Whoever takes the lease is rid of the sessions of who had it, judged by what the server lets others do.
 
 use metaferry_app_db::mysql::{MySqlServer, MySqlSource};
+use metaferry_domain::Cancellation;
 use metaferry_domain::migration::ReadOnlyStrength::Enforced;
 use metaferry_domain::ports::{LeaseStore as _, ReadOnlyGuard as _, Source as _};
 
@@ -18,7 +19,9 @@ async fn who_takes_the_lease_ends_the_sessions_of_who_had_it_and_nobody_elses() 
     let (lost, next) = (open(&database).await, open(&database).await);
     let lease = lost.acquire("lost", 60_000).await.unwrap();
     let before = lost.before().await.unwrap();
-    lost.engage(lease.token, Enforced, &before).await.unwrap();
+    lost.engage(lease.token, Enforced, &before, &Cancellation::new())
+        .await
+        .unwrap();
     lost.watch(Enforced).await.unwrap();
     let server = MySqlServer::new(&database.address);
     let source = MySqlSource::new(server.clone().of_worker());
