@@ -28,6 +28,22 @@ fn inspect(variables: &[(&str, &str)], file: &Path) -> Value {
 }
 
 #[test]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command()
+        .args(["inspect", argument(&fixture("churn")), "--json"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(
+        told(&output).contains("the result could not be written"),
+        "{}",
+        told(&output)
+    );
+}
+
+#[test]
 fn inspect_tells_format_health_and_rows_of_a_file_of_every_age() {
     for (name, format, health) in [
         ("v1_4_200", 1, "closed"),

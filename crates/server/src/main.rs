@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         ended
     });
     match ended {
-        Ok(ending) => ending.into(),
+        Ok(ending) => output.ending(ending).into(),
         Err(error) => {
             output.say(&format!("metaferry: {}", error.message));
             if let Some(remedy) = error.remedy {

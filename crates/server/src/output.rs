@@ -8,6 +8,11 @@ use std::time::{Duration, Instant};
 
 use metaferry_domain::ports::DumpObserver;
 
+use crate::exit::Ending;
+
+/// Whether a result could not be written: then the command has failed, whatever it did.
+static RESULT_IS_LOST: AtomicBool = AtomicBool::new(false);
+
 /// Where a command's words go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
@@ -32,8 +37,22 @@ impl Output {
             // A reader that has seen enough, such as `head`, is no failure.
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
                 eprintln!("metaferry: the result could not be written: {error}");
+                RESULT_IS_LOST.store(true, Ordering::Relaxed);
             }
             Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// How a command ends that came to `ending`: one whose result nobody can read has failed.
+    pub(crate) fn ending(self, ending: Ending) -> Ending {
+        match ending {
+            Ending::Done if RESULT_IS_LOST.load(Ordering::Relaxed) => Ending::Failed,
+            Ending::Done
+            | Ending::Failed
+            | Ending::Usage
+            | Ending::Refused
+            | Ending::Different
+            | Ending::Cancelled => ending,
         }
     }
 }

@@ -87,7 +87,8 @@ impl MySqlAppDb {
     async fn held(&self) -> Result<Option<Held>, PortError> {
         let read = |error| failed("read the lease", error);
         let row = sqlx::query(AssertSqlSafe(format!(
-            "SELECT token, holder, term_ms, CAST((expires_at_micros - {NOW_MICROS}) / 1000 AS SIGNED) FROM metaferry_lease WHERE id = 1 AND expires_at_micros > {NOW_MICROS}"
+            "SELECT token, holder, term_ms, CAST((expires_at_micros - {NOW_MICROS}) / 1000 AS SIGNED)
+             FROM metaferry_lease WHERE id = 1 AND expires_at_micros > {NOW_MICROS}"
         )))
         .fetch_optional(&self.pool)
         .await

@@ -80,7 +80,8 @@ impl LeaseStore for PostgresAppDb {
 impl PostgresAppDb {
     async fn held(&self) -> Result<Option<Held>, PortError> {
         let sql = format!(
-            "SELECT token, holder, term_ms, (extract(epoch FROM expires_at - clock_timestamp()) * 1000)::bigint FROM {} WHERE id = 1 AND expires_at > clock_timestamp()",
+            "SELECT token, holder, term_ms, (extract(epoch FROM expires_at - clock_timestamp()) * 1000)::bigint
+             FROM {} WHERE id = 1 AND expires_at > clock_timestamp()",
             self.own.lease()
         );
         let row = sqlx::query(sqlx::AssertSqlSafe(sql))
