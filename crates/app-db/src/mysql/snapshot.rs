@@ -1,8 +1,9 @@
 //! One consistent view of a database.
 //!
 //! Sessions cannot share a snapshot here. Instead one session holds all tables against writing (`LOCK TABLES … READ`,
-//! a right that Metabase's own user has) for the moment in which the others begin theirs; a moment is what it takes,
-//! and nobody is made to wait longer than [`LOCK_SECONDS`]. Where that is not to be had one session reads alone.
+//! a right that Metabase's own user has) for the moment in which the others begin theirs. It waits for nobody while it holds
+//! some: of two who wait for each other the server sends the other one away, whose transaction would be lost. Where all are
+//! not to be had at once one session reads alone.
 //!
 //! Against changes of a table's definition every session has touched every table, which holds its definition until
 //! the session ends. A change between the snapshot and that moment is an error of the server's (1412), and the
@@ -19,7 +20,8 @@ use metaferry_domain::schema::{Catalogue, Dialect, Table};
 use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
-use super::connect::{MySqlServer, close, quoted};
+use super::connect::{MySqlServer, Session, close, quoted};
+use super::flavour::Flavour;
 use super::read::{self, Selection};
 use super::schema::views::hidden_note;
 use super::schema::{self, Listed, ReadCatalogue, Which};
@@ -31,8 +33,12 @@ use crate::twins::refuse_twins;
 const ATTEMPTS_MAX: u32 = 6;
 /// From this attempt on one session reads alone: writers that never pause keep the lock from us.
 const ALONE_FROM: u32 = 3;
-/// How long writers may be made to wait for us, while we wait for those before them.
-const LOCK_SECONDS: u32 = 2;
+/// Times that an attempt asks for the lock where it is to be had at once or not at all, as on MariaDB.
+const ASKED_MAX: u32 = 40;
+/// Between two of them.
+const ASKED_PAUSE: Duration = Duration::from_millis(15);
+/// How long writers are made to wait for us on MySQL, which takes no less, while we wait for those before them.
+const LOCK_SECONDS: u32 = 1;
 /// Pause before the next attempt, times the attempt's number: whoever we stood in the way of gets on.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(150);
 /// Sessions that read at once unless told otherwise.
@@ -93,7 +99,7 @@ impl MySqlSource {
             }
         }
         if sessions.len() > 1 && !tables.is_empty() {
-            match hold_writers(&mut locker.connection, database, &tables).await? {
+            match hold_writers(&mut locker, database, &tables).await? {
                 Held::Yes => {}
                 Held::Denied => sessions.truncate(1),
                 Held::Busy(why) => return Ok(Attempt::Busy(why)),
@@ -194,38 +200,46 @@ enum Held {
 }
 
 async fn hold_writers(
-    connection: &mut MySqlConnection,
+    Session { connection, flavour }: &mut Session,
     database: &str,
     tables: &[Listed],
 ) -> Result<Held, PortError> {
+    let hold = |error| failed("hold writers for the moment of the snapshot", error);
     let locks: Vec<String> = tables
         .iter()
         .map(|table| format!("{}.{} READ", quoted(database), quoted(&table.name)))
         .collect();
-    let limits =
-        format!("SET SESSION lock_wait_timeout = {LOCK_SECONDS}, innodb_lock_wait_timeout = {LOCK_SECONDS}");
-    let locked = async {
-        sqlx::raw_sql(AssertSqlSafe(limits))
-            .execute(&mut *connection)
-            .await?;
-        sqlx::raw_sql(AssertSqlSafe(format!("LOCK TABLES {}", locks.join(", "))))
+    let (wait_seconds, asked_max) = match flavour {
+        Flavour::MariaDb => (0, ASKED_MAX),
+        Flavour::MySql => (LOCK_SECONDS, 1),
+    };
+    let limit = format!("SET SESSION lock_wait_timeout = {wait_seconds}");
+    sqlx::raw_sql(AssertSqlSafe(limit))
+        .execute(&mut *connection)
+        .await
+        .map_err(hold)?;
+    let lock = format!("LOCK TABLES {}", locks.join(", "));
+    for asked in 1..=asked_max {
+        let Err(error) = sqlx::raw_sql(AssertSqlSafe(lock.clone()))
             .execute(&mut *connection)
             .await
-    };
-    match locked.await {
-        Ok(_) => Ok(Held::Yes),
-        Err(error) if is_change(&error) => Ok(Held::Busy("a table was dropped".to_owned())),
-        Err(error) => match mysql_number(&error) {
+        else {
+            return Ok(Held::Yes);
+        };
+        if is_change(&error) {
+            return Ok(Held::Busy("a table was dropped".to_owned()));
+        }
+        match mysql_number(&error) {
             Some(1044 | 1045 | 1142 | 1227) => {
                 tracing::debug!("no right to LOCK TABLES: one session reads alone");
-                Ok(Held::Denied)
+                return Ok(Held::Denied);
             }
-            Some(1205 | 1213) => Ok(Held::Busy(format!(
-                "a table is being written to for more than {LOCK_SECONDS} s"
-            ))),
-            Some(_) | None => Err(failed("hold writers for the moment of the snapshot", error)),
-        },
+            Some(1205 | 1213) if asked < asked_max => tokio::time::sleep(ASKED_PAUSE).await,
+            Some(1205 | 1213) => {}
+            Some(_) | None => return Err(hold(error)),
+        }
     }
+    Ok(Held::Busy("tables are being written to without pause".to_owned()))
 }
 
 /// Takes a snapshot in that session, and holds the definition of every table.

@@ -18,6 +18,8 @@ async fn sum(snapshot: &dyn metaferry_domain::ports::Snapshot, table: &str) -> i
         .sum()
 }
 
+/// The server had sent the writer away: it holds one table and waits for another one, which we held while we waited for the
+/// first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_of_a_snapshot_see_one_instant_while_others_write() {
     let Some(database) = TestDatabase::new().await else {
@@ -39,7 +41,7 @@ async fn sessions_of_a_snapshot_see_one_instant_while_others_write() {
             let mut moved = 0_u32;
             while !stop.load(Ordering::Relaxed) {
                 sqlx::raw_sql(
-                    "START TRANSACTION; UPDATE here SET amount = amount - 1; UPDATE there SET amount = amount + 1; COMMIT",
+                    "START TRANSACTION; UPDATE there SET amount = amount + 1; UPDATE here SET amount = amount - 1; COMMIT",
                 )
                 .execute(&mut connection)
                 .await
