@@ -10,8 +10,8 @@ use super::record::{Kind, Record, Write};
 const MEDIAN_MAX: i64 = 10;
 /// And what nobody feels, on a machine where it is next to nothing.
 const MEDIAN_FREE_MICROS: i64 = 1000;
-/// How much longer than the longest at other times, and than the machine stood still, somebody may wait once. Two seconds are
-/// what the program may hold the tables of a MariaDB.
+/// How much longer than the longest at other times, and than the machine stood still, somebody may wait once. A second is what
+/// the program may keep a table of a MariaDB waiting, to make a trigger or to take one away.
 const WAIT_MAX: Duration = Duration::from_secs(3);
 /// Writes of which a median tells something.
 const COUNT_MIN: usize = 100;
