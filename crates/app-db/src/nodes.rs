@@ -3,24 +3,15 @@
 
 use metaferry_domain::quiesce::CheckIn;
 use metaferry_domain::{ErrorKind, PortError};
-use metaferry_metabase::quartz::liveness;
 use metaferry_metabase::settings::{READ_ONLY_MODE, SettingColumns};
 
 /// A check-in older than this, in milliseconds, is that of a node that is gone, however wrong its clock was.
 const CHECK_IN_AGE_MAX_MS: i64 = 600_000;
 
 /// Check-ins that are not that old, by the database's clock.
-pub(crate) fn lately(check_ins: Vec<liveness::CheckIn>, now_ms: i64) -> Vec<CheckIn> {
-    let recent = check_ins
-        .into_iter()
-        .filter(|seen| seen.last_ms > now_ms.saturating_sub(CHECK_IN_AGE_MAX_MS));
-    recent
-        .map(|seen| CheckIn {
-            node: seen.instance,
-            last_ms: seen.last_ms,
-            interval_ms: seen.interval_ms.unsigned_abs(),
-        })
-        .collect()
+pub(crate) fn lately(mut check_ins: Vec<CheckIn>, now_ms: i64) -> Vec<CheckIn> {
+    check_ins.retain(|seen| seen.last_ms > now_ms.saturating_sub(CHECK_IN_AGE_MAX_MS));
+    check_ins
 }
 
 /// Why the setting read-only-mode cannot be written into a table `setting` with these columns, if so.

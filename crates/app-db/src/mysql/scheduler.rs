@@ -8,9 +8,9 @@ use std::time::Instant;
 use async_trait::async_trait;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::{PausedBefore, Scheduler};
-use metaferry_domain::quiesce::RunningJobs;
+use metaferry_domain::quiesce::{CheckIn, RunningJobs};
 use metaferry_domain::{ErrorKind, PortError};
-use metaferry_metabase::quartz::liveness::{CheckIn, Observation, judge_nodes, running_jobs};
+use metaferry_metabase::quartz::liveness::{Observation, judge_nodes, running_jobs};
 use metaferry_metabase::quartz::plan::{self, StateChange, pause_plan, paused_now, resume_plan};
 use metaferry_metabase::quartz::{
     Concurrency, FiredRow, FiredState, JobKey, SCHEDULER_NAME, TRIGGER_ACCESS, TriggerKey, TriggerRow,
@@ -288,9 +288,9 @@ pub(super) async fn check_ins(connection: &mut MySqlConnection) -> Result<Vec<Ch
     rows.iter()
         .map(|row| {
             Ok(CheckIn {
-                instance: word(row, 0)?,
+                node: word(row, 0)?,
                 last_ms: row.try_get(1).map_err(read)?,
-                interval_ms: row.try_get(2).map_err(read)?,
+                interval_ms: row.try_get::<i64, _>(2).map_err(read)?.unsigned_abs(),
             })
         })
         .collect()

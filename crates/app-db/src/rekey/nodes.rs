@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use metaferry_domain::quiesce::CheckIn;
 use metaferry_domain::{ErrorKind, PortError};
-use metaferry_metabase::quartz::liveness::{CheckIn, Liveness, Observation, judge_nodes, longest_silence_ms};
+use metaferry_metabase::quartz::liveness::{Liveness, Observation, judge_nodes, longest_silence_ms};
+
+use crate::nodes::lately;
 
 use super::{KeyedRows, RekeyOptions, RekeyReport, Running, go_on};
 
 /// Between two looks at the check-ins of nodes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// A check-in that is so much older than the database's clock, in milliseconds, is of a node that is gone, however wrong
-/// that node's clock was.
-const CHECK_IN_AGE_MAX_MS: i64 = 600_000;
 
 /// The check-ins of nodes at one moment.
 #[derive(Debug, Default)]
@@ -30,11 +30,11 @@ pub(super) async fn look_for_nodes<R: KeyedRows>(
     let began = Instant::now();
     let mut looks: Vec<Observation> = Vec::new();
     loop {
-        let CheckIns { mut nodes, now_ms } = rows.check_ins().await?;
-        nodes.retain(|node| now_ms.saturating_sub(node.last_ms) < CHECK_IN_AGE_MAX_MS);
+        let seen = rows.check_ins().await?;
+        let nodes = lately(seen.nodes, seen.now_ms);
         if options.running == Running::Warn {
             if !nodes.is_empty() {
-                let names: Vec<&str> = nodes.iter().map(|node| node.instance.as_str()).collect();
+                let names: Vec<&str> = nodes.iter().map(|node| node.node.as_str()).collect();
                 report.notes.push(format!(
                     "nodes of Metabase have checked in within ten minutes ({}): one that still runs goes on with the old \
                      key until it is started again",

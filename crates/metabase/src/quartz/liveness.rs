@@ -3,7 +3,7 @@
 //! never by comparing its time with ours. Nodes whose scheduler is disabled never check in and are not seen here.
 
 use super::{CHECKIN_INTERVAL_MS, FiredRow, FiredState};
-use metaferry_domain::quiesce::RunningJobs;
+use metaferry_domain::quiesce::{CheckIn, RunningJobs};
 use std::collections::BTreeMap;
 
 /// Silence beyond the check-in interval after which Quartz itself takes a node for failed, in milliseconds.
@@ -14,19 +14,8 @@ const GRACE_MS: i64 = 7_500;
 pub struct Observation {
     /// When we looked, in milliseconds by a clock of ours that never goes back.
     pub at_ms: i64,
-    /// The rows.
+    /// The rows: `INSTANCE_NAME`, `LAST_CHECKIN_TIME` and `CHECKIN_INTERVAL`.
     pub check_ins: Vec<CheckIn>,
-}
-
-/// A row of `QRTZ_SCHEDULER_STATE`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckIn {
-    /// `INSTANCE_NAME`.
-    pub instance: String,
-    /// `LAST_CHECKIN_TIME`, Unix milliseconds by that node's clock.
-    pub last_ms: i64,
-    /// `CHECKIN_INTERVAL` in milliseconds.
-    pub interval_ms: i64,
 }
 
 /// What the looks say about a node.
@@ -49,7 +38,7 @@ pub fn judge_nodes(observations: &[Observation]) -> BTreeMap<String, Liveness> {
     let mut watched: BTreeMap<&str, Watched> = BTreeMap::new();
     for (look, observation) in observations.iter().enumerate() {
         for check_in in &observation.check_ins {
-            let node = watched.entry(&check_in.instance).or_insert(Watched {
+            let node = watched.entry(&check_in.node).or_insert(Watched {
                 last_ms: check_in.last_ms,
                 same_since_ms: observation.at_ms,
                 has_advanced: look > 0,
@@ -102,11 +91,12 @@ pub fn longest_silence_ms(observation: &Observation) -> i64 {
         .iter()
         .map(|check_in| silence_ms(check_in.interval_ms))
         .max()
-        .unwrap_or_else(|| silence_ms(CHECKIN_INTERVAL_MS))
+        .unwrap_or_else(|| silence_ms(CHECKIN_INTERVAL_MS.unsigned_abs()))
         .saturating_add(1)
 }
 
-fn silence_ms(interval_ms: i64) -> i64 {
+fn silence_ms(interval_ms: u64) -> i64 {
+    let interval_ms = i64::try_from(interval_ms).unwrap_or(i64::MAX);
     interval_ms.max(CHECKIN_INTERVAL_MS).saturating_add(GRACE_MS)
 }
 

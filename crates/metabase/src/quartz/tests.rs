@@ -1,4 +1,6 @@
-use super::liveness::{CheckIn, Liveness, Observation, judge_nodes, longest_silence_ms, running_jobs};
+use metaferry_domain::quiesce::CheckIn;
+
+use super::liveness::{Liveness, Observation, judge_nodes, longest_silence_ms, running_jobs};
 use super::plan::{PausedBefore, pause_plan, paused_now, resume_plan};
 use super::*;
 use proptest::prelude::*;
@@ -271,9 +273,9 @@ fn names_are_spelled_as_each_database_does() {
 
 fn look(at_ms: i64, check_ins: &[(&str, i64)]) -> Observation {
     let check_in = |&(instance, last_ms): &(&str, i64)| CheckIn {
-        instance: instance.to_owned(),
+        node: instance.to_owned(),
         last_ms,
-        interval_ms: CHECKIN_INTERVAL_MS,
+        interval_ms: CHECKIN_INTERVAL_MS.unsigned_abs(),
     };
     Observation {
         at_ms,
