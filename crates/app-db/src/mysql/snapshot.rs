@@ -9,40 +9,49 @@
 //! the session ends. A change between the snapshot and that moment is an error of the server's (1412), and the
 //! snapshot starts over; a table more or less is seen by listing them again.
 
+mod view;
+
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use metaferry_domain::ports::{RowReader, Snapshot, Source, TableRead};
+use metaferry_domain::ports::{Snapshot, Source};
 use metaferry_domain::row_batch::Instant;
-use metaferry_domain::schema::{Catalogue, Dialect, Table};
+use metaferry_domain::schema::Dialect;
 use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
+use self::view::{MySqlSnapshot, SessionsEnd};
 use super::connect::{MySqlServer, Session, close, quoted};
 use super::flavour::Flavour;
-use super::read::{self, Selection};
 use super::schema::views::hidden_note;
 use super::schema::{self, Listed, ReadCatalogue, Which};
-use super::types::Reading;
 use crate::error::{failed, mysql_number};
 use crate::twins::refuse_twins;
 
+pub(super) use self::view::{Sessions, staged, written};
+
 /// Times that a snapshot is begun before its source is called too busy.
 const ATTEMPTS_MAX: u32 = 6;
+
 /// From this attempt on one session reads alone: writers that never pause keep the lock from us.
 const ALONE_FROM: u32 = 3;
+
 /// Times that an attempt asks for the lock where it is to be had at once or not at all, as on MariaDB.
 const ASKED_MAX: u32 = 40;
+
 /// Between two of them.
 const ASKED_PAUSE: Duration = Duration::from_millis(15);
+
 /// How long writers are made to wait for us on MySQL, which takes no less, while we wait for those before them.
 const LOCK_SECONDS: u32 = 1;
+
 /// Pause before the next attempt, times the attempt's number: whoever we stood in the way of gets on.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(150);
+
 /// Sessions that read at once unless told otherwise.
 const PARALLELISM: usize = 2;
+
 /// The most that may be asked for.
 const PARALLELISM_MAX: usize = 8;
 
@@ -142,20 +151,14 @@ impl MySqlSource {
         } = there;
         close(locker.connection).await;
         refuse_twins(&catalogue)?;
-        let parallelism = sessions.len();
-        let sessions = Sessions {
-            idle: Mutex::new(Some(
-                sessions.into_iter().map(|session| session.connection).collect(),
-            )),
-            parallelism,
-        };
+        let sessions = sessions.into_iter().map(|session| session.connection);
         Ok(Attempt::Done(Box::new(MySqlSnapshot {
             catalogue,
             readings,
             notes: notes.into_iter().collect(),
             places: HashMap::new(),
             taken_at,
-            sessions: Arc::new(sessions),
+            sessions: Sessions::of(sessions.collect()),
             sessions_end: SessionsEnd::WithSnapshot,
         })))
     }
@@ -279,192 +282,4 @@ async fn now(connection: &mut MySqlConnection) -> Result<Instant, PortError> {
         .await
         .map_err(|error| failed("ask the server for the time", error))?;
     Ok(Instant { micros, nanos: 0 })
-}
-
-/// The sessions of a snapshot, lent to one reader at a time. None can be added: a snapshot cannot be joined.
-#[derive(Debug)]
-pub(super) struct Sessions {
-    /// `None` once closed.
-    idle: Mutex<Option<Vec<MySqlConnection>>>,
-    parallelism: usize,
-}
-
-impl Sessions {
-    /// An idle session.
-    pub(super) fn get(&self) -> Result<MySqlConnection, PortError> {
-        let mut idle = self.idle.lock().expect("no code panics while it holds this");
-        idle.as_mut().and_then(Vec::pop).ok_or_else(|| {
-            PortError::new(
-                ErrorKind::Exhausted,
-                format!(
-                    "the {} sessions of the snapshot are all in use, or ended with a reader that failed",
-                    self.parallelism
-                ),
-            )
-        })
-    }
-
-    /// Takes back a session that has read to the end.
-    pub(super) fn put_back(&self, connection: MySqlConnection) {
-        if let Some(idle) = self
-            .idle
-            .lock()
-            .expect("no code panics while it holds this")
-            .as_mut()
-        {
-            idle.push(connection);
-        }
-    }
-
-    async fn close(&self) {
-        let idle = self
-            .idle
-            .lock()
-            .expect("no code panics while it holds this")
-            .take();
-        for connection in idle.into_iter().flatten() {
-            close(connection).await;
-        }
-    }
-}
-
-/// Rows as the transaction of that session sees them, before anybody else does. Closing the snapshot leaves the
-/// session, which is to be had from the sessions that are given beside it.
-pub(super) fn written(
-    there: ReadCatalogue,
-    connection: MySqlConnection,
-) -> (Box<dyn Snapshot>, Arc<Sessions>) {
-    let sessions = Arc::new(Sessions {
-        idle: Mutex::new(Some(vec![connection])),
-        parallelism: 1,
-    });
-    let snapshot = MySqlSnapshot {
-        catalogue: there.catalogue,
-        readings: there.readings,
-        notes: Vec::new(),
-        places: HashMap::new(),
-        taken_at: at_our_clock(),
-        sessions: Arc::clone(&sessions),
-        sessions_end: SessionsEnd::Later,
-    };
-    (Box::new(snapshot), sessions)
-}
-
-/// Rows of tables that nobody else knows, by sessions that end with the snapshot. `places` says what a table is called
-/// until it is shown, by its key.
-pub(super) fn staged(
-    there: ReadCatalogue,
-    places: HashMap<String, String>,
-    connections: Vec<MySqlConnection>,
-) -> Box<dyn Snapshot> {
-    let parallelism = connections.len();
-    Box::new(MySqlSnapshot {
-        catalogue: there.catalogue,
-        readings: there.readings,
-        notes: Vec::new(),
-        places,
-        taken_at: at_our_clock(),
-        sessions: Arc::new(Sessions {
-            idle: Mutex::new(Some(connections)),
-            parallelism,
-        }),
-        sessions_end: SessionsEnd::WithSnapshot,
-    })
-}
-
-fn at_our_clock() -> Instant {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Instant {
-        micros: i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
-        nanos: 0,
-    }
-}
-
-/// What becomes of the sessions when a snapshot is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SessionsEnd {
-    /// They end.
-    WithSnapshot,
-    /// They are somebody else's.
-    Later,
-}
-
-#[derive(Debug)]
-struct MySqlSnapshot {
-    catalogue: Catalogue,
-    readings: HashMap<String, Vec<Reading>>,
-    notes: Vec<String>,
-    /// What tables are called where that is not their name.
-    places: HashMap<String, String>,
-    taken_at: Instant,
-    sessions: Arc<Sessions>,
-    sessions_end: SessionsEnd,
-}
-
-impl MySqlSnapshot {
-    fn table(&self, key: &str) -> Result<(&Table, &[Reading]), PortError> {
-        self.catalogue
-            .table(key)
-            .and_then(|table| Some((table, self.readings.get(&table.name.key())?.as_slice())))
-            .ok_or_else(|| PortError::new(ErrorKind::NotFound, format!("the source has no table {key:?}")))
-    }
-
-    /// The table as FROM names it.
-    fn place_of(&self, table: &Table) -> String {
-        let place = self.places.get(&table.name.key());
-        let name = place.map_or_else(|| table.name.as_str(), String::as_str);
-        format!("{}.{}", quoted(table.schema.as_str()), quoted(name))
-    }
-}
-
-#[async_trait]
-impl Snapshot for MySqlSnapshot {
-    fn catalogue(&self) -> &Catalogue {
-        &self.catalogue
-    }
-
-    fn taken_at(&self) -> Instant {
-        self.taken_at
-    }
-
-    fn parallelism(&self) -> usize {
-        self.sessions.parallelism
-    }
-
-    fn notes(&self) -> Vec<String> {
-        self.notes.clone()
-    }
-
-    async fn count(&self, table: &str) -> Result<u64, PortError> {
-        let (table, _) = self.table(table)?;
-        let mut connection = self.sessions.get()?;
-        let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
-            "SELECT count(*) FROM {}",
-            self.place_of(table)
-        )))
-        .fetch_one(&mut connection)
-        .await
-        .map_err(|error| failed(format!("count the rows of table {}", table.name), error))?;
-        self.sessions.put_back(connection);
-        Ok(count.unsigned_abs())
-    }
-
-    async fn read(&self, wanted: &TableRead) -> Result<Box<dyn RowReader>, PortError> {
-        let (table, readings) = self.table(&wanted.table)?;
-        let selection = Selection::new(table, &self.place_of(table), readings, wanted)?;
-        let connection = self.sessions.get()?;
-        Ok(Box::new(read::start(
-            selection,
-            connection,
-            Arc::clone(&self.sessions),
-        )))
-    }
-
-    async fn close(self: Box<Self>) -> Result<(), PortError> {
-        match self.sessions_end {
-            SessionsEnd::WithSnapshot => self.sessions.close().await,
-            SessionsEnd::Later => {}
-        }
-        Ok(())
-    }
 }
