@@ -6,30 +6,33 @@
 //! are: whatever rows come after which, no more than one batch is ever held.
 
 mod nodes;
+mod prove;
 mod walk;
+mod write;
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use metaferry_domain::recoding::{Recoded, RowRecoder};
-use metaferry_domain::row_batch::{Cell, RowBatch};
+use metaferry_domain::recoding::Recoded;
+use metaferry_domain::row_batch::RowBatch;
 use metaferry_domain::schema::{Catalogue, Dialect, Table};
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::encryption::rekey::Rekey;
 use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, bump};
 
-pub(crate) use nodes::CheckIns;
-use nodes::look_for_nodes;
-pub(crate) use walk::{Form, SIZED_ROWS, Sizes, Walk};
+pub(crate) use self::nodes::CheckIns;
+use self::nodes::look_for_nodes;
+use self::prove::prove;
+pub(crate) use self::walk::{Form, SIZED_ROWS, Sizes, Walk};
+use self::write::write;
 
 /// The longest wait for somebody else's lock.
 pub(crate) const LOCK_WAIT_SECONDS: u32 = 10;
-/// Columns that are named when they speak against it.
-const PROBLEMS_MAX: usize = 100;
+
 /// How often a time that must wait for the clock is tried: ten seconds each at the most.
 const BUMP_TRIES: u32 = 3;
+
 /// Between two looks at whether the work is interrupted.
 const INTERRUPTED_EVERY: Duration = Duration::from_millis(50);
 
@@ -258,171 +261,6 @@ async fn begin_in_time<R: KeyedRows>(
         ErrorKind::Unavailable,
         "the setting settings-last-updated is ahead of the database's clock and stays so; try again later",
     ))
-}
-
-/// Looks at every value, and names every column that speaks against it.
-async fn prove<R: KeyedRows>(
-    rows: &mut R,
-    walks: &[Walk],
-    rekey: &Rekey,
-    options: &RekeyOptions,
-) -> Result<(), PortError> {
-    let mut problems: Vec<String> = Vec::new();
-    let mut batch = RowBatch::new(0);
-    let mut places = Vec::new();
-    for walk in walks {
-        let columns = walk.described();
-        let mut proofs: Vec<Box<dyn RowRecoder>> = rekey
-            .proofs()
-            .iter()
-            .filter_map(|proof| proof.table(&walk.table, &columns))
-            .collect();
-        if proofs.is_empty() {
-            continue;
-        }
-        let mut named = BTreeSet::new();
-        rows.open(walk).await?;
-        loop {
-            go_on(options)?;
-            rows.next(walk, &mut batch, &mut places).await?;
-            if batch.rows() == 0 {
-                break;
-            }
-            for (row, column) in cells(&batch) {
-                if named.contains(&column) {
-                    continue;
-                }
-                for proof in &mut proofs {
-                    if let Err(problem) = proof.recode(&batch, row, column, batch.cell(row, column)) {
-                        named.insert(column);
-                        problems.push(problem.chain());
-                        break;
-                    }
-                }
-            }
-        }
-        if problems.len() >= PROBLEMS_MAX {
-            problems.push("and perhaps others".to_owned());
-            break;
-        }
-    }
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(PortError::new(ErrorKind::Precondition, problems.join("; ")))
-}
-
-fn cells(batch: &RowBatch) -> impl Iterator<Item = (usize, usize)> + use<> {
-    let columns = batch.columns();
-    (0..batch.rows()).flat_map(move |row| (0..columns).map(move |column| (row, column)))
-}
-
-/// Writes everything, in the transaction.
-async fn write<R: KeyedRows>(
-    rows: &mut R,
-    catalogue: &Catalogue,
-    walks: &[Walk],
-    rekey: &Rekey,
-    options: &RekeyOptions,
-    last_updated: Option<&str>,
-    report: &mut RekeyReport,
-) -> Result<(), PortError> {
-    for walk in walks {
-        write_table(rows, walk, rekey, options, report).await?;
-    }
-    for table in rekey.emptied() {
-        if let Some(table) = catalogue.table(table) {
-            let had = rows.empty(table).await?;
-            report.emptied.push((table.name.key(), had));
-        }
-    }
-    let Some(setting) = catalogue.table("setting") else {
-        return Ok(());
-    };
-    if let Some(name) = rekey.removed_setting() {
-        rows.remove_setting(name).await?;
-    }
-    if let Some(text) = last_updated {
-        let with_aad = setting
-            .column("value_with_aad")
-            .map(|_| rekey.last_updated_with_aad(text));
-        rows.put_last_updated(text, with_aad.as_deref()).await?;
-    }
-    Ok(())
-}
-
-async fn write_table<R: KeyedRows>(
-    rows: &mut R,
-    walk: &Walk,
-    rekey: &Rekey,
-    options: &RekeyOptions,
-    report: &mut RekeyReport,
-) -> Result<(), PortError> {
-    let columns = walk.described();
-    let Some(mut recoder) = rekey.recoding().table(&walk.table, &columns) else {
-        return Ok(());
-    };
-    let mut written = vec![0_u64; walk.columns.len()];
-    let mut batch = RowBatch::new(columns.len());
-    let mut places = Vec::new();
-    rows.open(walk).await?;
-    loop {
-        go_on(options)?;
-        rows.next(walk, &mut batch, &mut places).await?;
-        if batch.rows() == 0 {
-            break;
-        }
-        for (row, place) in places.iter().enumerate() {
-            let mut changes = Vec::new();
-            for (column, written) in written.iter_mut().enumerate() {
-                let cell = batch.cell(row, column);
-                let Some(new) = recoder.recode(&batch, row, column, cell)? else {
-                    continue;
-                };
-                let Some(old) = owned(cell) else { continue };
-                *written += 1;
-                changes.push(Change { column, old, new });
-            }
-            if !changes.is_empty() {
-                rows.update(walk, place, &changes).await?;
-            }
-        }
-    }
-    batch.clear(columns.len());
-    recoder.append(&mut batch);
-    for row in 0..batch.rows() {
-        let cells: Vec<Option<Recoded>> = batch.row(row).map(owned).collect();
-        rows.insert(walk, &cells).await?;
-    }
-    report.notes.extend(recoder.notes());
-    let counted = columns.iter().zip(written).filter(|(_, values)| *values > 0);
-    report
-        .columns
-        .extend(counted.map(|(column, values)| RekeyedColumn {
-            table: walk.table.name.key(),
-            column: column.name.key(),
-            values,
-        }));
-    Ok(())
-}
-
-fn owned(cell: Cell<'_>) -> Option<Recoded> {
-    match cell {
-        Cell::Text(text) => Some(Recoded::Text(text.to_owned())),
-        Cell::Bytes(bytes) => Some(Recoded::Bytes(bytes.to_vec())),
-        Cell::Null
-        | Cell::Boolean(_)
-        | Cell::Int(_)
-        | Cell::Decimal(_)
-        | Cell::Real(_)
-        | Cell::Double(_)
-        | Cell::Date(_)
-        | Cell::Time(_)
-        | Cell::TimeTz(..)
-        | Cell::Timestamp(_)
-        | Cell::TimestampTz(..)
-        | Cell::Uuid(_) => None,
-    }
 }
 
 /// A row that another session changed meanwhile, against all locks.
