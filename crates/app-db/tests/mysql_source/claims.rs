@@ -35,7 +35,11 @@ async fn what_a_node_claims_while_it_is_being_paused_is_paused() {
         .unwrap()
         == 0
     {
-        tokio::task::yield_now().await;
+        // The server pauses between two looks.
+        sqlx::raw_sql("SELECT SLEEP(0.02)")
+            .execute(&mut node)
+            .await
+            .unwrap();
     }
     sqlx::raw_sql("COMMIT").execute(&mut node).await.unwrap();
     node.close().await.unwrap();

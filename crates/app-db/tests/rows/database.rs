@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use metaferry_app_db::postgres::{PostgresAppDb, PostgresServer};
 use metaferry_domain::lease::{FencingToken, Lease};
@@ -172,6 +173,21 @@ impl TestDatabase {
         let mut rows = self.rows(query).await;
         assert!(rows.len() <= 1, "{rows:?}");
         rows.pop().map(|row| row.trim_matches(['(', ')', '"']).to_owned())
+    }
+
+    /// Until a session waits for a lock in a statement of that kind. Between two looks the server pauses.
+    pub(crate) async fn until_one_waits(&self, which: &str) {
+        let query = format!(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND {which}"
+        );
+        let waiting = async {
+            while self.rows(&query).await.is_empty() {
+                self.execute("SELECT pg_sleep(0.02)").await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(8), waiting)
+            .await
+            .expect("a session waits");
     }
 
     /// Every row of every table of Metabase's, but for the one that tells nodes of changes.

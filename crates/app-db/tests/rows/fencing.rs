@@ -110,7 +110,7 @@ async fn taking_the_lease_waits_for_work_under_it_and_renewing_does_not() {
     let quartz = PostgresQuartz::new(app_db.clone());
     let paused = quartz.before().await.unwrap();
     let work = tokio::spawn(async move { quartz.quiesce(first.token, &paused).await });
-    wait_for(&database, "query LIKE '%qrtz_locks%'").await;
+    database.until_one_waits("query LIKE '%qrtz_locks%'").await;
     tokio::time::timeout(Duration::from_secs(5), app_db.renew(&first))
         .await
         .expect("renewing waits for nobody")
@@ -120,7 +120,7 @@ async fn taking_the_lease_waits_for_work_under_it_and_renewing_does_not() {
         let app_db = app_db.clone();
         async move { app_db.acquire("second", 60_000).await }
     });
-    wait_for(&database, "query LIKE '%holder = $1%'").await;
+    database.until_one_waits("query LIKE '%holder = $1%'").await;
     raw(&mut other, "ROLLBACK").await;
     work.await.unwrap().expect("what was proved in time is done");
     assert!(second.await.unwrap().unwrap().token > first.token);
@@ -133,17 +133,6 @@ async fn taking_the_lease_waits_for_work_under_it_and_renewing_does_not() {
         "done before the second began"
     );
     database.drop().await;
-}
-
-/// Until a session waits for a lock in a statement of that kind.
-async fn wait_for(database: &TestDatabase, which: &str) {
-    let query = format!(
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND {which}"
-    );
-    let waiting = async { while database.rows(&query).await.is_empty() {} };
-    tokio::time::timeout(Duration::from_secs(8), waiting)
-        .await
-        .expect("a session waits");
 }
 
 #[tokio::test]

@@ -203,12 +203,9 @@ async fn what_a_node_claims_while_it_is_being_paused_is_paused() {
     )
     .await;
     let pausing = tokio::spawn(async move { quartz.quiesce(token, &before).await });
-    let waits =
-        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-        AND query LIKE 'UPDATE qrtz_triggers%'";
-    while database.rows(waits).await.is_empty() {
-        tokio::task::yield_now().await;
-    }
+    database
+        .until_one_waits("query LIKE 'UPDATE qrtz_triggers%'")
+        .await;
     raw(&mut node, "COMMIT").await;
     pausing.await.unwrap().unwrap();
     assert_eq!(database.rows(STATES).await, ["(g|t|PAUSED)"]);
