@@ -1,26 +1,25 @@
 //! An opened database: its definition, its tables and the facts about its newest version.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use std::fs::{File, Metadata};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime};
 
-use crate::SqlType;
 use crate::catalogue::{Index, IndexKind, assemble};
-use crate::cipher::FilePassword;
-use crate::definition::{Definition, TableDefinition};
-use crate::error::{Malformed, ReadError};
+use crate::definition::Definition;
+use crate::error::ReadError;
 use crate::file_header::{Agreement, Closure, Format};
 use crate::reader::entries::{Entries, KeyKind, ValueKind};
 use crate::reader::index_entries::IndexEntries;
 use crate::reader::layout::Maps;
 use crate::reader::lob::{LobMaps, LobReader};
 use crate::reader::newest::{self, Health, OlderVersion, PassedOver};
+use crate::reader::opening::{NEXT_VERSION_WAIT, OpenOptions, STAMP_UNCERTAINTY};
 use crate::reader::page_cache::PageCache;
 use crate::reader::registry::{MapTypes, map_types};
 use crate::reader::rows::{FoundRow, Rows, find_row};
 use crate::reader::system::{CATALOGUE_COLUMNS, catalogue_rows, open_transactions};
+use crate::reader::table::Table;
 use crate::reader::undo::{self, Contents};
 use crate::source::{Encryption, Source, Stored};
 use crate::store::Store;
@@ -92,175 +91,6 @@ pub enum OpenWork {
     RolledBack,
 }
 
-/// A table and how its rows are stored.
-#[derive(Debug, Clone)]
-pub struct Table {
-    id: u32,
-    definition: TableDefinition,
-    pub(crate) shapes: Vec<Shape>,
-}
-
-impl Table {
-    /// Object id.
-    pub fn id(&self) -> u32 {
-        self.id
-    }
-
-    /// Names, columns, keys.
-    pub fn definition(&self) -> &TableDefinition {
-        &self.definition
-    }
-
-    /// Declared types of the columns, in stored order.
-    pub fn column_types(&self) -> impl ExactSizeIterator<Item = &SqlType> {
-        self.definition.columns.iter().map(|column| &column.sql_type)
-    }
-
-    pub(crate) fn map_name(&self) -> String {
-        format!("table.{}", self.id)
-    }
-
-    fn full_name(&self) -> String {
-        format!("{}.{}", self.definition.schema, self.definition.name)
-    }
-
-    fn column_name(&self, column: usize) -> String {
-        self.definition
-            .columns
-            .get(column)
-            .map_or_else(String::new, |column| column.name.clone())
-    }
-
-    pub(crate) fn row_error(&self, key: i64, column: usize, problem: Malformed) -> ReadError {
-        ReadError::Row {
-            table: self.full_name(),
-            key,
-            column: self.column_name(column),
-            problem,
-        }
-    }
-
-    pub(crate) fn lob_error(&self, key: i64, column: usize, error: ReadError) -> ReadError {
-        let source = Box::new(error);
-        ReadError::RowLob {
-            table: self.full_name(),
-            key,
-            column: self.column_name(column),
-            source,
-        }
-    }
-
-    /// Adds the table to an error of a page.
-    pub(crate) fn locate(&self, error: ReadError) -> ReadError {
-        match error {
-            ReadError::Page {
-                chunk,
-                offset,
-                problem,
-                ..
-            } => ReadError::Leaf {
-                table: self.full_name(),
-                chunk,
-                offset,
-                problem,
-            },
-            other => other,
-        }
-    }
-}
-
-/// How often a file that changes under each attempt is tried.
-pub const OPEN_ATTEMPTS_MAX: u32 = 20;
-
-/// Two changes within so short a time may have the same time stamp.
-const STAMP_UNCERTAINTY: Duration = Duration::from_millis(50);
-
-/// A running H2 writes a version a second at the latest while anything changes.
-const NEXT_VERSION_WAIT: Duration = Duration::from_secs(2);
-
-fn has_changed(before: &Metadata, now: &Metadata) -> bool {
-    let (Ok(then), Ok(last)) = (before.modified(), now.modified()) else {
-        return before.len() != now.len();
-    };
-    before.len() != now.len() || then != last
-}
-
-fn changes_soon(path: &Path, before: &Metadata) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < NEXT_VERSION_WAIT {
-        std::thread::sleep(STAMP_UNCERTAINTY);
-        if std::fs::metadata(path).is_ok_and(|now| has_changed(before, &now)) {
-            return true;
-        }
-    }
-    false
-}
-
-fn is_stamp_fresh(now: &Metadata) -> bool {
-    let last = now.modified();
-    last.is_ok_and(|last| last.elapsed().is_ok_and(|since| since < STAMP_UNCERTAINTY))
-}
-
-/// How to open a file.
-#[derive(Debug, Clone, Default)]
-pub struct OpenOptions {
-    /// What to do when the newest version is damaged.
-    pub older_version: OlderVersion,
-    /// The file password of an encrypted file; others do not need it.
-    pub password: Option<FilePassword>,
-}
-
-impl OpenOptions {
-    /// Opens the file at `path`. A file that changes meanwhile is tried up to [`OPEN_ATTEMPTS_MAX`] times.
-    pub fn open(self, path: impl AsRef<Path>) -> Result<Database, ReadError> {
-        let path = path.as_ref();
-        let failed = |source| ReadError::Open {
-            path: path.to_owned(),
-            source,
-        };
-        let mut attempts = 0_u32;
-        loop {
-            attempts = attempts.saturating_add(1);
-            let file = File::open(path).map_err(failed)?;
-            let before = file.metadata().map_err(failed)?;
-            if before.is_dir() {
-                return Err(failed(std::io::ErrorKind::IsADirectory.into()));
-            }
-            let error = match Database::from_source(Stored::File(file), &self) {
-                Ok(database) => return Ok(database),
-                Err(error @ (ReadError::Unsupported(_) | ReadError::WrongPassword)) => return Err(error),
-                Err(error) => error,
-            };
-            // By its path: a compaction puts another file in its place.
-            let now = std::fs::metadata(path).map_err(failed)?;
-            let changed = has_changed(&before, &now) || matches!(error, ReadError::Overwritten { .. });
-            match (changed, is_stamp_fresh(&now)) {
-                // Whoever left a version torn was at work, and writes the next one soon.
-                (false, false)
-                    if matches!(error, ReadError::Torn { .. })
-                        && attempts < OPEN_ATTEMPTS_MAX
-                        && changes_soon(path, &now) => {}
-                (false, false) => return Err(error),
-                (true, _) if attempts >= OPEN_ATTEMPTS_MAX => {
-                    return Err(ReadError::KeepsChanging {
-                        attempts,
-                        last: error.to_string(),
-                    });
-                }
-                (false, true) if attempts >= OPEN_ATTEMPTS_MAX => return Err(error),
-                (true, _) => {}
-                // A change since would not show; after a moment it does.
-                (false, true) => std::thread::sleep(STAMP_UNCERTAINTY),
-            }
-        }
-    }
-
-    /// Opens a database whose bytes are in memory.
-    pub fn open_bytes(self, bytes: impl Into<Arc<[u8]>>) -> Result<Database, ReadError> {
-        Database::from_source(Stored::Memory(bytes.into()), &self)
-    }
-}
-
 impl Database {
     /// Largest BLOB or CLOB that is read; a larger one is [`ReadError::LobTooLarge`].
     pub const LOB_BYTES_MAX: u64 = 1 << 30;
@@ -270,7 +100,7 @@ impl Database {
         OpenOptions::default().open(path)
     }
 
-    fn from_source(stored: Stored, options: &OpenOptions) -> Result<Self, ReadError> {
+    pub(super) fn from_source(stored: Stored, options: &OpenOptions) -> Result<Self, ReadError> {
         let source = Source::new(stored, options.password.as_ref())?;
         let stamp = source.stamp();
         let newest = newest::find(source, options.older_version)?;

@@ -5,6 +5,7 @@
 mod app_db;
 mod committed;
 mod damage;
+mod definitions;
 mod fixtures;
 mod h2_text;
 mod headers;
