@@ -2,5 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
-mod store;
+mod lasting;
+mod refusals;
 mod support;
+mod uploads;

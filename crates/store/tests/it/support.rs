@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest as _, Md5};
 use metaferry_domain::ports::Clock;
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_store::{
@@ -365,4 +368,16 @@ pub(crate) fn open(dir: &Path, clock: Arc<FakeClock>) -> Result<Store, StoreErro
         restorer: None,
     };
     Store::open(StoreConfig::new(dir), deps)
+}
+
+pub(crate) fn md5_header(bytes: &[u8]) -> String {
+    STANDARD.encode(Md5::digest(bytes))
+}
+
+pub(crate) fn etag(bytes: &[u8]) -> String {
+    format!("\"{}\"", hex::encode(Md5::digest(bytes)))
+}
+
+pub(crate) fn path_of(url: &str) -> &str {
+    url.split_once("//").unwrap().1.split_once('/').unwrap().1
 }
