@@ -14,9 +14,11 @@ mod place;
 mod rounds;
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use place::Place;
+
+use crate::app_db::came_true;
 
 /// The lease, in seconds: the shortest there is.
 const LEASE_SECONDS: u64 = 5;
@@ -34,14 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PACE: Duration = Duration::from_millis(150);
 
 /// Looks again and again; where it is in vain, that is wrong too.
-fn wait_for(what: &str, wrong: &mut Vec<String>, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        if began.elapsed() > PATIENCE {
-            wrong.push(format!("waited in vain until {what}"));
-            return;
-        }
-        std::thread::park_timeout(PACE);
+fn wait_for(what: &str, wrong: &mut Vec<String>, is_so: impl FnMut() -> bool) {
+    if !came_true(PATIENCE, PACE, is_so) {
+        wrong.push(format!("waited in vain until {what}"));
     }
 }
 

@@ -2,19 +2,15 @@
 //! reads out of each must have been true at one instant: writers change several tables in each transaction, so that any
 //! mixture of two instants shows.
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
-use crate::app_db::{AppDb, Scale, ended, metaferry, psql};
+use crate::app_db::{AppDb, Scale, ended, metaferry, psql, wait_for};
 use crate::crossing::shape::Shape;
 use crate::sessions::Sessions;
 
 const WRITERS: usize = 4;
 /// Of the table that is emptied and filled again.
 const REFILLED_ROWS: usize = 500;
-/// Until every writer has begun.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the writers keep.
 const BEGINNING: &str = "
@@ -246,12 +242,9 @@ fn busy(app_db: &AppDb) -> Sessions {
         busy.run(&WRITER.replace("WRITER", &writer.to_string()));
     }
     busy.run(CHANGER);
-    let began = Instant::now();
-    loop {
+    wait_for("everybody writes", || {
         let counts = Counts::of(app_db);
-        if counts.generation > 0 && counts.made.iter().all(|made| *made > 0) {
-            return busy;
-        }
-        assert!(began.elapsed() < PATIENCE, "not everybody writes: {counts:?}");
-    }
+        counts.generation > 0 && counts.made.iter().all(|made| *made > 0)
+    });
+    busy
 }

@@ -4,13 +4,13 @@
 
 mod cluster;
 mod judge;
-mod place;
 mod scene;
+mod shared_app_db;
 
 use cluster::{Claims, Cluster, OF_METABASE, Pace};
 use judge::{Rules, none_is_lost_or_doubled};
-use place::{InMaria, Place, postgres};
 use scene::{End, Killed, Scene};
+use shared_app_db::{InMaria, SharedAppDb, postgres};
 
 use crate::api::network::Network;
 use crate::mariadb::Maria;
@@ -99,7 +99,7 @@ fn every_ending_over_a_real_cluster_mariadb() {
 }
 
 #[expect(clippy::print_stderr, reason = "the times are news")]
-fn tried(place: &dyn Place, network: &Network, pace: Pace, trials: &[Trial]) {
+fn tried(place: &dyn SharedAppDb, network: &Network, pace: Pace, trials: &[Trial]) {
     let Some(cluster) = Cluster::begin(&place.properties(), pace) else {
         return;
     };

@@ -4,16 +4,10 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use metaferry_sample::credentials::SUPERUSER_API_KEY;
 
-use crate::app_db::{Process, command, listen, program};
-
-/// The longest that anything here is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks.
-const PACE: Duration = Duration::from_millis(40);
+use crate::app_db::{PACE, PATIENCE, Process, came_true, command, listen, program};
 
 /// Everything ends with it.
 pub(crate) struct Shore {
@@ -245,16 +239,8 @@ impl Shore {
         last.unwrap()
     }
 
-    pub(crate) fn wait_for(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        let began = Instant::now();
-        while !is_so() {
-            assert!(
-                began.elapsed() < PATIENCE,
-                "waited in vain until {what}: {}",
-                self.log()
-            );
-            // A look costs the processes under test their time: not without pause.
-            std::thread::park_timeout(PACE);
-        }
+    pub(crate) fn wait_for(&self, what: &str, is_so: impl FnMut() -> bool) {
+        let came_true = came_true(PATIENCE, PACE, is_so);
+        assert!(came_true, "waited in vain until {what}: {}", self.log());
     }
 }

@@ -3,7 +3,8 @@
 
 use std::process::Command;
 
-use super::{command, enforced, hold, hold_quartz, let_go, ours, run, succeeds, world, write_is_refused};
+use super::enforced::{enforced, write_is_refused};
+use super::{command, hold, hold_quartz, let_go, ours, run, succeeds, world};
 use crate::api::world::Schema;
 use crate::app_db::{ended, told};
 

@@ -24,7 +24,7 @@ pub(super) enum Kind {
 }
 
 /// A database of any kind, for one station of a journey.
-pub(super) enum Place<'a> {
+pub(super) enum Station<'a> {
     Postgres(AppDb),
     MariaDb(Database<'a>),
     /// A file in the folder of that one.
@@ -74,38 +74,38 @@ impl<'a> World<'a> {
     }
 
     /// Something with all rows in it.
-    pub(super) fn full(&self, kind: Kind, scale: Scale) -> Place<'a> {
+    pub(super) fn full(&self, kind: Kind, scale: Scale) -> Station<'a> {
         match (kind, scale) {
-            (Kind::Postgres, _) => Place::Postgres(AppDb::load_at(scale).unwrap()),
-            (Kind::MariaDb, Scale::Hundredth) => Place::MariaDb(self.maria.database(With::Rows)),
-            (Kind::MariaDb, Scale::One) => Place::MariaDb(self.maria.generated()),
+            (Kind::Postgres, _) => Station::Postgres(AppDb::load_at(scale).unwrap()),
+            (Kind::MariaDb, Scale::Hundredth) => Station::MariaDb(self.maria.database(With::Rows)),
+            (Kind::MariaDb, Scale::One) => Station::MariaDb(self.maria.generated()),
             (Kind::H2, Scale::Hundredth) => {
                 let beside = self.app_db.empty_beside();
                 beside.h2_fixture();
-                Place::H2(beside, "fixture")
+                Station::H2(beside, "fixture")
             }
             (Kind::H2, Scale::One) => {
                 let beside = self.app_db.empty_beside();
                 self.app_db.dump_to(&beside.file());
-                Place::H2(beside, "app-db")
+                Station::H2(beside, "app-db")
             }
         }
     }
 
-    pub(super) fn empty(&self, kind: Kind) -> Place<'a> {
+    pub(super) fn empty(&self, kind: Kind) -> Station<'a> {
         match kind {
-            Kind::Postgres => Place::Postgres(self.app_db.empty_beside()),
-            Kind::MariaDb => Place::MariaDb(self.maria.database(With::Nothing)),
-            Kind::H2 => Place::H2(self.app_db.empty_beside(), "app-db"),
+            Kind::Postgres => Station::Postgres(self.app_db.empty_beside()),
+            Kind::MariaDb => Station::MariaDb(self.maria.database(With::Nothing)),
+            Kind::H2 => Station::H2(self.app_db.empty_beside(), "app-db"),
         }
     }
 
     /// What JDBC reads there is what is wanted.
-    fn is_as_wanted(&self, place: &Place<'_>, journey: &str) {
-        let found = match place {
-            Place::Postgres(app_db) => rows::of_postgres(app_db, &self.shape),
-            Place::MariaDb(database) => of_mariadb(&self.app_db, database),
-            Place::H2(app_db, name) => rows::of_h2(app_db, name, &Shape::of(app_db, name)),
+    fn is_as_wanted(&self, station: &Station<'_>, journey: &str) {
+        let found = match station {
+            Station::Postgres(app_db) => rows::of_postgres(app_db, &self.shape),
+            Station::MariaDb(database) => of_mariadb(&self.app_db, database),
+            Station::H2(app_db, name) => rows::of_h2(app_db, name, &Shape::of(app_db, name)),
         };
         for (table, wanted) in &self.wanted {
             // Each kind of database has a schema history of its own.
@@ -142,18 +142,19 @@ impl<'a> World<'a> {
     }
 }
 
-impl Place<'_> {
+impl Station<'_> {
     /// What a database's own JDBC driver reads.
     pub(super) fn ask(&self, app_db: &AppDb, statements: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {
         match self {
-            Self::Postgres(place) => place.postgres(statements),
+            Self::Postgres(station) => station.postgres(statements),
             Self::MariaDb(database) => {
                 let (url, user) = database.jdbc();
                 app_db.ask(&url, &user, statements)
             }
-            Self::H2(place, name) => {
-                place.java(&format!("{};ACCESS_MODE_DATA=r", place.h2_url(name)), statements)
-            }
+            Self::H2(station, name) => station.java(
+                &format!("{};ACCESS_MODE_DATA=r", station.h2_url(name)),
+                statements,
+            ),
         }
     }
 

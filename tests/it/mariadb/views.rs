@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::pairs::{KINDS, Kind, Place, World};
+use super::pairs::{KINDS, Kind, Station, World};
 use crate::app_db::Scale;
 use crate::load::{copy, done};
 
@@ -30,10 +30,10 @@ const NAMES: [&str; 13] = [
 ];
 
 /// All views, as JDBC reads them.
-pub(super) fn views(world: &World<'_>, place: &Place<'_>) -> Views {
-    let own = match place {
-        Place::Postgres(_) | Place::H2(..) => "'public'",
-        Place::MariaDb(_) => "database()",
+pub(super) fn views(world: &World<'_>, station: &Station<'_>) -> Views {
+    let own = match station {
+        Station::Postgres(_) | Station::H2(..) => "'public'",
+        Station::MariaDb(_) => "database()",
     };
     let columns = format!(
         "SELECT lower(v.table_name), lower(c.column_name) FROM information_schema.views v \
@@ -43,7 +43,7 @@ pub(super) fn views(world: &World<'_>, place: &Place<'_>) -> Views {
     let mut queries: Vec<(&str, String)> = NAMES.map(|view| (view, format!("SELECT * FROM {view}"))).to_vec();
     queries.push(("columns", columns));
     let queries: Vec<(&str, &str)> = queries.iter().map(|(name, sql)| (*name, &**sql)).collect();
-    let mut rows = place.ask(&world.app_db, &queries);
+    let mut rows = station.ask(&world.app_db, &queries);
     let mut found = Views::new();
     for line in rows.remove("columns").unwrap() {
         let (view, column) = line.split_once('\t').unwrap();

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cluster::Cluster;
 use super::judge::{by_trigger, nothing_began};
-use super::place::Place;
+use super::shared_app_db::SharedAppDb;
 use crate::api::SLOW_BYTES_PER_SECOND;
 use crate::api::network::Network;
 use crate::app_db::{ended, signal, told, wait_for};
@@ -53,7 +53,7 @@ pub(super) enum Killed {
 
 /// A cluster at work.
 pub(super) struct Scene<'a> {
-    place: &'a dyn Place,
+    place: &'a dyn SharedAppDb,
     network: &'a Network,
     pub(super) cluster: Cluster,
     /// Schedules that came while everything was paused.
@@ -67,7 +67,7 @@ pub(super) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn new(place: &'a dyn Place, network: &'a Network, cluster: Cluster) -> Self {
+    pub(super) fn new(place: &'a dyn SharedAppDb, network: &'a Network, cluster: Cluster) -> Self {
         let mut scene = Self {
             place,
             network,

@@ -10,7 +10,7 @@ use crate::app_db::{Process, command, listen};
 use crate::mariadb::{Database, Maria, With};
 
 /// What the tests need of it. Names of Quartz's tables are given in lower case.
-pub(super) trait Place {
+pub(super) trait SharedAppDb {
     /// What the nodes are told of it: properties of Quartz.
     fn properties(&self) -> Vec<String>;
     /// Its URL by way of the network.
@@ -59,7 +59,7 @@ const NOTHING_SCHEDULED: [&str; 7] = [
     "qrtz_locks",
 ];
 
-fn without_schedules(place: &impl Place) {
+fn without_schedules(place: &impl SharedAppDb) {
     for table in NOTHING_SCHEDULED {
         place.sql(&format!("DELETE FROM {table}"));
     }
@@ -91,7 +91,7 @@ fn properties(url: &str, jdbc: &str, driver: &str, delegate: &str, clock: &str) 
     ]
 }
 
-impl Place for World {
+impl SharedAppDb for World {
     fn properties(&self) -> Vec<String> {
         properties(
             &self.url,
@@ -177,7 +177,7 @@ impl<'a> InMaria<'a> {
     }
 }
 
-impl Place for InMaria<'_> {
+impl SharedAppDb for InMaria<'_> {
     fn properties(&self) -> Vec<String> {
         properties(
             &self.url(),
