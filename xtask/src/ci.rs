@@ -28,6 +28,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         step("clippy", || {
             cargo("clippy --workspace --all-targets --keep-going -- -D warnings")
         }),
+        step("released", released),
         step("docs", docs),
         step("simulation", || test_command::simulate(test_command::SCHEDULES)),
         step("tests", || test_command::tests(&[], &mut closing_lines)),
@@ -86,6 +87,23 @@ fn step(name: &'static str, check: impl FnOnce() -> Result<(), Failure>) -> Step
 /// A cargo command, as one would type it.
 fn cargo(words: &str) -> Result<(), Failure> {
     finish(workspace::cargo().args(words.split_whitespace()))
+}
+
+/// The program without debug assertions, as it is released: code that only they bring in (faults on purpose) is not there,
+/// and nothing may need it. Not `--release`, which would build every dependency a second time.
+fn released() -> Result<(), Failure> {
+    let mut clippy = workspace::cargo();
+    clippy.args(["clippy", "--package", "metaferry-server"]);
+    let crates = workspace::root().join("crates");
+    let listed = std::fs::read_dir(&crates).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    for folder in listed.map_err(Failure::while_doing(format!("list {}", crates.display())))? {
+        let package = format!("metaferry-{}", folder.file_name().display());
+        clippy.args([
+            "--config",
+            &format!("profile.dev.package.{package}.debug-assertions=false"),
+        ]);
+    }
+    finish(clippy.args(["--", "-D", "warnings"]))
 }
 
 fn docs() -> Result<(), Failure> {
