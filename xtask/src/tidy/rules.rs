@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Finding;
 
-const LINES_MAX: usize = 800;
+const LINES_MAX: usize = 500;
 
 /// File names that name no idea.
 const EMPTY_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "imp"];
