@@ -1,24 +1,26 @@
 //! One function per effect, each through a port. What has happened comes back as a fact; nothing is decided here.
 
+mod row;
+mod shore;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metaferry_domain::effect::Effect;
-use metaferry_domain::event::{Fact, ObjectCheck, SnapshotFacts, StillnessProof, SwitchStanding};
+use metaferry_domain::event::{Fact, SnapshotFacts, StillnessProof, SwitchStanding};
 use metaferry_domain::lease::FencingToken;
-use metaferry_domain::migration::{Attempt, Phase, ReadOnlyStrength, RowId};
+use metaferry_domain::migration::{Attempt, ReadOnlyStrength, RowId};
 use metaferry_domain::plan::MigrationPlan;
 use metaferry_domain::ports::{
-    Destination, DumpFile, DumpRequest, GuardedUpdate, NewMigrationRow, PausedBefore, ReadOnlyBefore,
-    ReadOnlyProof, Severity, UploadLog, UploadReceipt, UploadRequest,
+    Destination, DumpFile, DumpRequest, PausedBefore, ReadOnlyBefore, ReadOnlyProof, Severity, UploadLog,
+    UploadReceipt,
 };
 use metaferry_domain::state::MigrationState;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 
 use crate::fault::Faults;
-use crate::our_row::{OurRow, our_row};
-use crate::ports::{OtherShore, Ports, Settings, Warnings};
+use crate::ports::{Ports, Settings, Warnings};
 use crate::recover;
 use crate::watch::ProgressSignals;
 
@@ -185,80 +187,6 @@ impl Performance {
         Err(error)
     }
 
-    async fn create_at_store(&self) -> Result<Fact, PortError> {
-        let (destination, external_id) = match &self.ports.shore {
-            OtherShore::Store { client, version } => {
-                let created = client.create(version).await?;
-                let external_id = created.external_id.clone();
-                (
-                    Destination::Store {
-                        external_id: created.external_id,
-                        upload_url: created.upload_url,
-                    },
-                    external_id,
-                )
-            }
-            OtherShore::Bucket { bucket, prefix } => {
-                let external_id = self.ports.ids.new_id().to_string();
-                let key = format!("{prefix}{external_id}.mv.db");
-                (
-                    Destination::Bucket {
-                        bucket: bucket.clone(),
-                        key,
-                    },
-                    external_id,
-                )
-            }
-        };
-        Ok(Fact::CreateAtStore {
-            destination,
-            external_id,
-        })
-    }
-
-    async fn insert_row(&self) -> Result<Fact, PortError> {
-        let external_id = known(self.external_id.clone(), "the id at the store")?;
-        let upload_url = match known(self.destination.as_ref(), "the destination")? {
-            Destination::Store { upload_url, .. } => upload_url.clone(),
-            Destination::Bucket { bucket, key } => format!("s3://{bucket}/{key}"),
-        };
-        let new = NewMigrationRow {
-            external_id,
-            upload_url,
-        };
-        let Some(row) = self.row else {
-            // Metabase itself, another node or a person may have begun one meanwhile.
-            if let Some(newest) = self.ports.rows.newest(1).await?.first()
-                && newest.external_id != new.external_id
-                && (!newest.phase.is_terminal() || Some(newest.id) != self.newest_row)
-            {
-                return Err(PortError::new(
-                    ErrorKind::Conflict,
-                    "another migration of this app DB was begun",
-                ));
-            }
-            let row = self.ports.rows.insert(self.token()?, &new).await?;
-            return Ok(Fact::InsertRow { row: row.id });
-        };
-        match self.ports.rows.reopen(self.token()?, row, &new).await? {
-            GuardedUpdate::Written => Ok(Fact::InsertRow { row }),
-            GuardedUpdate::Ended(phase) => Err(PortError::new(
-                ErrorKind::Precondition,
-                format!(
-                    "row {} in cloud_migration is `{phase}` or not the newest one; it cannot be tried again",
-                    row.0
-                ),
-            )),
-            GuardedUpdate::Missing => Err(PortError::new(
-                ErrorKind::NotFound,
-                format!(
-                    "row {} is gone from cloud_migration; begin a new migration",
-                    row.0
-                ),
-            )),
-        }
-    }
-
     fn dump_request(&self) -> DumpRequest {
         DumpRequest {
             file: self.dump_path.clone(),
@@ -324,102 +252,10 @@ impl Performance {
         Ok(Fact::FinishDump { file: report.file })
     }
 
-    fn upload_request(&self) -> Result<UploadRequest, PortError> {
-        let file = known(self.file.as_ref(), "the dump")?;
-        Ok(UploadRequest {
-            file: file.path.clone(),
-            size_bytes: file.size_bytes,
-            sha256: file.sha256.clone(),
-            destination: known(self.destination.clone(), "the destination")?,
-        })
-    }
-
-    async fn upload_dump(&self) -> Result<Fact, PortError> {
-        let request = self.upload_request()?;
-        let observer = self.signals.upload_observer();
-        let receipt = self
-            .ports
-            .uploader
-            .upload(&request, Arc::clone(&self.upload_log), observer, &self.cancel)
-            .await?;
-        Ok(Fact::UploadDump { receipt })
-    }
-
-    async fn verify_object(&self) -> Result<Fact, PortError> {
-        let receipt = known(self.receipt.as_ref(), "the answer to the upload")?;
-        let seen = self
-            .ports
-            .uploader
-            .verify(&self.upload_request()?, receipt)
-            .await?;
-        let check = if seen {
-            ObjectCheck::Verified
-        } else {
-            ObjectCheck::CannotBeSeen
-        };
-        Ok(Fact::VerifyObject { check })
-    }
-
-    async fn tell_store(&self) -> Result<(), PortError> {
-        // Where it went is what counts: whoever recovers may be told of another shore.
-        match (
-            known(self.destination.as_ref(), "the destination")?,
-            &self.ports.shore,
-        ) {
-            (Destination::Store { .. }, OtherShore::Store { client, .. }) => {
-                client
-                    .uploaded(&known(self.external_id.clone(), "the id at the store")?)
-                    .await
-            }
-            (Destination::Store { .. }, OtherShore::Bucket { .. }) => Err(PortError::new(
-                ErrorKind::Unsupported,
-                "this migration went to a store, and this process knows of a bucket only; recover it with --to store",
-            )),
-            // A bucket is told nothing: the object is there.
-            (Destination::Bucket { .. }, _) => Ok(()),
-        }
-    }
-
     async fn delete_dump(&self) -> Result<(), PortError> {
         // Always the file that was announced, never one that is somebody's own (`MB_MIGRATION_DUMP_FILE`).
         self.ports.dumper.discard(&self.dump_request()).await
     }
-
-    async fn write_state(&self, phase: Phase) -> Result<(), PortError> {
-        let mut progress = self.state.progress_written(phase);
-        let row = match self.state.run().row.id {
-            Some(row) if !phase.is_terminal() => row,
-            Some(_) | None => {
-                let there = match our_row(&self.ports, self.state.run()).await? {
-                    OurRow::There(there) => there,
-                    OurRow::NotYet => return Ok(()),
-                    OurRow::Gone => return Err(gone()),
-                };
-                // A process that ended may have written more than it could journal; the number never falls.
-                progress = progress.max(there.progress);
-                there.id
-            }
-        };
-        match self
-            .ports
-            .rows
-            .update_guarded(self.token()?, row, phase, progress)
-            .await?
-        {
-            GuardedUpdate::Written => Ok(()),
-            // What was to be written is there: an earlier answer was lost, or somebody wrote the same.
-            GuardedUpdate::Ended(there) if there == phase => Ok(()),
-            GuardedUpdate::Ended(there) => Err(PortError::new(
-                ErrorKind::Precondition,
-                format!("the row was ended as `{there}` by somebody else"),
-            )),
-            GuardedUpdate::Missing => Err(gone()),
-        }
-    }
-}
-
-fn gone() -> PortError {
-    PortError::new(ErrorKind::Precondition, "the row is gone from cloud_migration")
 }
 
 fn known<T>(value: Option<T>, what: &str) -> Result<T, PortError> {
