@@ -21,7 +21,7 @@ use crate::load::schema::the_list_explains;
 use crate::load::{copy as copy_between, done};
 
 use self::server::url_parts;
-pub(crate) use self::server::{Database, Maria, With};
+pub(crate) use self::server::{Database, Held, Maria, With};
 
 /// Tables that a copy changes or does not touch: details of databases that do not go along, the read-only setting, and
 /// the target's own history.
