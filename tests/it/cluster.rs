@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use crate::api::SLOW_BYTES_PER_SECOND;
+use crate::api::network::Network;
 use crate::api::world::{Options, World};
 use crate::app_db::{Process, ended, told};
 use metabase::{KEY, Metabase, Rows};
@@ -229,6 +231,32 @@ fn more_nodes_that_check_in_than_are_declared_are_named_and_waited_for_postgres(
         "{json}"
     );
     assert!(json["read_only_seconds"].as_f64().unwrap() >= 6.0, "{json}");
+}
+
+/// Only who has the lease is sent away when somebody else takes it.
+#[test]
+fn a_check_beside_a_migration_goes_on_to_its_end_postgres() {
+    let network = Network::default();
+    let Some(world) = World::behind(&network) else {
+        return;
+    };
+    let check = world
+        .metaferry()
+        .args(["check", "--from", &world.through])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    network.slow_down_to(SLOW_BYTES_PER_SECOND / 8);
+    let reads = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'setting'::regclass AND granted";
+    world.wait_for("it reads the catalogue", || world.sql(reads) == "t");
+    let mut migrate = world.metaferry();
+    let arguments = ["migrate", "--yes", "--read-only", "none", "--from", &world.url];
+    let migrated = migrate.args(arguments).output().unwrap();
+    assert_eq!(migrated.status.code(), Some(0), "{}", told(&migrated));
+    assert_eq!(world.sql(reads), "t", "it came too late to tell anything");
+    network.slow_down_to(usize::MAX);
+    let checked = check.unwrap().wait_with_output().unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{}", findings(&checked));
 }
 
 /// All that a command said.

@@ -98,7 +98,7 @@ pub(crate) async fn shores(
     let plaintext = secrecy.plaintext();
     let policy = Arc::new(MetabasePolicy::new(&choices.tables, Logs::LeaveOut).with(secrecy));
     let preflight = Arc::new(MigrationPreflight {
-        source: Arc::clone(&app_db.source),
+        source: app_db.source,
         policy: Arc::clone(&policy),
         data_dir: config.data_dir.clone(),
         version_known: version.is_some() || matches!(shore, OtherShore::Bucket { .. }),
@@ -133,7 +133,7 @@ pub(crate) async fn shores(
         preflight: preflight.clone(),
         undo_script: app_db.undo_script,
         dumper: Arc::new(FileDumper::new(
-            app_db.source,
+            app_db.source_of_worker,
             Arc::new(H2Format::default()),
             policy,
             Existing::Replace,

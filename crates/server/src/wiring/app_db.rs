@@ -23,7 +23,7 @@ use metaferry_metabase_client::{ApiConfig, Behind, NodeApi, Route, ToldReadOnly}
 use metaferry_uploader::Proxies;
 
 use super::Purpose;
-use super::database::source_of_worker;
+use super::database::{source, source_of_worker};
 use super::folder::make_folder;
 use super::objects::proxies_towards;
 use crate::config::{Config, Salvage};
@@ -36,6 +36,7 @@ pub(super) const CONNECTIONS_MAX: u32 = 4;
 /// The app DB's side of the ports.
 pub(super) struct AppDbPorts {
     pub(super) source: Arc<dyn Source>,
+    pub(super) source_of_worker: Arc<dyn Source>,
     pub(super) rows: Arc<dyn MigrationRows>,
     pub(super) journal: Arc<dyn JournalStore>,
     pub(super) lease: Arc<dyn LeaseStore>,
@@ -64,7 +65,8 @@ pub(super) async fn app_db(
     purpose: Purpose,
     read_only_max: Duration,
 ) -> Result<AppDbPorts, CommandError> {
-    let source = source_of_worker(address, config.h2_files(Salvage::No))?;
+    let source = source(address, config.h2_files(Salvage::No))?;
+    let source_of_worker = source_of_worker(address, &source);
     match address {
         AppDbAddress::Postgres(server) => {
             let pool = PostgresServer::new(server).pool(CONNECTIONS_MAX).await?;
@@ -81,6 +83,7 @@ pub(super) async fn app_db(
             );
             Ok(AppDbPorts {
                 source,
+                source_of_worker,
                 scheduler: Arc::new(PostgresQuartz::new(app_db.clone())),
                 undo_script: Arc::new(PostgresUndoScript::new(app_db.clone(), config.data_dir.clone())),
                 authenticator: Arc::new(authenticator),
@@ -114,6 +117,7 @@ pub(super) async fn app_db(
             let unguarded = Arc::new(unguarded);
             Ok(AppDbPorts {
                 source,
+                source_of_worker,
                 read_only: told(config, unguarded.clone(), Arc::new(state.clone()), guarded)?,
                 rows: Arc::new(state.clone()),
                 journal: Arc::new(state.clone()),
@@ -140,6 +144,7 @@ pub(super) async fn app_db(
             );
             Ok(AppDbPorts {
                 source,
+                source_of_worker,
                 scheduler: Arc::new(MySqlQuartz::new(app_db.clone())),
                 undo_script: Arc::new(MySqlUndoScript::new(app_db.clone(), config.data_dir.clone())),
                 authenticator: Arc::new(authenticator),

@@ -29,18 +29,15 @@ pub(crate) fn source(address: &AppDbAddress, h2_files: OpenOptions) -> Result<Ar
     })
 }
 
-/// The app DB as a source for the worker under the lease.
-pub(super) fn source_of_worker(
-    address: &AppDbAddress,
-    h2_files: OpenOptions,
-) -> Result<Arc<dyn Source>, PortError> {
-    Ok(match address {
+/// The app DB as a source for who holds the lease, and for nobody before that: whoever takes the lease ends its sessions.
+pub(super) fn source_of_worker(address: &AppDbAddress, source: &Arc<dyn Source>) -> Arc<dyn Source> {
+    match address {
         AppDbAddress::Postgres(server) => {
             Arc::new(PostgresSource::new(PostgresServer::new(server).of_worker()))
         }
         AppDbAddress::MySql(server) => Arc::new(MySqlSource::new(MySqlServer::new(server).of_worker())),
-        AppDbAddress::H2 { .. } => return source(address, h2_files),
-    })
+        AppDbAddress::H2 { .. } => Arc::clone(source),
+    }
 }
 
 /// A database as a target of rows. An H2 file is made by a dump instead.
