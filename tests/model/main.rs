@@ -7,7 +7,7 @@
 //! **What is modelled**, in the grain of *announced | outside half | outcome written*, each of them a step of its own under
 //! its own condition: the driver's loop (`cluster/driver.rs`: `run.rs`, `run/row.rs` of the orchestrator), the journal's
 //! fence and numbers (`cluster/journal.rs`: `run/record.rs`), starting, trying again, recovering (`cluster/programs.rs`:
-//! `lib.rs`), every effect's outside half (`outside.rs`: `perform.rs` and the adapters), the app DB, the disk and the shore
+//! `begin.rs`, `take_over.rs`), every effect's outside half (`outside.rs`: `perform.rs` and the adapters), the app DB, the disk and the shore
 //! (`world.rs`), the dead man's switch. Held to the real one by `conformance.rs`: what the real orchestrator writes under
 //! a fault must be a step that the model has taken. What the model finds becomes a test of the driver.
 //!
