@@ -9,7 +9,7 @@ use metaferry_domain::{Cancellation, ErrorKind, PortError};
 
 use crate::error::{Busy, busy, failed};
 
-/// Between two tries, so that those who queued behind us get their turn.
+/// Between two tries that waited, so that those who queued behind us get their turn.
 const PAUSE: Duration = Duration::from_millis(300);
 /// How often it is looked whether it is still wanted.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -19,6 +19,7 @@ const INTERRUPT_MAX: Duration = Duration::from_secs(1);
 /// How long something is tried, and as long as it is wanted.
 pub(crate) struct Patience<'a> {
     until: Instant,
+    pause: Duration,
     cancel: &'a Cancellation,
 }
 
@@ -26,8 +27,14 @@ impl<'a> Patience<'a> {
     pub(crate) fn new(limit: Duration, cancel: &'a Cancellation) -> Self {
         Self {
             until: Instant::now() + limit,
+            pause: PAUSE,
             cancel,
         }
+    }
+
+    /// The same with so long between two tries.
+    pub(crate) fn pausing(self, pause: Duration) -> Self {
+        Self { pause, ..self }
     }
 
     /// Is it wanted still?
@@ -65,7 +72,7 @@ impl<'a> Patience<'a> {
     pub(crate) async fn again(&self, error: sqlx::Error, what: &str) -> Result<(), PortError> {
         self.cancel.check()?;
         match busy(&error) {
-            Some(_) if Instant::now() < self.until => pause(PAUSE, self.cancel).await,
+            Some(_) if Instant::now() < self.until => pause(self.pause, self.cancel).await,
             Some(Busy::InUse { find }) => Err(PortError::new(
                 ErrorKind::Unavailable,
                 format!("{what}: other sessions keep the table in use; find them {find} and end them, or wait for them"),

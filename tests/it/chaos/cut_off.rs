@@ -20,6 +20,8 @@ use crate::mariadb::Maria;
 /// How much longer than the lease another one may take to see that it has ended and to undo everything, on a machine that
 /// has other work.
 const ALLOWANCE: Duration = Duration::from_secs(15);
+/// And to take the lease: it looks once a second.
+const TAKES_OVER_MAX: Duration = Duration::from_secs(5);
 /// App DBs at once on one server.
 const AT_ONCE: usize = 4;
 /// So slow that a phase lasts longer than all else.
@@ -288,6 +290,9 @@ fn cut_off(place: &dyn Place, cell: Cell) {
             taken.as_secs_f64(),
             undone.as_secs_f64()
         );
+        if taken > Duration::from_secs(LEASE_SECONDS) + TAKES_OVER_MAX {
+            wrong.push(format!("the lease was taken after {taken:?}"));
+        }
         if undone > Duration::from_secs(LEASE_SECONDS) + ALLOWANCE {
             wrong.push(format!("it took {undone:?}"));
         }

@@ -289,8 +289,10 @@ impl Place for OnMaria<'_> {
     }
 
     fn is_read(&self) -> bool {
+        // One of them measures stillness.
         let readers = "SELECT count(*) > 1 FROM information_schema.innodb_trx t
-            JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id AND p.db = database()";
+            JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id AND p.db = database()
+            WHERE IS_USED_LOCK(concat('metaferry ', MD5(database()), ' ', p.id)) = p.id";
         self.ask(readers) == ["1"]
     }
 

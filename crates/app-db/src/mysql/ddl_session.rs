@@ -1,20 +1,17 @@
-//! A session that changes definitions of tables, and waits for nobody long.
+//! A session that changes definitions of tables, and waits for nobody: where it waits for somebody who has read a table
+//! and then writes to it, the server sends that one away, and his transaction is lost.
 
-use metaferry_domain::PortError;
+use std::time::Duration;
+
+use metaferry_domain::{Cancellation, PortError};
 use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool};
 
 use super::connect::{close, session};
 use crate::error::failed;
 use crate::patience::Patience;
 
-/// How long one try waits for a table, and others behind us.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Waits {
-    /// At most a second.
-    Little,
-    /// Where the server knows that: MariaDB. MySQL has a second at least.
-    Not,
-}
+/// Between two tries: nobody queues behind us meanwhile.
+const TRY_EVERY: Duration = Duration::from_millis(20);
 
 /// The session, and by whom its statements can be ended.
 pub(super) struct DdlSession {
@@ -24,13 +21,11 @@ pub(super) struct DdlSession {
 }
 
 impl DdlSession {
-    pub(super) async fn open(pool: &MySqlPool, waits: Waits) -> Result<Self, PortError> {
+    pub(super) async fn open(pool: &MySqlPool) -> Result<Self, PortError> {
         let open = |error| failed("open a session to guard tables", error);
         let mut connection = session(pool).await.map_err(open)?.connection;
-        let limit = match waits {
-            Waits::Little => "SET SESSION lock_wait_timeout = 1",
-            Waits::Not => "SET SESSION lock_wait_timeout = 0",
-        };
+        // MySQL makes a second of it, its least.
+        let limit = "SET SESSION lock_wait_timeout = 0";
         run(&mut connection, limit).await.map_err(open)?;
         let id = id_of(&mut connection).await.map_err(open)?;
         Ok(Self {
@@ -38,6 +33,11 @@ impl DdlSession {
             id,
             pool: pool.clone(),
         })
+    }
+
+    /// For how long something is tried by such a session.
+    pub(super) fn patience(limit: Duration, cancel: &Cancellation) -> Patience<'_> {
+        Patience::new(limit, cancel).pausing(TRY_EVERY)
     }
 
     /// One try, which ends when nobody wants it any more.

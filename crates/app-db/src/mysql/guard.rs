@@ -10,13 +10,12 @@ use sqlx::{MySqlConnection, MySqlPool};
 
 use super::app_db::MySqlAppDb;
 use super::connect::{close, database, quoted, session, text};
-use super::ddl_session::{DdlSession, Waits};
+use super::ddl_session::DdlSession;
 use super::guard_session::GuardSession;
 use super::guard_triggers::{self, PREFIX, Trigger};
 use super::schema::{self, Which};
 use super::still_tables;
 use crate::error::{failed, mysql_number};
-use crate::patience::Patience;
 
 /// How long it is tried to make all triggers, before the whole is tried again.
 const MAKE_MAX: Duration = Duration::from_secs(25);
@@ -63,9 +62,9 @@ impl MySqlAppDb {
         let Some(armed) = guard.as_ref() else {
             return Ok(());
         };
-        let mut session = DdlSession::open(&self.pool, Waits::Little).await?;
+        let mut session = DdlSession::open(&self.pool).await?;
         let there = self.triggers(&mut session.connection).await?;
-        let patience = Patience::new(MAKE_MAX, cancel);
+        let patience = DdlSession::patience(MAKE_MAX, cancel);
         for trigger in expected(&self.pool).await? {
             if there.iter().any(|(name, _)| *name == trigger.name) {
                 continue;
@@ -150,19 +149,20 @@ impl MySqlAppDb {
         if there.is_empty() {
             return Ok(Vec::new());
         }
-        let mut session = DdlSession::open(&self.pool, Waits::Little).await?;
+        let mut session = DdlSession::open(&self.pool).await?;
         let began = Instant::now();
         let mut left = Vec::new();
         let mut in_use = String::new();
         for (name, table) in there {
             let shown = format!("{name} on {table}");
-            if table == in_use {
+            // Who uses one table that long may use them all.
+            if table == in_use || began.elapsed() >= REMOVE_ALL_MAX {
                 left.push(shown);
                 continue;
             }
             let sql = format!("DROP TRIGGER IF EXISTS {}", quoted(&name));
             let limit = REMOVE_MAX.min(REMOVE_ALL_MAX.saturating_sub(began.elapsed()));
-            let patience = Patience::new(limit, cancel);
+            let patience = DdlSession::patience(limit, cancel);
             let what = format!("remove the trigger {shown}");
             let removed = loop {
                 match session.try_run(&sql, &patience).await {
@@ -217,8 +217,8 @@ impl MySqlAppDb {
             .map(|trigger| trigger.table)
             .collect();
         tables.dedup();
-        let mut session = DdlSession::open(&self.pool, Waits::Not).await?;
-        let patience = Patience::new(Duration::ZERO, cancel);
+        let mut session = DdlSession::open(&self.pool).await?;
+        let patience = DdlSession::patience(Duration::ZERO, cancel);
         let mut denied = Vec::new();
         for table in &tables {
             cancel.check()?;

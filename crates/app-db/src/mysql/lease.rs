@@ -8,7 +8,6 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::app_db::{MySqlAppDb, NOW_MICROS, commit};
 use super::connect::text;
-use super::worker_sessions;
 use crate::error::failed;
 use crate::own_rows::{self, Held, database_token, held_by, lease_is_lost};
 use crate::worker::tell_ended;
@@ -47,11 +46,12 @@ impl LeaseStore for MySqlAppDb {
             .await
             .map_err(take)?;
         commit(transaction, "take the lease").await?;
-        tell_ended(worker_sessions::end(&self.pool).await);
-        Ok(Lease {
+        let lease = Lease {
             term_ms,
             ..own_rows::lease(token, holder.to_owned(), term)
-        })
+        };
+        tell_ended(self.end_worker_sessions(lease.token).await);
+        Ok(lease)
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), PortError> {

@@ -3,8 +3,10 @@
 //! as long as the server believes in it, hours if need be, and no table could be given back meanwhile.
 
 use metaferry_domain::PortError;
-use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool};
+use metaferry_domain::lease::FencingToken;
+use sqlx::{AssertSqlSafe, MySqlConnection};
 
+use super::app_db::MySqlAppDb;
 use super::guard_session;
 use crate::error::{failed, mysql_number};
 
@@ -22,30 +24,35 @@ pub(super) async fn mark(connection: &mut MySqlConnection) -> Result<(), sqlx::E
         .map(drop)
 }
 
-/// Ends all of them that are this user's, and the session that guards tables; answers how many.
-pub(super) async fn end(pool: &MySqlPool) -> Result<u64, PortError> {
-    let failed = |error| failed("end the sessions of who lost the lease", error);
-    let sql = format!(
-        "SELECT CAST(id AS SIGNED) FROM information_schema.processlist
-         WHERE id IN (IS_USED_LOCK({}), IS_USED_LOCK({}))",
-        lock_of("id"),
-        guard_session::LOCK
-    );
-    let ids: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
-        .fetch_all(pool)
-        .await
-        .map_err(failed)?;
-    let mut ended = 0;
-    for id in ids {
-        match sqlx::raw_sql(AssertSqlSafe(format!("KILL CONNECTION {id}")))
-            .execute(pool)
+impl MySqlAppDb {
+    /// Ends all of them that are this user's, and the session that guards tables, while the lease is ours: those of who has
+    /// it next are not there before that is over. Answers how many.
+    pub(super) async fn end_worker_sessions(&self, token: FencingToken) -> Result<u64, PortError> {
+        let failed = |error| failed("end the sessions of who lost the lease", error);
+        let mut transaction = self.fenced(token).await?;
+        let sql = format!(
+            "SELECT CAST(id AS SIGNED) FROM information_schema.processlist
+             WHERE id IN (IS_USED_LOCK({}), IS_USED_LOCK({}))",
+            lock_of("id"),
+            guard_session::LOCK
+        );
+        let ids: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_all(&mut *transaction)
             .await
-        {
-            Ok(_) => ended += 1,
-            // It has ended by itself.
-            Err(error) if mysql_number(&error) == Some(1094) => {}
-            Err(error) => return Err(failed(error)),
+            .map_err(failed)?;
+        let (mut ended, mut stays) = (0, None);
+        for id in ids {
+            let sql = format!("KILL CONNECTION {id}");
+            match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await {
+                Ok(_) => ended += 1,
+                // It has ended by itself.
+                Err(error) if mysql_number(&error) == Some(1094) => {}
+                Err(error) => stays = Some(error),
+            }
+        }
+        match stays {
+            Some(error) => Err(failed(error)),
+            None => Ok(ended),
         }
     }
-    Ok(ended)
 }

@@ -7,7 +7,6 @@ use metaferry_domain::ports::LeaseStore;
 use sqlx::Row;
 
 use super::app_db::PostgresAppDb;
-use super::worker_sessions;
 use crate::error::failed;
 use crate::own_rows::{self, Held, database_token, held_by, lease_is_lost};
 use crate::worker::tell_ended;
@@ -32,9 +31,10 @@ impl LeaseStore for PostgresAppDb {
             .await
             .map_err(|error| failed("take the lease", error))?;
         if let Some(token) = token {
-            tell_ended(worker_sessions::end(&self.pool).await);
+            let token = FencingToken(token.unsigned_abs());
+            tell_ended(self.end_worker_sessions(token).await);
             return Ok(Lease {
-                token: FencingToken(token.unsigned_abs()),
+                token,
                 holder: holder.to_owned(),
                 term_ms,
             });

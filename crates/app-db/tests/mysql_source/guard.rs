@@ -1,5 +1,7 @@
 //! Read-only of strength `enforced`, judged by what plain SQL of another session can and cannot do.
 
+mod removal;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -307,6 +309,41 @@ async fn nobody_waits_long_behind_it_while_it_waits_for_a_long_transaction_maria
 }
 
 #[tokio::test]
+async fn who_reads_and_then_writes_is_not_sent_away_while_it_comes_into_force_mariadb() {
+    let Some(database) = app_db().await else { return };
+    let app_db = open(&database).await;
+    let mut somebody = database.connect().await;
+    let read = "START TRANSACTION; SELECT * FROM collection; DO SLEEP(0.4)";
+    raw(&mut somebody, read).await.unwrap();
+    let engaging = tokio::spawn({
+        let app_db = app_db.clone();
+        async move { engage(&app_db).await }
+    });
+    for _ in 0..6 {
+        raw(&mut somebody, "DO SLEEP(0.4)").await.unwrap();
+        let written = raw(
+            &mut somebody,
+            "UPDATE collection SET name = 'somebody' WHERE id = 1",
+        )
+        .await;
+        let refused = written.err().map(|error| error.to_string());
+        // 1213 is a deadlock, for which he can do nothing.
+        assert!(
+            refused
+                .as_ref()
+                .is_none_or(|refused| refused.contains("is read-only while its snapshot is taken")),
+            "{refused:?}"
+        );
+        raw(&mut somebody, "COMMIT").await.unwrap();
+        raw(&mut somebody, read).await.unwrap();
+    }
+    raw(&mut somebody, "COMMIT").await.unwrap();
+    engaging.await.unwrap();
+    assert!(is_guarded(&database).await);
+    database.drop().await;
+}
+
+#[tokio::test]
 async fn it_waits_no_longer_for_whoever_holds_its_lock_once_it_is_not_wanted_mariadb() {
     let Some(database) = app_db().await else { return };
     let app_db = open(&database).await;
@@ -338,43 +375,6 @@ async fn it_waits_no_longer_for_whoever_holds_its_lock_once_it_is_not_wanted_mar
     let stopped = engaging.await.unwrap().unwrap_err();
     assert_eq!(stopped.kind, ErrorKind::Cancelled, "{stopped:?}");
     app_db.restore(token, &before).await.unwrap();
-    assert_eq!(ours(&database).await, [""; 0]);
-    database.drop().await;
-}
-
-#[tokio::test]
-async fn behind_a_long_reader_it_is_disarmed_at_once_and_removed_later_mariadb() {
-    let Some(database) = app_db().await else { return };
-    let app_db = open(&database).await;
-    let (token, before) = engage(&app_db).await;
-    let refused = MySqlAppDb::remove_leftovers(pool(&database).await)
-        .await
-        .unwrap_err();
-    assert_eq!(refused.kind, ErrorKind::Conflict, "somebody migrates");
-    assert!(is_guarded(&database).await);
-    let mut reader = database.connect().await;
-    raw(&mut reader, "START TRANSACTION; SELECT * FROM collection")
-        .await
-        .unwrap();
-    app_db.restore(token, &before).await.unwrap();
-    all_pass(&database, "disarmed").await;
-    let kept = ["delete", "insert", "update"].map(|event| format!("metaferry_guard_{event}_collection"));
-    assert_eq!(ours(&database).await, kept);
-    // As after the end of a process.
-    database
-        .execute("UPDATE metaferry_lease SET expires_at_micros = 0")
-        .await;
-    let refused = MySqlAppDb::uninstall(pool(&database).await).await.unwrap_err();
-    assert_eq!(refused.kind, ErrorKind::Conflict);
-    assert!(refused.what.contains(&kept[0]), "{}", refused.what);
-    let shown: Vec<String> = kept.iter().map(|name| format!("{name} on collection")).collect();
-    assert_eq!(
-        MySqlAppDb::leftovers(&pool(&database).await).await.unwrap(),
-        shown
-    );
-    raw(&mut reader, "ROLLBACK").await.unwrap();
-    let swept = MySqlAppDb::remove_leftovers(pool(&database).await).await.unwrap();
-    assert_eq!((swept.removed, swept.left), (shown, Vec::new()));
     assert_eq!(ours(&database).await, [""; 0]);
     database.drop().await;
 }

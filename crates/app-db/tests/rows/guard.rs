@@ -1,5 +1,7 @@
 //! Read-only of strength `enforced`, judged by what plain SQL of another session can and cannot do.
 
+mod removal;
+
 use std::time::{Duration, Instant};
 
 use metaferry_app_db::postgres::PostgresAppDb;
@@ -234,33 +236,6 @@ async fn who_wrote_before_it_was_armed_is_seen_until_the_end() {
     raw(&mut writer, "COMMIT").await;
     assert_eq!(app_db.still_writing(Enforced).await.unwrap(), 0);
     raw(&mut late, "ROLLBACK").await;
-    database.drop().await;
-}
-
-#[tokio::test]
-async fn behind_a_long_reader_it_is_disarmed_at_once_and_removed_later() {
-    let Some(database) = app_db().await else { return };
-    let app_db = database.open().await;
-    let (token, before) = engage(&app_db).await;
-    let mut reader = database.connect().await;
-    raw(&mut reader, "BEGIN; SELECT * FROM collection").await;
-    let began = Instant::now();
-    app_db.restore(token, &before).await.unwrap();
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-    let mut other = database.connect().await;
-    for sql in HELD_OFF {
-        assert_eq!(tried(&mut other, sql).await, None, "{sql}");
-    }
-    let left = database.rows(OURS).await;
-    assert!(
-        left.iter()
-            .all(|name| name.contains("collection") || name.contains("guard")),
-        "{left:?}"
-    );
-    assert!(!left.is_empty());
-    raw(&mut reader, "ROLLBACK").await;
-    app_db.restore(token, &before).await.unwrap();
-    assert_eq!(database.rows(OURS).await, [""; 0]);
     database.drop().await;
 }
 
