@@ -27,7 +27,7 @@ const IN_SCHEMA: OwnTables = OwnTables { prefix: "metaferry." };
 const BESIDE: OwnTables = OwnTables { prefix: "metaferry_" };
 
 /// One script a version; `{p}` stands for the prefix. A published script never changes.
-const SCRIPTS: [&str; 2] = [
+const SCRIPTS: [&str; 3] = [
     "
     CREATE TABLE {p}lease (
         id integer PRIMARY KEY CHECK (id = 1),
@@ -67,6 +67,8 @@ const SCRIPTS: [&str; 2] = [
     ALTER TABLE {p}lease ADD COLUMN guard_token bigint, ADD COLUMN guard_since timestamptz,
         ADD COLUMN guard_until timestamptz;
 ",
+    // Whose they are: a database may hold several app DBs, each in a schema of its own.
+    "ALTER TABLE {p}lease ADD COLUMN app_schema text",
 ];
 
 /// Every table that a script makes, and the one that counts the scripts: gone with it, none of them is found.
@@ -144,10 +146,52 @@ impl OwnTables {
                 .await
                 .map_err(look)?;
             if found {
+                own.refuse_others(connection).await?;
                 return Ok(Some(own));
             }
         }
         Ok(None)
+    }
+
+    /// Are they of the app DB in the schema that this session works in? Those that nobody has claimed are.
+    async fn refuse_others(&self, connection: &mut PgConnection) -> Result<(), PortError> {
+        let lease = self.lease();
+        // Of an earlier version the column is not there yet, nor the table of one that was not finished.
+        let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(&lease)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(look)?;
+        if !there {
+            return Ok(());
+        }
+        let other: Option<(String, String)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "SELECT app_schema, current_schema()::text FROM (SELECT to_jsonb(row) ->> 'app_schema' AS app_schema FROM {lease} AS row) AS whose
+             WHERE app_schema <> current_schema()"
+        )))
+        .fetch_optional(connection)
+        .await
+        .map_err(look)?;
+        let Some((theirs, ours)) = other else {
+            return Ok(());
+        };
+        Err(PortError::new(
+            ErrorKind::Precondition,
+            format!(
+                "Metaferry's own tables in this database belong to the app DB in schema {theirs:?}, and this one is in {ours:?}; \
+                 give each app DB a database of its own, or, if the schema was renamed, say so: \
+                 UPDATE {lease} SET app_schema = '{}'",
+                ours.replace('\'', "''")
+            ),
+        ))
+    }
+
+    async fn claim(&self, connection: &mut PgConnection) -> Result<(), PortError> {
+        let claim = format!(
+            "UPDATE {} SET app_schema = current_schema() WHERE app_schema IS NULL",
+            self.lease()
+        );
+        run(connection, claim).await
     }
 
     /// Creates or upgrades them, in one transaction; whoever comes meanwhile waits and then finds them.
@@ -163,6 +207,7 @@ impl OwnTables {
             None => Self::begin(&mut transaction).await?,
         };
         own.upgrade(&mut transaction).await?;
+        own.claim(&mut transaction).await?;
         transaction.commit().await.map_err(create)?;
         Ok(own)
     }

@@ -51,7 +51,7 @@ pub(super) struct ReadCatalogue {
 pub(super) const IS_TABLE: &str = "
     c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
     AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
-    AND c.relname !~ '^metaferry_(lease|migration|journal|undo_script|schema_version)$'
+    AND c.relname !~ '^metaferry_(lease|migration|journal|undo_script|switch|schema_version)$'
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend owner
                     WHERE owner.classid = 'pg_catalog.pg_class'::regclass AND owner.objid = c.oid
                       AND owner.deptype = 'e')";

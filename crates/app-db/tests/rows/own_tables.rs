@@ -1,6 +1,6 @@
 //! Our own tables are made once, where they may be, and never by an older program.
 
-use metaferry_app_db::postgres::PostgresAppDb;
+use metaferry_app_db::postgres::{PostgresAppDb, PostgresServer};
 use metaferry_domain::ErrorKind;
 use metaferry_domain::ports::LeaseStore as _;
 
@@ -26,7 +26,7 @@ async fn eight_at_once_make_them_once() {
         database
             .rows("SELECT version FROM metaferry.schema_version")
             .await,
-        ["(1)", "(2)"]
+        ["(1)", "(2)", "(3)"]
     );
     assert_eq!(database.rows("SELECT token FROM metaferry.lease").await, ["(0)"]);
     assert_eq!(database.rows(WHERE).await.len(), 6);
@@ -168,8 +168,9 @@ async fn those_of_the_first_version_become_those_of_now_and_keep_what_they_hold(
     database
         .execute(
             "DROP TABLE metaferry.switch;
-             ALTER TABLE metaferry.lease DROP COLUMN guard_token, DROP COLUMN guard_since, DROP COLUMN guard_until;
-             DELETE FROM metaferry.schema_version WHERE version = 2;
+             ALTER TABLE metaferry.lease DROP COLUMN guard_token, DROP COLUMN guard_since, DROP COLUMN guard_until,
+                 DROP COLUMN app_schema;
+             DELETE FROM metaferry.schema_version WHERE version > 1;
              INSERT INTO metaferry.migration (id) VALUES ('of-the-first-version')",
         )
         .await;
@@ -188,6 +189,38 @@ async fn those_of_the_first_version_become_those_of_now_and_keep_what_they_hold(
             .map(|lease| lease.holder)
             .as_deref(),
         Some("node")
+    );
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn those_of_another_schemas_app_db_are_not_touched() {
+    let Some(database) = TestDatabase::tiny().await else {
+        return;
+    };
+    let first = database.open().await;
+    let lease = first.acquire("node", 60_000).await.unwrap();
+    database.execute("CREATE SCHEMA other").await;
+    let mut address = database.address.clone();
+    address.schema = Some("other".to_owned());
+    let pool = PostgresServer::new(&address).pool(1).await.unwrap();
+    let opened = PostgresAppDb::open(pool.clone()).await.map(drop);
+    let looked_at = PostgresAppDb::look(pool).await.map(drop);
+    for refused in [opened, looked_at] {
+        let refused = refused.unwrap_err().chain();
+        for word in ["\"public\"", "\"other\"", "database of its own"] {
+            assert!(refused.contains(word), "{refused}");
+        }
+    }
+    first.renew(&lease).await.unwrap();
+    // What was made before anybody asked whose it is belongs to who comes first.
+    database
+        .execute("UPDATE metaferry.lease SET app_schema = NULL")
+        .await;
+    database.open().await;
+    assert_eq!(
+        database.rows("SELECT app_schema FROM metaferry.lease").await,
+        ["(public)"]
     );
     database.drop().await;
 }
