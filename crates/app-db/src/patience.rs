@@ -10,7 +10,7 @@ use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use crate::error::{Busy, busy, failed};
 
 /// Between two tries that waited, so that those who queued behind us get their turn.
-const PAUSE: Duration = Duration::from_millis(300);
+pub(crate) const PAUSE: Duration = Duration::from_millis(300);
 /// How often it is looked whether it is still wanted.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long the server may take to hear that a statement is to end; then it is told again.
@@ -19,7 +19,6 @@ const INTERRUPT_MAX: Duration = Duration::from_secs(1);
 /// How long something is tried, and as long as it is wanted.
 pub(crate) struct Patience<'a> {
     until: Instant,
-    pause: Duration,
     cancel: &'a Cancellation,
 }
 
@@ -27,14 +26,8 @@ impl<'a> Patience<'a> {
     pub(crate) fn new(limit: Duration, cancel: &'a Cancellation) -> Self {
         Self {
             until: Instant::now() + limit,
-            pause: PAUSE,
             cancel,
         }
-    }
-
-    /// The same with so long between two tries.
-    pub(crate) fn pausing(self, pause: Duration) -> Self {
-        Self { pause, ..self }
     }
 
     /// Is it wanted still?
@@ -68,11 +61,16 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// Returns after a pause if another try is worth it, else the error.
-    pub(crate) async fn again(&self, error: sqlx::Error, what: &str) -> Result<(), PortError> {
+    /// Returns after so long if another try is worth it, else the error.
+    pub(crate) async fn again(
+        &self,
+        error: sqlx::Error,
+        what: &str,
+        after: Duration,
+    ) -> Result<(), PortError> {
         self.cancel.check()?;
         match busy(&error) {
-            Some(_) if Instant::now() < self.until => pause(self.pause, self.cancel).await,
+            Some(_) if Instant::now() < self.until => pause(after, self.cancel).await,
             Some(Busy::InUse { find }) => Err(PortError::new(
                 ErrorKind::Unavailable,
                 format!("{what}: other sessions keep the table in use; find them {find} and end them, or wait for them"),

@@ -1,16 +1,19 @@
-//! A session that changes definitions of tables, and waits for nobody: where it waits for somebody who has read a table
-//! and then writes to it, the server sends that one away, and his transaction is lost.
+//! A session that changes definitions of tables. At first it waits for nobody: where it waits for somebody who has read a
+//! table and then writes to it, the server sends that one away, and his transaction is lost. Only where a table is in use all
+//! the time it waits, a second at most.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use metaferry_domain::{Cancellation, PortError};
+use metaferry_domain::PortError;
 use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool};
 
 use super::connect::{close, session};
 use crate::error::failed;
-use crate::patience::Patience;
+use crate::patience::{PAUSE, Patience};
 
-/// Between two tries: nobody queues behind us meanwhile.
+/// How long it waits for nobody.
+pub(super) const GENTLE: Duration = Duration::from_secs(5);
+/// Between two tries then: nobody queues behind us.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
 /// The session, and by whom its statements can be ended.
@@ -18,10 +21,12 @@ pub(super) struct DdlSession {
     pub(super) connection: MySqlConnection,
     id: i64,
     pool: MySqlPool,
+    gentle_until: Instant,
+    waits: bool,
 }
 
 impl DdlSession {
-    pub(super) async fn open(pool: &MySqlPool) -> Result<Self, PortError> {
+    pub(super) async fn open(pool: &MySqlPool, gentle: Duration) -> Result<Self, PortError> {
         let open = |error| failed("open a session to guard tables", error);
         let mut connection = session(pool).await.map_err(open)?.connection;
         // MySQL makes a second of it, its least.
@@ -32,16 +37,22 @@ impl DdlSession {
             connection,
             id,
             pool: pool.clone(),
+            gentle_until: Instant::now() + gentle,
+            waits: false,
         })
     }
 
-    /// For how long something is tried by such a session.
-    pub(super) fn patience(limit: Duration, cancel: &Cancellation) -> Patience<'_> {
-        Patience::new(limit, cancel).pausing(TRY_EVERY)
+    /// Between two tries.
+    pub(super) fn pause(&self) -> Duration {
+        if self.waits { PAUSE } else { TRY_EVERY }
     }
 
     /// One try, which ends when nobody wants it any more.
     pub(super) async fn try_run(&mut self, sql: &str, patience: &Patience<'_>) -> Result<(), sqlx::Error> {
+        if !self.waits && Instant::now() >= self.gentle_until {
+            run(&mut self.connection, "SET SESSION lock_wait_timeout = 1").await?;
+            self.waits = true;
+        }
         let (id, pool) = (self.id, &self.pool);
         patience
             .see(run(&mut self.connection, sql), || end_statement(pool, id))

@@ -10,15 +10,18 @@ use sqlx::{MySqlConnection, MySqlPool};
 
 use super::app_db::MySqlAppDb;
 use super::connect::{close, database, quoted, session, text};
-use super::ddl_session::DdlSession;
+use super::ddl_session::{DdlSession, GENTLE};
 use super::guard_session::GuardSession;
 use super::guard_triggers::{self, PREFIX, Trigger};
 use super::schema::{self, Which};
 use super::still_tables;
 use crate::error::{failed, mysql_number};
+use crate::patience::Patience;
 
 /// How long it is tried to make all triggers, before the whole is tried again.
 const MAKE_MAX: Duration = Duration::from_secs(25);
+/// Longer than questions for rights ever take: they wait for nobody.
+const QUESTIONS_MAX: Duration = Duration::from_secs(3600);
 /// How long it is tried to take one table's away, before they are left behind.
 const REMOVE_MAX: Duration = Duration::from_secs(4);
 /// The same for all together.
@@ -62,9 +65,9 @@ impl MySqlAppDb {
         let Some(armed) = guard.as_ref() else {
             return Ok(());
         };
-        let mut session = DdlSession::open(&self.pool).await?;
+        let mut session = DdlSession::open(&self.pool, GENTLE).await?;
         let there = self.triggers(&mut session.connection).await?;
-        let patience = DdlSession::patience(MAKE_MAX, cancel);
+        let patience = Patience::new(MAKE_MAX, cancel);
         for trigger in expected(&self.pool).await? {
             if there.iter().any(|(name, _)| *name == trigger.name) {
                 continue;
@@ -78,7 +81,7 @@ impl MySqlAppDb {
                 drop(fence);
                 match made {
                     Ok(()) => break,
-                    Err(error) => patience.again(error, &what).await?,
+                    Err(error) => patience.again(error, &what, session.pause()).await?,
                 }
             }
         }
@@ -149,7 +152,7 @@ impl MySqlAppDb {
         if there.is_empty() {
             return Ok(Vec::new());
         }
-        let mut session = DdlSession::open(&self.pool).await?;
+        let mut session = DdlSession::open(&self.pool, REMOVE_MAX / 2).await?;
         let began = Instant::now();
         let mut left = Vec::new();
         let mut in_use = String::new();
@@ -162,12 +165,12 @@ impl MySqlAppDb {
             }
             let sql = format!("DROP TRIGGER IF EXISTS {}", quoted(&name));
             let limit = REMOVE_MAX.min(REMOVE_ALL_MAX.saturating_sub(began.elapsed()));
-            let patience = DdlSession::patience(limit, cancel);
+            let patience = Patience::new(limit, cancel);
             let what = format!("remove the trigger {shown}");
             let removed = loop {
                 match session.try_run(&sql, &patience).await {
                     Ok(()) => break Ok(()),
-                    Err(error) => match patience.again(error, &what).await {
+                    Err(error) => match patience.again(error, &what, session.pause()).await {
                         Ok(()) => {}
                         Err(error) => break Err(error),
                     },
@@ -217,8 +220,8 @@ impl MySqlAppDb {
             .map(|trigger| trigger.table)
             .collect();
         tables.dedup();
-        let mut session = DdlSession::open(&self.pool).await?;
-        let patience = DdlSession::patience(Duration::ZERO, cancel);
+        let mut session = DdlSession::open(&self.pool, QUESTIONS_MAX).await?;
+        let patience = Patience::new(Duration::ZERO, cancel);
         let mut denied = Vec::new();
         for table in &tables {
             cancel.check()?;

@@ -14,7 +14,7 @@ use super::own_tables::OwnTables;
 use super::triggers;
 use super::undo_script::literal;
 use crate::error::failed;
-use crate::patience::Patience;
+use crate::patience::{PAUSE, Patience};
 
 /// How long it is tried to make all triggers, before the whole is tried again.
 const MAKE_MAX: Duration = Duration::from_secs(25);
@@ -96,7 +96,7 @@ impl PostgresAppDb {
                 Err(Tried::Failed(error)) => return Err(error),
                 Err(Tried::Refused(error)) => {
                     drop(transaction);
-                    patience.again(error, &what).await?;
+                    patience.again(error, &what, PAUSE).await?;
                 }
             }
         }

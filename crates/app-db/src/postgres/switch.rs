@@ -20,7 +20,7 @@ use super::scheduler::wake_up;
 use super::triggers;
 use super::undo_script::{bumped, literal};
 use crate::error::failed;
-use crate::patience::Patience;
+use crate::patience::{PAUSE, Patience};
 
 /// Where Metabase's nodes check in.
 pub(super) const CHECK_INS: &str = "qrtz_scheduler_state";
@@ -121,7 +121,11 @@ impl DeadMansSwitch for PostgresAppDb {
                 Err(error) => {
                     drop(transaction);
                     patience
-                        .again(error, &format!("make the dead man's switch on {CHECK_INS}"))
+                        .again(
+                            error,
+                            &format!("make the dead man's switch on {CHECK_INS}"),
+                            PAUSE,
+                        )
                         .await?;
                 }
             }

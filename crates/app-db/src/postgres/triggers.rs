@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use super::connect::quoted;
 use super::own_tables::OwnTables;
 use crate::error::failed;
-use crate::patience::Patience;
+use crate::patience::{PAUSE, Patience};
 
 /// The longest that one try waits for a table's lock.
 pub(super) const LOCK_WAIT_MS: u32 = 800;
@@ -118,7 +118,7 @@ pub(super) async fn remove(
             Ok(()) => return transaction.commit().await.map_err(|error| failed(what, error)),
             Err(error) => {
                 drop(transaction);
-                patience.again(error, &what).await?;
+                patience.again(error, &what, PAUSE).await?;
             }
         }
     }

@@ -313,14 +313,15 @@ async fn who_reads_and_then_writes_is_not_sent_away_while_it_comes_into_force_ma
     let Some(database) = app_db().await else { return };
     let app_db = open(&database).await;
     let mut somebody = database.connect().await;
-    let read = "START TRANSACTION; SELECT * FROM collection; DO SLEEP(0.4)";
+    let read = "START TRANSACTION; SELECT * FROM collection; DO SLEEP(0.2)";
     raw(&mut somebody, read).await.unwrap();
     let engaging = tokio::spawn({
         let app_db = app_db.clone();
         async move { engage(&app_db).await }
     });
-    for _ in 0..6 {
-        raw(&mut somebody, "DO SLEEP(0.4)").await.unwrap();
+    // It waits for nobody for five seconds.
+    for _ in 0..4 {
+        raw(&mut somebody, "DO SLEEP(0.2)").await.unwrap();
         let written = raw(
             &mut somebody,
             "UPDATE collection SET name = 'somebody' WHERE id = 1",
