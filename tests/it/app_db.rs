@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::Value;
 
 pub(crate) use self::program::{
-    PACE, PATIENCE, Process, came_true, command, ended, listen, listen_at, measured, metaferry,
-    metaferry_with, program, signal, told, wait_for,
+    PACE, PATIENCE, Process, came_true, command, ended, files_in, listen, listen_at, measured, metaferry,
+    metaferry_with, program, signal, told, undo_script_in, wait_for,
 };
 
 static COUNT: AtomicU32 = AtomicU32::new(0);

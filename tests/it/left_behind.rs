@@ -3,6 +3,8 @@
 
 mod again;
 mod enforced;
+#[cfg(debug_assertions)]
+mod neighbours;
 
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -11,7 +13,7 @@ use metaferry_sample::credentials::{ORDINARY_API_KEY, SUPERUSER_API_KEY};
 use serde_json::Value;
 
 use crate::api::world::{Held, Options, Schema, World};
-use crate::app_db::{Process, ended, told};
+use crate::app_db::{Process, ended, told, undo_script_in};
 
 /// The lease, in seconds.
 const LEASE: u64 = 5;
@@ -171,7 +173,8 @@ fn what_was_killed_is_recovered_by_hand_told_tried_again_and_uninstalled_postgre
     assert_eq!(ours(&world), "", "no trigger is left");
     assert_eq!(world.dumps(), [""; 0]);
     // Killed while it wrote the way back by hand: the file stayed for ever.
-    let half = std::fs::File::create(world.folder().join("data/undo.sql.new")).unwrap();
+    let script = undo_script_in(&world.data_dir());
+    let half = std::fs::File::create(script.with_file_name("undo.sql.new")).unwrap();
     half.set_modified(SystemTime::now() - Duration::from_secs(10 * LEASE))
         .unwrap();
     assert_eq!(

@@ -2,6 +2,7 @@
 //! The pairs and the content of `…_FILE` secrets come from the caller; [`address`] understands the addresses.
 
 pub mod address;
+mod folder_name;
 mod uri;
 
 use crate::encryption::{DerivedKey, SECRET_CHARS_MIN};

@@ -17,7 +17,7 @@ mod take_over;
 mod waiting;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use metaferry_domain::PortError;
@@ -127,6 +127,12 @@ impl Orchestrator {
     /// If the journal cannot be read.
     pub async fn waits_for(&self, row: RowId, phase: Phase) -> Result<Option<Waits>, PortError> {
         waits_for(&*self.ports.journal, row, phase, &*self.ports.clock).await
+    }
+
+    /// The folder in which this process makes dumps.
+    #[must_use]
+    pub fn dump_folder(&self) -> &Path {
+        &self.settings.dump_folder
     }
 
     /// Where this process makes the dump of a migration.

@@ -36,7 +36,7 @@ impl From<bool> for Salvage {
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) metabase: MetabaseEnv,
-    /// Dumps of migrations, `undo.sql`, the SQLite file of an H2 source.
+    /// What commands keep while they last, and a folder for each app DB, which [`crate::wiring`] names.
     pub(crate) data_dir: PathBuf,
     pub(crate) node: String,
     pub(crate) lease_term: Duration,
@@ -196,11 +196,11 @@ fn node_name() -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::Config;
     use crate::exit::Ending;
 
-    pub(super) fn config(pairs: &[(&str, &str)]) -> Result<Config, crate::exit::CommandError> {
+    pub(crate) fn config(pairs: &[(&str, &str)]) -> Result<Config, crate::exit::CommandError> {
         Config::from_pairs(
             pairs
                 .iter()

@@ -24,7 +24,8 @@ use crate::wiring::Guarded;
 pub(crate) struct MigrationPreflight {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) policy: Arc<MetabasePolicy>,
-    pub(crate) data_dir: PathBuf,
+    /// Where the dump is made.
+    pub(crate) folder: PathBuf,
     pub(crate) version_known: bool,
     pub(crate) read_only_overridden: Option<ReadOnlyMode>,
     pub(crate) strength: ReadOnlyStrength,
@@ -177,7 +178,7 @@ impl MigrationPreflight {
             .filter(|table| matches!(policy.table(&table.name.key()), TablePolicy::Carry { .. }))
             .collect();
         let wanted_bytes: u64 = carried.iter().map(|table| table.bytes_estimate).sum();
-        findings.extend(room::finding(&self.data_dir, wanted_bytes));
+        findings.extend(room::finding(&self.folder, wanted_bytes));
         let Some(probe) = &self.probe else { return Ok(()) };
         let names: Vec<String> = carried.iter().map(|table| table.name.key()).collect();
         let values = probe.values(catalogue, &names).await?;
@@ -272,7 +273,7 @@ impl MigrationPreflight {
                 ),
             ));
         }
-        let probe = self.data_dir.join(format!(".write-probe-{}", std::process::id()));
+        let probe = self.folder.join(format!(".write-probe-{}", std::process::id()));
         match std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)) {
             Ok(()) => {}
             Err(error) => findings.push(finding(
@@ -280,7 +281,7 @@ impl MigrationPreflight {
                 "data_dir",
                 format!(
                     "the folder {} cannot be written: {error}; set METAFERRY_DATA_DIR to one that can",
-                    self.data_dir.display()
+                    self.folder.display()
                 ),
             )),
         }

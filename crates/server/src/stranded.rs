@@ -21,10 +21,10 @@ const MIGRATIONS_MAX: u32 = 16;
 /// If the app DB cannot be reached.
 pub(crate) async fn find(
     orchestrator: &Orchestrator,
-    folder: &Path,
     lease_term: Duration,
 ) -> Result<Vec<PathBuf>, PortError> {
     // Mostly there is nothing, and nobody is asked.
+    let folder = orchestrator.dump_folder();
     let mut left = left_alone(folder, lease_term);
     if left.is_empty() {
         return Ok(left);
@@ -52,11 +52,10 @@ pub(crate) async fn find(
 /// Those of [`find`].
 pub(crate) async fn remove(
     orchestrator: &Orchestrator,
-    folder: &Path,
     lease_term: Duration,
 ) -> Result<Vec<PathBuf>, PortError> {
     let mut removed = Vec::new();
-    for file in find(orchestrator, folder, lease_term).await? {
+    for file in find(orchestrator, lease_term).await? {
         match fs::remove_file(&file) {
             Ok(()) => {
                 tracing::info!(target: "cloud_migration", file = %file.display(), "removed what a process that died had left");

@@ -79,8 +79,8 @@ pub(crate) async fn shores(
     address: &AppDbAddress,
     choices: Choices,
 ) -> Result<Shores, CommandError> {
-    make_folder(&config.data_dir)?;
     let app_db = app_db(config, address, choices.purpose, choices.read_only_max).await?;
+    make_folder(&app_db.folder)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let proxies = proxies_towards(&config.metabase.store_api_url);
     let http = HttpClient::new(HttpConfig {
@@ -100,7 +100,7 @@ pub(crate) async fn shores(
     let preflight = Arc::new(MigrationPreflight {
         source: app_db.source,
         policy: Arc::clone(&policy),
-        data_dir: config.data_dir.clone(),
+        folder: app_db.folder.clone(),
         version_known: version.is_some() || matches!(shore, OtherShore::Bucket { .. }),
         read_only_overridden: config.metabase.read_only_mode,
         strength: choices.strength,
@@ -168,7 +168,7 @@ pub(crate) async fn shores(
         jobs_wait_max: config.jobs_wait_max,
         propagation: config.propagation,
         nodes: choices.nodes,
-        dump_folder: config.data_dir.clone(),
+        dump_folder: app_db.folder,
         dump_file: config.metabase.migration_dump_file.clone(),
         plaintext,
         warnings: choices.warnings,

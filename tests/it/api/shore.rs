@@ -7,7 +7,7 @@ use std::process::Command;
 
 use metaferry_sample::credentials::SUPERUSER_API_KEY;
 
-use crate::app_db::{PACE, PATIENCE, Process, came_true, command, listen, program};
+use crate::app_db::{PACE, PATIENCE, Process, came_true, command, files_in, listen, program};
 
 /// Everything ends with it.
 pub(crate) struct Shore {
@@ -215,15 +215,14 @@ impl Shore {
         of_each.filter(|name| name.starts_with("parts-")).collect()
     }
 
-    /// Whatever lies in the data folder, and in those of other nodes, but `undo.sql`.
+    /// Whatever lies in the data folder's folders, and in those of other nodes, but `undo.sql`.
     pub(crate) fn dumps(&self) -> Vec<String> {
         let beside = std::fs::read_dir(self.folder()).unwrap();
-        let folders = beside.map(|entry| entry.unwrap()).filter(|entry| {
-            let name = entry.file_name().into_string().unwrap();
-            name.starts_with("data") && entry.file_type().unwrap().is_dir()
-        });
-        let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).unwrap());
-        let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let data = beside
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.file_name().into_string().unwrap().starts_with("data"));
+        let files = data.flat_map(|folder| files_in(&folder.path()));
+        let names = files.map(|file| file.file_name().unwrap().to_str().unwrap().to_owned());
         names.filter(|name| name != "undo.sql").collect()
     }
 

@@ -71,6 +71,25 @@ pub(crate) fn listen_at(address: &str, command: &mut Command, log: &Path) -> (Pr
     }
 }
 
+/// The files in a data folder, and in the folders of app DBs in it.
+pub(crate) fn files_in(data: &Path) -> Vec<PathBuf> {
+    let paths = |folder: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let (folders, mut files): (Vec<_>, Vec<_>) = paths(data).into_iter().partition(|path| path.is_dir());
+    files.extend(folders.iter().flat_map(|folder| paths(folder)));
+    files
+}
+
+/// The `undo.sql` of the only app DB that has files there.
+pub(crate) fn undo_script_in(data: &Path) -> PathBuf {
+    let mut scripts = files_in(data);
+    scripts.retain(|file| file.ends_with("undo.sql"));
+    assert_eq!(scripts.len(), 1, "{scripts:?}");
+    scripts.remove(0)
+}
+
 /// Looks again and again, with pauses.
 pub(crate) fn wait_for(what: &str, is_so: impl FnMut() -> bool) {
     assert!(came_true(PATIENCE, PACE, is_so), "waited in vain until {what}");

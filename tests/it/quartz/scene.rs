@@ -11,7 +11,7 @@ use super::judge::{by_trigger, nothing_began};
 use super::shared_app_db::SharedAppDb;
 use crate::api::SLOW_BYTES_PER_SECOND;
 use crate::api::network::Network;
-use crate::app_db::{ended, signal, told, wait_for};
+use crate::app_db::{ended, signal, told, undo_script_in, wait_for};
 
 /// The lease, in seconds.
 const LEASE: u64 = 5;
@@ -296,7 +296,7 @@ impl<'a> Scene<'a> {
                 self.moment("effect_started", "restore_scheduler")
             }
             End::UndoneBySql => {
-                let script = std::fs::File::open(self.place.data_dir().join("undo.sql")).unwrap();
+                let script = std::fs::File::open(undo_script_in(&self.place.data_dir())).unwrap();
                 let at = self.now_us();
                 let undone = self.place.client().stdin(script).output().unwrap();
                 assert!(undone.status.success(), "{}", told(&undone));

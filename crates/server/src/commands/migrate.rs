@@ -106,7 +106,7 @@ pub(super) async fn steer(
     config: &Config,
     output: Output,
 ) -> Result<Ending, CommandError> {
-    stranded::remove(&orchestrator, &config.data_dir, config.lease_term).await?;
+    stranded::remove(&orchestrator, config.lease_term).await?;
     let interrupted = Cancellation::new();
     let watching = tokio::spawn(interrupt(orchestrator.clone(), interrupted.clone(), output));
     let progress = Arc::new(Progress::new("migrate"));

@@ -38,7 +38,7 @@ pub(super) async fn run(args: RecoverArgs, config: &Config, output: Output) -> R
     let choices = choices(wiring::Purpose::Migrate, went_to(&newest.state));
     let orchestrator = wiring::shores(config, &address, choices).await?.orchestrator;
     let recovered = patiently(&orchestrator, output).await?;
-    for file in stranded::remove(&orchestrator, &config.data_dir, config.lease_term).await? {
+    for file in stranded::remove(&orchestrator, config.lease_term).await? {
         output.say(&format!(
             "removed {}, which a process that died had left",
             file.display()
@@ -74,16 +74,16 @@ async fn sweep(
 ) -> Result<Ending, CommandError> {
     let choices = choices(wiring::Purpose::Look, "store".to_owned());
     let orchestrator = wiring::shores(config, address, choices).await?.orchestrator;
-    let (folder, term) = (&config.data_dir, config.lease_term);
+    let term = config.lease_term;
     let (key, mut there, Leftovers { mut removed, left }) = if args.dry_run {
         ("would", wiring::leftovers(address).await?, Leftovers::default())
     } else {
         ("recovered", Vec::new(), wiring::remove_leftovers(address).await?)
     };
     let (files, told) = if args.dry_run {
-        (stranded::find(&orchestrator, folder, term).await?, &mut there)
+        (stranded::find(&orchestrator, term).await?, &mut there)
     } else {
-        (stranded::remove(&orchestrator, folder, term).await?, &mut removed)
+        (stranded::remove(&orchestrator, term).await?, &mut removed)
     };
     told.extend(files.iter().map(|file| file.display().to_string()));
     let mut lines = Vec::new();

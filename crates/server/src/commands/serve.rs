@@ -1,6 +1,5 @@
 //! `serve`: the HTTP API and the worker behind it. Ending it hands a running migration over to whoever recovers it.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use metaferry_api::Api;
@@ -45,8 +44,7 @@ pub(super) async fn run(args: ServeArgs, config: &Config, output: Output) -> Res
     }
     let listener = listen(args.listen).await?;
     output.say(&format!("the API listens on http://{}", address(&listener)?));
-    let (folder, term) = (config.data_dir.clone(), config.lease_term);
-    let recovering = tokio::spawn(recover(shores.orchestrator.clone(), folder, term));
+    let recovering = tokio::spawn(recover(shores.orchestrator.clone(), config.lease_term));
     let api = Api {
         orchestrator: shores.orchestrator,
         authenticator: shores.authenticator,
@@ -71,10 +69,10 @@ async fn overdue() {
 const LOOKS_PER_TERM: u32 = 5;
 
 /// Looks for migrations that some process left behind, now and several times in every lease term.
-async fn recover(orchestrator: Orchestrator, folder: PathBuf, term: Duration) {
+async fn recover(orchestrator: Orchestrator, term: Duration) {
     loop {
         let looked = match orchestrator.recover().await {
-            Ok(_) => stranded::remove(&orchestrator, &folder, term).await.map(drop),
+            Ok(_) => stranded::remove(&orchestrator, term).await.map(drop),
             Err(error) => Err(error),
         };
         if let Err(error) = looked {

@@ -1,7 +1,7 @@
 //! The app DB of a migration: its rows, journal, lease, read-only mode and scheduler, each in the database itself or, where
 //! that is a file Metabase has open, beside it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use metaferry_uploader::Proxies;
 
 use super::Purpose;
 use super::database::{source, source_of_worker};
-use super::folder::make_folder;
+use super::folder::{folder_of, make_folder};
 use super::objects::proxies_towards;
 use crate::config::{Config, Salvage};
 use crate::exit::CommandError;
@@ -35,6 +35,8 @@ pub(super) const CONNECTIONS_MAX: u32 = 4;
 
 /// The app DB's side of the ports.
 pub(super) struct AppDbPorts {
+    /// For files of this app DB alone.
+    pub(super) folder: PathBuf,
     pub(super) source: Arc<dyn Source>,
     pub(super) source_of_worker: Arc<dyn Source>,
     pub(super) rows: Arc<dyn MigrationRows>,
@@ -65,6 +67,7 @@ pub(super) async fn app_db(
     purpose: Purpose,
     read_only_max: Duration,
 ) -> Result<AppDbPorts, CommandError> {
+    let folder = folder_of(config, address);
     let source = source(address, config.h2_files(Salvage::No))?;
     let source_of_worker = source_of_worker(address, &source);
     match address {
@@ -82,10 +85,11 @@ pub(super) async fn app_db(
                 session_key(config)?,
             );
             Ok(AppDbPorts {
+                folder: folder.clone(),
                 source,
                 source_of_worker,
                 scheduler: Arc::new(PostgresQuartz::new(app_db.clone())),
-                undo_script: Arc::new(PostgresUndoScript::new(app_db.clone(), config.data_dir.clone())),
+                undo_script: Arc::new(PostgresUndoScript::new(app_db.clone(), folder)),
                 authenticator: Arc::new(authenticator),
                 probe: Some(Arc::new(probe)),
                 rows: Arc::new(app_db.clone()),
@@ -105,8 +109,8 @@ pub(super) async fn app_db(
                 );
                 return Err(PortError::new(ErrorKind::NotFound, what).into());
             }
-            make_folder(&config.data_dir)?;
-            let state = SqliteState::open(&state_file(config, &file)).await?;
+            make_folder(&folder)?;
+            let state = SqliteState::open(&state_file(&folder)).await?;
             let (unguarded, guarded) = match &config.metabase_api {
                 Some(api) => (
                     Unguarded::ReadOnlyByApi(api.addresses.join(", ")),
@@ -116,6 +120,7 @@ pub(super) async fn app_db(
             };
             let unguarded = Arc::new(unguarded);
             Ok(AppDbPorts {
+                folder,
                 source,
                 source_of_worker,
                 read_only: told(config, unguarded.clone(), Arc::new(state.clone()), guarded)?,
@@ -143,10 +148,11 @@ pub(super) async fn app_db(
                 session_key(config)?,
             );
             Ok(AppDbPorts {
+                folder: folder.clone(),
                 source,
                 source_of_worker,
                 scheduler: Arc::new(MySqlQuartz::new(app_db.clone())),
-                undo_script: Arc::new(MySqlUndoScript::new(app_db.clone(), config.data_dir.clone())),
+                undo_script: Arc::new(MySqlUndoScript::new(app_db.clone(), folder)),
                 authenticator: Arc::new(authenticator),
                 probe: Some(Arc::new(MySqlProbe::new(MySqlServer::new(server)))),
                 rows: Arc::new(app_db.clone()),
@@ -200,10 +206,6 @@ fn session_key(config: &Config) -> Result<Option<DerivedKey>, CommandError> {
 }
 
 /// Where the rows, journal and lease of an H2 source live: nothing can be written into a file that Metabase has open.
-pub(super) fn state_file(config: &Config, h2: &std::path::Path) -> PathBuf {
-    let name = h2
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    config.data_dir.join(format!("{name}.metaferry.sqlite"))
+pub(super) fn state_file(folder: &Path) -> PathBuf {
+    folder.join("state.sqlite")
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use metaferry_app_db::Leftovers;
-use metaferry_app_db::h2::file_of;
 use metaferry_app_db::mysql::{MySqlAppDb, MySqlServer};
 use metaferry_app_db::postgres::{PostgresAppDb, PostgresServer};
 use metaferry_app_db::sqlite::SqliteState;
@@ -11,6 +10,7 @@ use metaferry_domain::ports::{JournalStore, MigrationRows};
 use metaferry_metabase::env::address::AppDbAddress;
 
 use super::app_db::{CONNECTIONS_MAX, app_db, state_file};
+use super::folder::folder_of;
 use super::{Purpose, READ_ONLY_MAX};
 use crate::config::Config;
 use crate::exit::CommandError;
@@ -40,7 +40,7 @@ pub(crate) async fn uninstall(config: &Config, address: &AppDbAddress) -> Result
         AppDbAddress::MySql(server) => {
             MySqlAppDb::uninstall(MySqlServer::new(server).pool(CONNECTIONS_MAX).await?).await
         }
-        AppDbAddress::H2 { path } => SqliteState::uninstall(&state_file(config, &file_of(path))).await,
+        AppDbAddress::H2 { .. } => SqliteState::uninstall(&state_file(&folder_of(config, address))).await,
     };
     Ok(removed?)
 }
