@@ -3,6 +3,7 @@
 mod api_key;
 mod authenticator;
 mod error;
+mod guard;
 pub mod h2;
 pub mod load;
 pub mod mysql;

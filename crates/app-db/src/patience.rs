@@ -61,22 +61,61 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// Returns after so long if another try is worth it, else the error.
+    /// Returns after so long if another try is worth it.
     pub(crate) async fn again(
         &self,
         error: sqlx::Error,
         what: &str,
         after: Duration,
-    ) -> Result<(), PortError> {
+    ) -> Result<(), GivenUp> {
         self.cancel.check()?;
         match busy(&error) {
-            Some(_) if Instant::now() < self.until => pause(after, self.cancel).await,
-            Some(Busy::InUse { find }) => Err(PortError::new(
-                ErrorKind::Unavailable,
-                format!("{what}: other sessions keep the table in use; find them {find} and end them, or wait for them"),
-            )
-            .because(error)),
-            Some(Busy::Deadlock) | None => Err(failed(what, error)),
+            Some(_) if Instant::now() < self.until => Ok(pause(after, self.cancel).await?),
+            Some(Busy::InUse { find }) => Err(GivenUp::InUse(
+                PortError::new(
+                    ErrorKind::Unavailable,
+                    format!("{what}: other sessions keep the table in use; find them {find} and end them, or wait for them"),
+                )
+                .because(error),
+            )),
+            Some(Busy::Deadlock) => Err(GivenUp::InUse(failed(what, error))),
+            None => Err(GivenUp::Failed(failed(what, error))),
+        }
+    }
+}
+
+/// Why something is tried no more.
+pub(crate) enum GivenUp {
+    /// Others were in the way all the time.
+    InUse(PortError),
+    /// Another try would not have helped, or the connection is lost.
+    Failed(PortError),
+}
+
+impl GivenUp {
+    /// Why a trigger is left behind: others keep its table in use, or we may not take it away, which no retry mends.
+    ///
+    /// # Errors
+    /// What is no reason to: of a broken connection, say, nothing is known of any trigger.
+    pub(crate) fn leaves_behind(self) -> Result<PortError, PortError> {
+        match self {
+            Self::InUse(why) => Ok(why),
+            Self::Failed(why) if why.kind == ErrorKind::Denied => Ok(why),
+            Self::Failed(error) => Err(error),
+        }
+    }
+}
+
+impl From<PortError> for GivenUp {
+    fn from(error: PortError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<GivenUp> for PortError {
+    fn from(given_up: GivenUp) -> Self {
+        match given_up {
+            GivenUp::InUse(error) | GivenUp::Failed(error) => error,
         }
     }
 }

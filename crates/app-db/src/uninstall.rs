@@ -8,8 +8,9 @@ use metaferry_domain::{ErrorKind, PortError};
 const TERM_MS: u64 = 60_000;
 /// Migrations looked through for unsettled ones; only the newest can be, because nothing begins before it is settled.
 const MIGRATIONS_LOOKED_AT: u32 = 16;
-/// The name that the lease shows meanwhile.
-pub(crate) const HOLDER: &str = "metaferry uninstall";
+/// The names that the lease shows meanwhile.
+pub(crate) const UNINSTALL: &str = "metaferry uninstall";
+pub(crate) const RECOVER: &str = "metaferry recover";
 
 /// What became of triggers that were left behind: each with its table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

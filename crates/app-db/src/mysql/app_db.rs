@@ -12,6 +12,7 @@ use super::guard_session::GuardSession;
 use super::own_tables;
 use super::stillness::Watch;
 use crate::error::failed;
+use crate::guard::Fence;
 use crate::own_rows::{database_token, no_longer_held};
 
 /// A MySQL or MariaDB app DB, for everything but moving rows. Cheap to clone.
@@ -81,11 +82,7 @@ impl MySqlAppDb {
     /// ends the transaction of a machine that has gone silent, so that another can take the lease.
     pub(super) async fn fenced(&self, token: FencingToken) -> Result<Transaction<'static, MySql>, PortError> {
         let prove = |error| failed("prove the lease", error);
-        let mut transaction = self
-            .pool
-            .begin()
-            .await
-            .map_err(|error| failed("begin a transaction in the app DB", error))?;
+        let mut transaction = self.begin().await?;
         sqlx::query("SELECT id FROM metaferry_lease WHERE id = 2 LOCK IN SHARE MODE")
             .fetch_optional(&mut *transaction)
             .await
@@ -101,6 +98,21 @@ impl MySqlAppDb {
             Some(_) => Ok(transaction),
             None => Err(no_longer_held(token)),
         }
+    }
+
+    /// A transaction during which nobody takes the lease, if there is one.
+    pub(super) async fn behind(&self, fence: Fence) -> Result<Transaction<'static, MySql>, PortError> {
+        match fence {
+            Fence::Lease(token) => self.fenced(token).await,
+            Fence::NoTables => self.begin().await,
+        }
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, MySql>, PortError> {
+        self.pool
+            .begin()
+            .await
+            .map_err(|error| failed("begin a transaction in the app DB", error))
     }
 }
 

@@ -2,13 +2,13 @@
 //! holds a lock. It is taken before the first trigger is made, so that each is in force with its making; and that waits
 //! for every transaction that has touched the table before.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use sqlx::{MySqlConnection, MySqlPool};
 
-use super::app_db::MySqlAppDb;
+use super::app_db::{MySqlAppDb, commit};
 use super::connect::{close, database, quoted, session, text};
 use super::ddl_session::{DdlSession, GENTLE};
 use super::guard_session::GuardSession;
@@ -16,16 +16,11 @@ use super::guard_triggers::{self, PREFIX, Trigger};
 use super::schema::{self, Which};
 use super::still_tables;
 use crate::error::{failed, mysql_number};
-use crate::patience::Patience;
+use crate::guard::{Fence, MAKE_MAX, REMOVE_MAX, Removal, Standing};
+use crate::patience::{GivenUp, Patience};
 
-/// How long it is tried to make all triggers, before the whole is tried again.
-const MAKE_MAX: Duration = Duration::from_secs(25);
 /// Longer than questions for rights ever take: they wait for nobody.
 const QUESTIONS_MAX: Duration = Duration::from_secs(3600);
-/// How long it is tried to take one table's away, before they are left behind.
-const REMOVE_MAX: Duration = Duration::from_secs(4);
-/// The same for all together.
-const REMOVE_ALL_MAX: Duration = Duration::from_secs(15);
 
 impl MySqlAppDb {
     /// Arms, and makes the triggers. Idempotent. Once it is not wanted any more it ends where it stands, armed.
@@ -47,21 +42,21 @@ impl MySqlAppDb {
         {
             disarm(guard.take()).await;
         }
-        // Proves the lease, and nobody takes it before the lock is ours.
-        let fence = self.fenced(token).await?;
-        let is_new = guard.is_none();
-        if is_new {
+        if guard.is_none() {
             // What an earlier one left has another end in it, and must not come to life.
-            let left = self.remove_guard(cancel).await?;
+            let left = self.remove_guard(Fence::Lease(token), cancel).await?;
             if !left.is_empty() {
                 return Err(PortError::new(
                     ErrorKind::Unavailable,
                     format!("remove triggers of an earlier migration: {}", left.join(", ")),
                 ));
             }
-            *guard = Some(GuardSession::begin(&self.pool, token, self.guard_max, cancel).await?);
+            // Nobody takes the lease before the lock is ours, which the end of the fence proves.
+            let fence = self.fenced(token).await?;
+            let armed = GuardSession::begin(&self.pool, token, self.guard_max, cancel).await?;
+            commit(fence, "prove the lease").await?;
+            *guard = Some(armed);
         }
-        drop(fence);
         let Some(armed) = guard.as_ref() else {
             return Ok(());
         };
@@ -69,21 +64,13 @@ impl MySqlAppDb {
         let there = self.triggers(&mut session.connection).await?;
         let patience = Patience::new(MAKE_MAX, cancel);
         for trigger in expected(&self.pool).await? {
-            if there.iter().any(|(name, _)| *name == trigger.name) {
+            if there.iter().any(|standing| standing.name == trigger.name) {
                 continue;
             }
             let sql = trigger.definition(&armed.lock, &armed.end);
             let what = format!("guard the table {}", trigger.table);
-            loop {
-                cancel.check()?;
-                let fence = self.fenced(token).await?;
-                let made = session.try_run(&sql, &patience).await;
-                drop(fence);
-                match made {
-                    Ok(()) => break,
-                    Err(error) => patience.again(error, &what, session.pause()).await?,
-                }
-            }
+            self.alter(Fence::Lease(token), &mut session, &sql, &what, &patience)
+                .await?;
         }
         session.close().await;
         Ok(())
@@ -124,7 +111,7 @@ impl MySqlAppDb {
         let mut missing: Vec<String> = expected(&self.pool)
             .await?
             .into_iter()
-            .filter(|trigger| !there.iter().any(|(name, _)| *name == trigger.name))
+            .filter(|trigger| !there.iter().any(|standing| standing.name == trigger.name))
             .map(|trigger| trigger.table)
             .collect();
         if missing.is_empty() {
@@ -145,7 +132,11 @@ impl MySqlAppDb {
 
     /// Takes triggers away, where they are. What is locked by others stays, and does nothing once it is disarmed: answers
     /// these triggers, each with its table.
-    pub(super) async fn remove_guard(&self, cancel: &Cancellation) -> Result<Vec<String>, PortError> {
+    pub(super) async fn remove_guard(
+        &self,
+        fence: Fence,
+        cancel: &Cancellation,
+    ) -> Result<Vec<String>, PortError> {
         let mut connection = self.connection().await?;
         let there = self.triggers(&mut connection).await?;
         drop(connection);
@@ -153,48 +144,46 @@ impl MySqlAppDb {
             return Ok(Vec::new());
         }
         let mut session = DdlSession::open(&self.pool, REMOVE_MAX / 2).await?;
-        let began = Instant::now();
-        let mut left = Vec::new();
-        let mut in_use = String::new();
-        for (name, table) in there {
-            let shown = format!("{name} on {table}");
-            // Who uses one table that long may use them all.
-            if table == in_use || began.elapsed() >= REMOVE_ALL_MAX {
-                left.push(shown);
-                continue;
-            }
-            let sql = format!("DROP TRIGGER IF EXISTS {}", quoted(&name));
-            let limit = REMOVE_MAX.min(REMOVE_ALL_MAX.saturating_sub(began.elapsed()));
-            let patience = Patience::new(limit, cancel);
-            let what = format!("remove the trigger {shown}");
-            let removed = loop {
-                match session.try_run(&sql, &patience).await {
-                    Ok(()) => break Ok(()),
-                    Err(error) => match patience.again(error, &what, session.pause()).await {
-                        Ok(()) => {}
-                        Err(error) => break Err(error),
-                    },
-                }
-            };
-            match removed {
-                Ok(()) => {}
-                Err(error) if error.kind == ErrorKind::Unavailable => {
-                    tracing::warn!(target: "cloud_migration", error = error.chain(), "a trigger stays behind for now, and does nothing");
-                    left.push(shown);
-                    in_use = table;
-                }
-                Err(error) => return Err(error),
+        let mut removal = Removal::begin();
+        for trigger in there {
+            if let Some(limit) = removal.limit(&trigger) {
+                let patience = Patience::new(limit, cancel);
+                let sql = format!("DROP TRIGGER IF EXISTS {}", quoted(&trigger.name));
+                let what = format!("remove the trigger {}", trigger.shown());
+                let tried = self.alter(fence, &mut session, &sql, &what, &patience).await;
+                removal.tried(trigger, tried)?;
             }
         }
         session.close().await;
-        Ok(left)
+        Ok(removal.left())
     }
 
-    /// Triggers of ours that are there: each with its table.
+    /// Tries it until it is done or `patience` is over. Whoever takes the lease next waits for each try.
+    async fn alter(
+        &self,
+        fence: Fence,
+        session: &mut DdlSession,
+        sql: &str,
+        what: &str,
+        patience: &Patience<'_>,
+    ) -> Result<(), GivenUp> {
+        loop {
+            patience.check()?;
+            let held = self.behind(fence).await?;
+            let tried = session.try_run(sql, patience).await;
+            drop(held);
+            match tried {
+                Ok(()) => return Ok(()),
+                Err(error) => patience.again(error, what, session.pause()).await?,
+            }
+        }
+    }
+
+    /// Triggers of ours that are there.
     pub(super) async fn triggers(
         &self,
         connection: &mut MySqlConnection,
-    ) -> Result<Vec<(String, String)>, PortError> {
+    ) -> Result<Vec<Standing>, PortError> {
         let read = |error| failed("look for triggers that guard tables", error);
         let rows = sqlx::query(
             "SELECT trigger_name, event_object_table FROM information_schema.triggers
@@ -207,7 +196,12 @@ impl MySqlAppDb {
         .map_err(read)?;
         let word = |row, position| text(row, position).map(Option::unwrap_or_default).map_err(read);
         rows.iter()
-            .map(|row| Ok((word(row, 0)?, word(row, 1)?)))
+            .map(|row| {
+                Ok(Standing {
+                    name: word(row, 0)?,
+                    table: word(row, 1)?,
+                })
+            })
             .collect()
     }
 

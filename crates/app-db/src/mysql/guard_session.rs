@@ -24,7 +24,8 @@ const SILENCE_SECONDS: u32 = 12;
 /// How long an answer, and the session's end, are waited for.
 const END_MAX: Duration = Duration::from_secs(3);
 /// How long the session of somebody who lost the lease is waited for; it lets go within [`SPEAK_EVERY`].
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// MariaDB ends the fence beside it after ten seconds.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// The lock's name, in SQL: of the server, not of a database.
 pub(super) const LOCK: &str = "concat('metaferry guard ', sha1(database()))";

@@ -6,10 +6,8 @@ use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use sqlx::MySqlPool;
 
 use super::app_db::MySqlAppDb;
-use crate::uninstall::{Leftovers, claim};
-
-/// The name that the lease shows meanwhile.
-const HOLDER: &str = "metaferry recover";
+use crate::guard::{Fence, Standing};
+use crate::uninstall::{Leftovers, RECOVER, claim};
 
 impl MySqlAppDb {
     /// The triggers of ours that are in an app DB, each with its table. While a migration is not settled it needs them.
@@ -22,7 +20,7 @@ impl MySqlAppDb {
         let there = app_db.triggers(&mut connection).await?;
         Ok(there
             .iter()
-            .map(|(name, table)| format!("{name} on {table}"))
+            .map(Standing::shown)
             .collect())
     }
 
@@ -36,15 +34,15 @@ impl MySqlAppDb {
             return Ok(Leftovers::default());
         }
         let app_db = Self::open_to_look(pool);
-        let left = match claim(&app_db, &app_db, HOLDER).await {
+        let wanted = Cancellation::new();
+        let left = match claim(&app_db, &app_db, RECOVER).await {
             Ok(lease) => {
-                let left = app_db.remove_guard(&Cancellation::new()).await;
+                let left = app_db.remove_guard(Fence::Lease(lease.token), &wanted).await;
                 app_db.release(&lease).await?;
                 left?
             }
-            // Without tables of ours nobody migrates.
             Err(error) if error.kind == ErrorKind::NotFound => {
-                app_db.remove_guard(&Cancellation::new()).await?
+                app_db.remove_guard(Fence::NoTables, &wanted).await?
             }
             Err(error) => return Err(error),
         };

@@ -18,6 +18,7 @@ use super::connect::text;
 use super::scheduler::check_ins;
 use super::stillness::{Stillness, View, Watch, lost};
 use crate::error::failed;
+use crate::guard::Fence;
 use crate::nodes::{self, lately};
 use crate::patience::pause;
 
@@ -151,7 +152,7 @@ impl ReadOnlyGuard for MySqlAppDb {
         self.disarm_guard().await;
         self.switch(token, &Switch::Back(before), &wanted).await?;
         // Whatever is left of it does nothing any more, and goes by `recover`, `uninstall` or the next migration.
-        self.remove_guard(&wanted).await.map(drop)
+        self.remove_guard(Fence::Lease(token), &wanted).await.map(drop)
     }
 }
 

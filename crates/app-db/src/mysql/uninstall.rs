@@ -6,7 +6,8 @@ use sqlx::{AssertSqlSafe, MySqlPool};
 
 use super::app_db::MySqlAppDb;
 use crate::error::failed;
-use crate::uninstall::{HOLDER, claim, still_there};
+use crate::guard::{Fence, Standing};
+use crate::uninstall::{UNINSTALL, claim, still_there};
 
 /// Every table of ours, those that refer to others first.
 const TABLES: [&str; 5] = [
@@ -25,20 +26,23 @@ impl MySqlAppDb {
     /// removed. The same if triggers are left because others keep their tables in use: then our tables stay.
     pub async fn uninstall(pool: MySqlPool) -> Result<Vec<String>, PortError> {
         let app_db = Self::open_to_look(pool);
-        let lease = match claim(&app_db, &app_db, HOLDER).await {
+        let lease = match claim(&app_db, &app_db, UNINSTALL).await {
             Ok(lease) => Some(lease),
             // A removal that was interrupted may have left some of them.
             Err(error) if error.kind == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let removed = app_db.remove().await;
+        let fence = lease
+            .as_ref()
+            .map_or(Fence::NoTables, |lease| Fence::Lease(lease.token));
+        let removed = app_db.remove(fence).await;
         if let (Err(_), Some(lease)) = (&removed, &lease) {
             app_db.release(lease).await?;
         }
         removed
     }
 
-    async fn remove(&self) -> Result<Vec<String>, PortError> {
+    async fn remove(&self, fence: Fence) -> Result<Vec<String>, PortError> {
         let fails = |error| {
             failed(
                 "remove Metaferry's own tables: the user needs DROP on them",
@@ -47,15 +51,12 @@ impl MySqlAppDb {
         };
         let mut connection = self.connection().await?;
         let triggers = self.triggers(&mut connection).await?;
-        let left = self.remove_guard(&Cancellation::new()).await?;
+        let left = self.remove_guard(fence, &Cancellation::new()).await?;
         if !left.is_empty() {
             // By our tables they are found again.
             return Err(still_there(&left, "SHOW FULL PROCESSLIST"));
         }
-        let mut removed: Vec<String> = triggers
-            .iter()
-            .map(|(name, table)| format!("{name} on {table}"))
-            .collect();
+        let mut removed: Vec<String> = triggers.iter().map(Standing::shown).collect();
         for table in TABLES {
             let there: Option<i64> = sqlx::query_scalar(
                 "SELECT 1 FROM information_schema.tables WHERE table_schema = database() AND table_name = ?",

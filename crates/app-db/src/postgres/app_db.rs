@@ -10,6 +10,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use super::own_tables::OwnTables;
 use super::stillness::Stillness;
 use crate::error::failed;
+use crate::guard::Fence;
 use crate::own_rows::{database_token, no_longer_held};
 
 /// The longest wait for another session's lock within a transaction under the lease.
@@ -95,13 +96,24 @@ impl PostgresAppDb {
         &self,
         token: FencingToken,
     ) -> Result<Transaction<'static, Postgres>, PortError> {
-        let mut transaction = self
-            .pool
-            .begin()
-            .await
-            .map_err(|error| failed("begin a transaction in the app DB", error))?;
+        let mut transaction = self.begin().await?;
         self.prove(&mut transaction, token).await?;
         Ok(transaction)
+    }
+
+    /// A transaction during which nobody takes the lease, if there is one.
+    pub(super) async fn behind(&self, fence: Fence) -> Result<Transaction<'static, Postgres>, PortError> {
+        match fence {
+            Fence::Lease(token) => self.fenced(token).await,
+            Fence::NoTables => self.begin().await,
+        }
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, PortError> {
+        self.pool
+            .begin()
+            .await
+            .map_err(|error| failed("begin a transaction in the app DB", error))
     }
 
     async fn prove(&self, connection: &mut PgConnection, token: FencingToken) -> Result<(), PortError> {

@@ -2,26 +2,18 @@
 //! lease's: armed and disarmed by one update, and no longer armed once the lease is lost, its time is over, or the row is
 //! gone. What cannot be taken away afterwards does nothing.
 
-use std::time::Duration;
-
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 
 use super::app_db::{PostgresAppDb, commit};
-use super::guard_triggers::{GuardedTable, TRIGGERS, definitions, guarded_tables};
+use super::guard_triggers::{Found, GuardedTable, TRIGGERS, definitions, guarded_tables};
 use super::own_tables::OwnTables;
 use super::triggers;
 use super::undo_script::literal;
 use crate::error::failed;
+use crate::guard::{Fence, MAKE_MAX, Removal, Standing};
 use crate::patience::{PAUSE, Patience};
-
-/// How long it is tried to make all triggers, before the whole is tried again.
-const MAKE_MAX: Duration = Duration::from_secs(25);
-/// How long it is tried to take one table's away, before they are left behind.
-const REMOVE_MAX: Duration = Duration::from_secs(4);
-/// The same for all together.
-const REMOVE_ALL_MAX: Duration = Duration::from_secs(15);
 
 /// Whether tables are guarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +54,8 @@ impl PostgresAppDb {
         Ok(())
     }
 
-    /// One table after the other: locks are held for milliseconds.
+    /// One table after the other: locks are held for milliseconds. What is there under their names and is another trigger
+    /// is made anew: an earlier migration left it, and the table has got columns since.
     async fn make_triggers(
         &self,
         token: FencingToken,
@@ -75,15 +68,21 @@ impl PostgresAppDb {
             let mut transaction = self.fenced(token).await?;
             let session = triggers::limit(&mut transaction).await?;
             let making = async {
-                for (suffix, sql) in definitions(table, &self.own) {
-                    if !triggers::exists(&mut transaction, name, &format!("{TRIGGERS}{suffix}"))
-                        .await
-                        .map_err(Tried::Failed)?
-                    {
-                        triggers::try_run(&mut transaction, sql)
-                            .await
-                            .map_err(Tried::Refused)?;
+                let (mut gone, mut made) = (Vec::new(), Vec::new());
+                for definition in definitions(table, &self.own) {
+                    let found = definition.found(&mut transaction, name).await;
+                    match found.map_err(Tried::Failed)? {
+                        Found::AsDefined => continue,
+                        Found::Another => gone.push(triggers::dropping(name, &definition.name)),
+                        Found::Nothing => {}
                     }
+                    made.push(definition.sql);
+                }
+                // The stronger locks first.
+                for sql in gone.into_iter().chain(made) {
+                    triggers::try_run(&mut transaction, sql)
+                        .await
+                        .map_err(Tried::Refused)?;
                 }
                 Ok(())
             };
@@ -175,16 +174,8 @@ impl PostgresAppDb {
         let mut missing = Vec::new();
         let mut connection = self.pool.acquire().await.map_err(read)?;
         for table in guarded_tables(&self.pool).await? {
-            for (suffix, _) in definitions(&table, &self.own) {
-                let enabled: Option<String> = sqlx::query_scalar(
-                    "SELECT tgenabled::text FROM pg_catalog.pg_trigger WHERE tgrelid = to_regclass($1) AND tgname = $2",
-                )
-                .bind(&table.name)
-                .bind(format!("{TRIGGERS}{suffix}"))
-                .fetch_optional(&mut *connection)
-                .await
-                .map_err(read)?;
-                if enabled.as_deref() != Some("O") {
+            for definition in definitions(&table, &self.own) {
+                if definition.found(&mut connection, &table.name).await? != Found::AsDefined {
                     missing.push(table.name.clone());
                 }
             }
@@ -195,13 +186,16 @@ impl PostgresAppDb {
         missing.dedup();
         Err(PortError::new(
             ErrorKind::Precondition,
-            format!("somebody took the guard away from {}", missing.join(", ")),
+            format!(
+                "somebody took the guard away from {}, or changed its columns",
+                missing.join(", ")
+            ),
         ))
     }
 
     /// Takes triggers and function away, where they are. What is locked by others stays, and does nothing: answers these
     /// triggers, each with its table.
-    pub(super) async fn remove_guard(&self) -> Result<Vec<String>, PortError> {
+    pub(super) async fn remove_guard(&self, fence: Fence) -> Result<Vec<String>, PortError> {
         let read = |error| failed("look for triggers that guard tables", error);
         let rows = sqlx::query(AssertSqlSafe(format!(
             "SELECT tgrelid::regclass::text, tgname::text FROM pg_catalog.pg_trigger
@@ -210,31 +204,28 @@ impl PostgresAppDb {
         .fetch_all(&self.pool)
         .await
         .map_err(read)?;
-        let began = std::time::Instant::now();
-        let mut left = Vec::new();
-        let mut in_use = String::new();
+        let mut removal = Removal::begin();
         for row in rows {
-            let (table, trigger): (String, String) =
-                (row.try_get(0).map_err(read)?, row.try_get(1).map_err(read)?);
-            let shown = format!("{trigger} on {table}");
-            // Who uses one table that long may use them all.
-            if table == in_use || began.elapsed() >= REMOVE_ALL_MAX {
-                left.push(shown);
-                continue;
-            }
-            let limit = REMOVE_MAX.min(REMOVE_ALL_MAX.saturating_sub(began.elapsed()));
-            if let Err(error) = triggers::remove(&self.pool, &table, &trigger, limit).await {
-                tracing::warn!(target: "cloud_migration", error = error.chain(), "a trigger stays behind for now, and does nothing");
-                left.push(shown);
-                in_use = table;
+            let trigger = Standing {
+                table: row.try_get(0).map_err(read)?,
+                name: row.try_get(1).map_err(read)?,
+            };
+            if let Some(limit) = removal.limit(&trigger) {
+                let tried = self
+                    .remove_trigger(fence, &trigger.table, &trigger.name, limit)
+                    .await;
+                removal.tried(trigger, tried)?;
             }
         }
-        if !left.is_empty() {
-            return Ok(left);
+        let left = removal.left();
+        if left.is_empty() {
+            self.remove_function(
+                fence,
+                &self.own.guard_function(),
+                "remove the function that guards tables",
+            )
+            .await?;
         }
-        let mut connection = self.pool.acquire().await.map_err(read)?;
-        let sql = format!("DROP FUNCTION IF EXISTS {}()", self.own.guard_function());
-        triggers::run(&mut connection, sql, "remove the function that guards tables").await?;
         Ok(left)
     }
 

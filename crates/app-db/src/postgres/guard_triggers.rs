@@ -3,7 +3,7 @@
 
 use metaferry_domain::PortError;
 use metaferry_metabase::read_only::{Exemption, exemption, is_guarded};
-use sqlx::{PgPool, Row as _};
+use sqlx::{PgConnection, PgPool, Row as _};
 
 use super::connect::quoted;
 use super::own_tables::OwnTables;
@@ -99,31 +99,76 @@ fn differs(column: &str, data_type: &str) -> String {
     }
 }
 
-/// The triggers of one table: the end of each name, and the statement that makes it. An update that changes nothing, or
-/// only what is exempt, fires none.
-pub(super) fn definitions(table: &GuardedTable, own: &OwnTables) -> Vec<(&'static str, String)> {
+/// A trigger as it is to be.
+pub(super) struct Definition {
+    pub(super) name: String,
+    /// The statement that makes it.
+    pub(super) sql: String,
+    /// What tells it from one of another statement, such as of columns that were fewer; its only argument.
+    mark: String,
+}
+
+impl Definition {
+    fn new(suffix: &str, fired: &str, function: &str) -> Self {
+        let name = format!("{TRIGGERS}{suffix}");
+        let sql = format!("CREATE TRIGGER {name} BEFORE {fired} EXECUTE FUNCTION {function}");
+        let mark = mark(&sql);
+        Self {
+            sql: format!("{sql}('{mark}')"),
+            name,
+            mark,
+        }
+    }
+
+    /// What is there of it.
+    pub(super) async fn found(&self, connection: &mut PgConnection, table: &str) -> Result<Found, PortError> {
+        let as_defined: Option<bool> = sqlx::query_scalar(
+            "SELECT tgenabled = 'O' AND tgargs = convert_to($3, 'UTF8') || '\\x00'::bytea FROM pg_catalog.pg_trigger
+             WHERE tgrelid = to_regclass($1) AND tgname = $2",
+        )
+        .bind(table)
+        .bind(&self.name)
+        .bind(&self.mark)
+        .fetch_optional(connection)
+        .await
+        .map_err(|error| failed(format!("look for triggers on {table}"), error))?;
+        Ok(match as_defined {
+            None => Found::Nothing,
+            Some(false) => Found::Another,
+            Some(true) => Found::AsDefined,
+        })
+    }
+}
+
+/// What is there under a trigger's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    /// Such as one that was left behind, and knows nothing of a column that came since.
+    Another,
+    AsDefined,
+}
+
+/// FNV-1a, in hexadecimal digits: the same in every version of this program.
+fn mark(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+/// The triggers of one table. An update that changes nothing, or only what is exempt, fires none.
+pub(super) fn definitions(table: &GuardedTable, own: &OwnTables) -> Vec<Definition> {
     let (name, function) = (&table.name, own.guard_function());
+    let define = |suffix, fired: String| Definition::new(suffix, &fired, &function);
     let mut definitions = vec![
-        (
-            "_rows",
-            format!(
-                "CREATE TRIGGER {TRIGGERS}_rows BEFORE INSERT OR DELETE ON {name} FOR EACH ROW EXECUTE FUNCTION {function}()"
-            ),
-        ),
-        (
-            "_truncate",
-            format!(
-                "CREATE TRIGGER {TRIGGERS}_truncate BEFORE TRUNCATE ON {name} FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
-            ),
-        ),
+        define("_rows", format!("INSERT OR DELETE ON {name} FOR EACH ROW")),
+        define("_truncate", format!("TRUNCATE ON {name} FOR EACH STATEMENT")),
     ];
     if !table.differs.is_empty() {
-        definitions.push((
+        definitions.push(define(
             "_update",
-            format!(
-                "CREATE TRIGGER {TRIGGERS}_update BEFORE UPDATE ON {name} FOR EACH ROW WHEN ({}) EXECUTE FUNCTION {function}()",
-                table.differs
-            ),
+            format!("UPDATE ON {name} FOR EACH ROW WHEN ({})", table.differs),
         ));
     }
     definitions

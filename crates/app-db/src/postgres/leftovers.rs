@@ -2,17 +2,15 @@
 //! itself that put everything back. They do nothing, and are taken away here.
 
 use metaferry_domain::ports::LeaseStore as _;
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::PortError;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::app_db::PostgresAppDb;
 use super::guard_triggers::TRIGGERS;
 use super::switch::{CHECK_INS, TRIGGER};
 use crate::error::failed;
-use crate::uninstall::{Leftovers, claim};
-
-/// The name that the lease shows meanwhile.
-const HOLDER: &str = "metaferry recover";
+use crate::guard::Fence;
+use crate::uninstall::{Leftovers, RECOVER, claim};
 
 impl PostgresAppDb {
     /// The triggers of ours that are in an app DB, each with its table. While a migration is not settled it needs them.
@@ -34,35 +32,32 @@ impl PostgresAppDb {
     /// Takes away what settled migrations have left behind. Touches nothing while somebody holds the lease.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) while a migration is not settled, or somebody holds the lease.
+    /// [`Conflict`](metaferry_domain::ErrorKind::Conflict) while a migration is not settled, or somebody holds the lease.
     pub async fn remove_leftovers(pool: PgPool) -> Result<Leftovers, PortError> {
         let there = Self::leftovers(&pool).await?;
         if there.is_empty() {
             return Ok(Leftovers::default());
         }
         let left = if let Some(app_db) = Self::look(pool.clone()).await? {
-            let lease = claim(&app_db, &app_db, HOLDER).await?;
-            let left = app_db.remove_triggers().await;
+            let lease = claim(&app_db, &app_db, RECOVER).await?;
+            let left = app_db.remove_triggers(Fence::Lease(lease.token)).await;
             app_db.release(&lease).await?;
             left?
         } else {
-            // Without tables of ours nobody migrates.
-            Self::open_to_look(pool).await?.remove_triggers().await?
+            let app_db = Self::open_to_look(pool).await?;
+            app_db.remove_triggers(Fence::NoTables).await?
         };
         let removed = there.into_iter().filter(|name| !left.contains(name)).collect();
         Ok(Leftovers { removed, left })
     }
 
     /// Takes every trigger and its function away, and answers what is left because somebody keeps its table locked.
-    pub(super) async fn remove_triggers(&self) -> Result<Vec<String>, PortError> {
-        let switch = self.remove_switch().await;
-        let mut left = self.remove_guard().await?;
-        match switch {
-            Ok(()) => {}
-            Err(error) if error.kind == ErrorKind::Unavailable => {
-                left.push(format!("{TRIGGER} on {CHECK_INS}"))
-            }
-            Err(error) => return Err(error),
+    pub(super) async fn remove_triggers(&self, fence: Fence) -> Result<Vec<String>, PortError> {
+        let switch = self.remove_switch(fence).await;
+        let mut left = self.remove_guard(fence).await?;
+        if let Err(error) = switch {
+            error.leaves_behind()?;
+            left.push(format!("{TRIGGER} on {CHECK_INS}"));
         }
         Ok(left)
     }

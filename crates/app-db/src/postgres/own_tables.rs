@@ -153,7 +153,7 @@ impl OwnTables {
         Ok(None)
     }
 
-    /// Are they of the app DB in the schema that this session works in? Those that nobody has claimed are.
+    /// Are they of the app DB in the schema that this session works in? Those that nobody has claimed may be.
     async fn refuse_others(&self, connection: &mut PgConnection) -> Result<(), PortError> {
         let lease = self.lease();
         // Of an earlier version the column is not there yet, nor the table of one that was not finished.
@@ -186,11 +186,51 @@ impl OwnTables {
         ))
     }
 
+    /// Those that nobody has claimed are of the first app DB that comes, unless a migration is open in them: undone on another
+    /// one it would be called settled.
     async fn claim(&self, connection: &mut PgConnection) -> Result<(), PortError> {
-        let claim = format!(
-            "UPDATE {} SET app_schema = current_schema() WHERE app_schema IS NULL",
-            self.lease()
+        let lease = self.lease();
+        let (ours, rows): (String, Option<String>) = sqlx::query_as(
+            "SELECT current_schema()::text, to_regclass(quote_ident(current_schema()) || '.cloud_migration')::text",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(look)?;
+        // Its journal has the id by which its row is found, once there may be one.
+        let row_is_here = rows.map_or_else(
+            || "false".to_owned(),
+            |rows| {
+                format!(
+                    "EXISTS (SELECT 1 FROM {rows} AS row JOIN {} AS entry ON entry.migration_id = open.id
+                         WHERE position(to_json(row.external_id)::text IN entry.entry) > 0)",
+                    self.journal()
+                )
+            },
         );
+        let elsewhere: Option<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "SELECT open.id FROM {} AS open WHERE NOT open.settled
+                 AND EXISTS (SELECT 1 FROM {lease} WHERE app_schema IS NULL)
+                 AND EXISTS (SELECT 1 FROM {} AS entry WHERE entry.migration_id = open.id
+                     AND position('\"external_id\"' IN entry.entry) > 0)
+                 AND NOT {row_is_here} LIMIT 1",
+            self.migration(),
+            self.journal(),
+        )))
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(look)?;
+        if let Some(id) = elsewhere {
+            return Err(PortError::new(
+                ErrorKind::Precondition,
+                format!(
+                    "Metaferry's own tables in this database hold the migration {id}, which is not settled and has no row in \
+                     {ours:?}.cloud_migration; run `metaferry recover` on the app DB that has it, in another schema, or, if this \
+                     is the one, say so: UPDATE {lease} SET app_schema = '{}'",
+                    ours.replace('\'', "''")
+                ),
+            ));
+        }
+        let claim = format!("UPDATE {lease} SET app_schema = current_schema() WHERE app_schema IS NULL");
         run(connection, claim).await
     }
 
@@ -207,9 +247,10 @@ impl OwnTables {
             None => Self::begin(&mut transaction).await?,
         };
         own.upgrade(&mut transaction).await?;
-        own.claim(&mut transaction).await?;
+        let claimed = own.claim(&mut transaction).await;
+        // Also where they are refused, so that whose they are can be said.
         transaction.commit().await.map_err(create)?;
-        Ok(own)
+        claimed.map(|()| own)
     }
 
     /// Chooses the place, and makes the table by which it is found again.

@@ -19,6 +19,7 @@ use super::scheduler::check_ins;
 use super::stillness::Stillness;
 use super::switch::Changed;
 use crate::error::failed;
+use crate::guard::Fence;
 use crate::nodes::{self, lately};
 use crate::patience::pause;
 
@@ -184,7 +185,7 @@ impl ReadOnlyGuard for PostgresAppDb {
         self.switch(token, &Switch::Back(before), &Cancellation::new())
             .await?;
         // Whatever is left of it does nothing any more, and goes by `recover`, `uninstall` or the next migration.
-        self.remove_guard().await.map(drop)
+        self.remove_guard(Fence::Lease(token)).await.map(drop)
     }
 
     async fn watch(&self, strength: ReadOnlyStrength) -> Result<(), PortError> {

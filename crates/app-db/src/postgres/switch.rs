@@ -20,7 +20,8 @@ use super::scheduler::wake_up;
 use super::triggers;
 use super::undo_script::{bumped, literal};
 use crate::error::failed;
-use crate::patience::{PAUSE, Patience};
+use crate::guard::Fence;
+use crate::patience::{GivenUp, PAUSE, Patience};
 
 /// Where Metabase's nodes check in.
 pub(super) const CHECK_INS: &str = "qrtz_scheduler_state";
@@ -139,9 +140,9 @@ impl DeadMansSwitch for PostgresAppDb {
             changed.record(&self.own, &mut transaction).await?;
         }
         commit(transaction, "disarm the dead man's switch").await?;
-        if let Err(error) = self.remove_switch().await {
+        if let Err(error) = self.remove_switch(Fence::Lease(token)).await {
             tracing::warn!(
-                target: "cloud_migration", error = error.chain(),
+                target: "cloud_migration", error = error.leaves_behind()?.chain(),
                 "the trigger {TRIGGER} on {CHECK_INS} stays behind for now: it does nothing, and goes with the next \
                  migration, or by `metaferry recover` or `uninstall`"
             );
@@ -152,21 +153,12 @@ impl DeadMansSwitch for PostgresAppDb {
 
 impl PostgresAppDb {
     /// Takes trigger and function away, where they are.
-    pub(super) async fn remove_switch(&self) -> Result<(), PortError> {
-        let function = self.own.switch_function();
-        triggers::remove(&self.pool, CHECK_INS, TRIGGER, REMOVE_MAX).await?;
-        let mut connection = self
-            .pool
-            .acquire()
-            .await
-            .map_err(|error| failed("get a connection to the app DB", error))?;
-        let sql = format!("DROP FUNCTION IF EXISTS {function}()");
-        triggers::run(
-            &mut connection,
-            sql,
-            "remove the function of the dead man's switch",
-        )
-        .await
+    pub(super) async fn remove_switch(&self, fence: Fence) -> Result<(), GivenUp> {
+        self.remove_trigger(fence, CHECK_INS, TRIGGER, REMOVE_MAX).await?;
+        let what = "remove the function of the dead man's switch";
+        Ok(self
+            .remove_function(fence, &self.own.switch_function(), what)
+            .await?)
     }
 }
 

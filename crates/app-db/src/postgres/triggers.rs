@@ -6,10 +6,12 @@ use std::time::Duration;
 use metaferry_domain::{Cancellation, PortError};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
+use super::app_db::{PostgresAppDb, commit};
 use super::connect::quoted;
 use super::own_tables::OwnTables;
 use crate::error::failed;
-use crate::patience::{PAUSE, Patience};
+use crate::guard::Fence;
+use crate::patience::{GivenUp, PAUSE, Patience};
 
 /// The longest that one try waits for a table's lock.
 pub(super) const LOCK_WAIT_MS: u32 = 800;
@@ -93,35 +95,55 @@ pub(super) async fn exists(
     .map_err(|error| failed(format!("look for triggers on {table}"), error))
 }
 
-/// Takes a trigger away. Needs no lease: it is called once the trigger does nothing any more.
-pub(super) async fn remove(
-    pool: &PgPool,
-    table: &str,
-    trigger: &str,
-    at_most: Duration,
-) -> Result<(), PortError> {
-    let what = format!("remove the trigger {trigger} on {table}");
-    let wanted = Cancellation::new();
-    let patience = Patience::new(at_most, &wanted);
-    loop {
-        let mut transaction = pool.begin().await.map_err(|error| failed(&*what, error))?;
-        if !exists(&mut transaction, table, trigger).await? {
-            return Ok(());
-        }
-        limit(&mut transaction).await?;
-        let removed = try_run(
-            &mut transaction,
-            format!("DROP TRIGGER IF EXISTS {} ON {table}", quoted(trigger)),
-        )
-        .await;
-        match removed {
-            Ok(()) => return transaction.commit().await.map_err(|error| failed(what, error)),
-            Err(error) => {
-                drop(transaction);
-                patience.again(error, &what, PAUSE).await?;
+impl PostgresAppDb {
+    /// Takes a trigger away that does nothing any more. Whoever takes the lease next waits for each try.
+    pub(super) async fn remove_trigger(
+        &self,
+        fence: Fence,
+        table: &str,
+        trigger: &str,
+        at_most: Duration,
+    ) -> Result<(), GivenUp> {
+        let what = format!("remove the trigger {trigger} on {table}");
+        let wanted = Cancellation::new();
+        let patience = Patience::new(at_most, &wanted);
+        loop {
+            let mut transaction = self.behind(fence).await?;
+            if !exists(&mut transaction, table, trigger).await? {
+                return Ok(());
+            }
+            limit(&mut transaction).await?;
+            match try_run(&mut transaction, dropping(table, trigger)).await {
+                Ok(()) => return Ok(commit(transaction, &what).await?),
+                Err(error) => {
+                    drop(transaction);
+                    patience.again(error, &what, PAUSE).await?;
+                }
             }
         }
     }
+
+    /// Takes a function of ours away, where it is.
+    pub(super) async fn remove_function(
+        &self,
+        fence: Fence,
+        function: &str,
+        what: &str,
+    ) -> Result<(), PortError> {
+        let mut transaction = self.behind(fence).await?;
+        run(
+            &mut transaction,
+            format!("DROP FUNCTION IF EXISTS {function}()"),
+            what,
+        )
+        .await?;
+        commit(transaction, what).await
+    }
+}
+
+/// The statement that takes a trigger away.
+pub(super) fn dropping(table: &str, trigger: &str) -> String {
+    format!("DROP TRIGGER IF EXISTS {} ON {table}", quoted(trigger))
 }
 
 pub(super) async fn try_run(connection: &mut PgConnection, sql: String) -> Result<(), sqlx::Error> {

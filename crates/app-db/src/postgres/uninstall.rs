@@ -1,13 +1,15 @@
 //! Removing everything of ours from a Postgres app DB.
 
 use metaferry_domain::PortError;
+use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::LeaseStore as _;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
-use super::app_db::{LOCK_TIMEOUT, PostgresAppDb, commit};
+use super::app_db::{PostgresAppDb, commit};
 use super::connect::quoted;
 use crate::error::failed;
-use crate::uninstall::{HOLDER, claim, still_there};
+use crate::guard::Fence;
+use crate::uninstall::{UNINSTALL, claim, still_there};
 
 /// Where sessions are listed.
 const SESSIONS: &str = "pg_stat_activity";
@@ -25,12 +27,12 @@ impl PostgresAppDb {
             let Some(app_db) = Self::look(pool.clone()).await? else {
                 break;
             };
-            let lease = claim(&app_db, &app_db, HOLDER).await?;
+            let lease = claim(&app_db, &app_db, UNINSTALL).await?;
             let names = async {
-                let left = app_db.remove_triggers().await?;
+                let left = app_db.remove_triggers(Fence::Lease(lease.token)).await?;
                 // As long as one is there, our tables stay: by them it is found again.
                 if left.is_empty() {
-                    app_db.remove().await
+                    app_db.remove(lease.token).await
                 } else {
                     Err(still_there(&left, SESSIONS))
                 }
@@ -52,15 +54,9 @@ impl PostgresAppDb {
         Ok(removed)
     }
 
-    async fn remove(&self) -> Result<Vec<String>, PortError> {
-        let begin = |error| failed("begin a transaction in the app DB", error);
+    async fn remove(&self, token: FencingToken) -> Result<Vec<String>, PortError> {
         let mut removed = Vec::new();
-        let mut transaction = self.pool.begin().await.map_err(begin)?;
-        run(
-            &mut transaction,
-            format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"),
-        )
-        .await?;
+        let mut transaction = self.fenced(token).await?;
         for name in self.own.present(&mut transaction).await? {
             run(&mut transaction, format!("DROP TABLE {name}")).await?;
             removed.push(name);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use metaferry_domain::{ErrorKind, PortError};
 
 use super::SqliteState;
-use crate::uninstall::{HOLDER, claim};
+use crate::uninstall::{UNINSTALL, claim};
 
 impl SqliteState {
     /// Removes that file and those that SQLite keeps beside it, and answers their names; empty if there was none.
@@ -18,7 +18,7 @@ impl SqliteState {
             return Ok(Vec::new());
         }
         let state = Self::open(path).await?;
-        claim(&state, &state, HOLDER).await?;
+        claim(&state, &state, UNINSTALL).await?;
         state.pool.close().await;
         let mut removed = Vec::new();
         for suffix in ["-wal", "-shm", ""] {
