@@ -62,12 +62,7 @@ impl<'a> Patience<'a> {
     }
 
     /// Returns after so long if another try is worth it.
-    pub(crate) async fn again(
-        &self,
-        error: sqlx::Error,
-        what: &str,
-        after: Duration,
-    ) -> Result<(), GivenUp> {
+    pub(crate) async fn again(&self, error: sqlx::Error, what: &str, after: Duration) -> Result<(), GivenUp> {
         self.cancel.check()?;
         match busy(&error) {
             Some(_) if Instant::now() < self.until => Ok(pause(after, self.cancel).await?),

@@ -18,10 +18,7 @@ impl MySqlAppDb {
         let app_db = Self::open_to_look(pool.clone());
         let mut connection = app_db.connection().await?;
         let there = app_db.triggers(&mut connection).await?;
-        Ok(there
-            .iter()
-            .map(Standing::shown)
-            .collect())
+        Ok(there.iter().map(Standing::shown).collect())
     }
 
     /// Takes away what settled migrations have left behind. Touches nothing while somebody holds the lease.

@@ -1,8 +1,8 @@
 //! Triggers that a settled migration had to leave behind because somebody kept their tables locked, or because it was Metabase
 //! itself that put everything back. They do nothing, and are taken away here.
 
-use metaferry_domain::ports::LeaseStore as _;
 use metaferry_domain::PortError;
+use metaferry_domain::ports::LeaseStore as _;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::app_db::PostgresAppDb;

@@ -141,8 +141,9 @@ impl DeadMansSwitch for PostgresAppDb {
         }
         commit(transaction, "disarm the dead man's switch").await?;
         if let Err(error) = self.remove_switch(Fence::Lease(token)).await {
+            let why = error.leaves_behind()?;
             tracing::warn!(
-                target: "cloud_migration", error = error.leaves_behind()?.chain(),
+                target: "cloud_migration", error = why.chain(),
                 "the trigger {TRIGGER} on {CHECK_INS} stays behind for now: it does nothing, and goes with the next \
                  migration, or by `metaferry recover` or `uninstall`"
             );

@@ -8,8 +8,8 @@ use metaferry_app_db::postgres::{
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::{Phase, ReadOnlyStrength};
 use metaferry_domain::ports::{
-    GuardedUpdate, LeaseStore as _, MigrationRows as _, NewMigrationRow, ReadOnlyGuard as _, Scheduler as _,
-    Source as _, UndoScript as _,
+    DeadMansSwitch as _, GuardedUpdate, LeaseStore as _, MigrationRows as _, NewMigrationRow,
+    ReadOnlyGuard as _, Scheduler as _, Source as _, UndoScript as _,
 };
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::quartz::Concurrency::Concurrent;
@@ -132,6 +132,35 @@ async fn taking_the_lease_waits_for_work_under_it_and_renewing_does_not() {
         Some("PAUSED"),
         "done before the second began"
     );
+    database.drop().await;
+}
+
+/// Before, whoever stood still while it was disarmed took the next one's switch away, which nobody noticed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_its_lease_leaves_the_next_ones_switch_alone() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    let app_db = database.open().await;
+    let first = token(&app_db).await;
+    app_db.arm(first, &Cancellation::new()).await.unwrap();
+    let mut reader = database.connect().await;
+    raw(&mut reader, "BEGIN; SELECT * FROM qrtz_scheduler_state").await;
+    let disarming = tokio::spawn({
+        let app_db = app_db.clone();
+        async move { app_db.disarm(first).await }
+    });
+    database.until_one_waits("query LIKE 'DROP TRIGGER%'").await;
+    database.expire().await;
+    let next = token(&app_db).await;
+    app_db.arm(next, &Cancellation::new()).await.unwrap();
+    raw(&mut reader, "ROLLBACK").await;
+    let lost = disarming.await.unwrap().unwrap_err();
+    assert_eq!(lost.kind, ErrorKind::Precondition, "{lost:?}");
+    let switch = "SELECT tgname FROM pg_trigger WHERE tgname = 'metaferry_switch'";
+    assert!(database.one(switch).await.is_some());
+    app_db.disarm(next).await.unwrap();
+    assert_eq!(database.one(switch).await, None);
     database.drop().await;
 }
 

@@ -1,5 +1,6 @@
 //! Read-only of strength `enforced`, judged by what plain SQL of another session can and cannot do.
 
+mod again;
 mod removal;
 
 use std::time::{Duration, Instant};

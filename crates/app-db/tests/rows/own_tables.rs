@@ -224,3 +224,63 @@ async fn those_of_another_schemas_app_db_are_not_touched() {
     );
     database.drop().await;
 }
+
+/// Before, whichever app DB came first got them, and undid on its own tables what was changed on another one's.
+#[tokio::test]
+async fn those_of_nobody_go_with_an_open_migration_to_who_has_its_row() {
+    let Some(database) = TestDatabase::tiny().await else {
+        return;
+    };
+    database.open().await;
+    let mut address = database.address.clone();
+    address.schema = Some("other".to_owned());
+    // As a program of before left them, which did not know that column.
+    database
+        .execute(
+            "CREATE SCHEMA other;
+             ALTER TABLE metaferry.lease DROP COLUMN app_schema;
+             DELETE FROM metaferry.schema_version WHERE version = 3;
+             INSERT INTO metaferry.migration (id) VALUES ('open');
+             INSERT INTO metaferry.journal (migration_id, sequence, token, entry)
+                 VALUES ('open', 1, 1, '{\"external_id\":\"its \\\"id\\\"\"}');
+             INSERT INTO cloud_migration (external_id, upload_url, created_at, updated_at)
+                 VALUES ('its \"id\"', '', now(), now())",
+        )
+        .await;
+    let other = PostgresServer::new(&address);
+    for rows_there in [false, true] {
+        if rows_there {
+            database
+                .execute("CREATE TABLE other.cloud_migration AS SELECT * FROM cloud_migration LIMIT 0")
+                .await;
+        }
+        let refused = PostgresAppDb::open(other.pool(1).await.unwrap())
+            .await
+            .map(drop)
+            .unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Precondition);
+        for word in [
+            "migration open",
+            "\"other\".cloud_migration",
+            "UPDATE metaferry.lease SET",
+        ] {
+            assert!(refused.what.contains(word), "{}", refused.what);
+        }
+    }
+    database.open().await;
+    assert_eq!(
+        database.rows("SELECT app_schema FROM metaferry.lease").await,
+        ["(public)"]
+    );
+    database
+        .execute(
+            "UPDATE metaferry.lease SET app_schema = NULL; UPDATE metaferry.migration SET settled = true",
+        )
+        .await;
+    PostgresAppDb::open(other.pool(1).await.unwrap()).await.unwrap();
+    assert_eq!(
+        database.rows("SELECT app_schema FROM metaferry.lease").await,
+        ["(other)"]
+    );
+    database.drop().await;
+}
