@@ -1,6 +1,7 @@
 //! Connections to a MySQL or MariaDB server: options from an address, sessions set up for our purposes, and errors that
 //! say what to do. What the sessions are used for is the other modules' work.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use metaferry_domain::{ErrorKind, PortError};
@@ -228,6 +229,18 @@ async fn set_up(connection: &mut MySqlConnection) -> Result<Version, sqlx::Error
         .execute(connection)
         .await?;
     Ok(Version::parse(&version))
+}
+
+/// How long that session waits for a table whose definition somebody uses or changes, from now on.
+pub(super) async fn set_lock_wait(
+    connection: &mut MySqlConnection,
+    seconds: impl Display,
+) -> Result<(), sqlx::Error> {
+    let set = format!("SET SESSION lock_wait_timeout = {seconds}");
+    sqlx::raw_sql(AssertSqlSafe(set))
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// The database that a session is in; empty where it is in none.

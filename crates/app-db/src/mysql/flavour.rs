@@ -8,7 +8,7 @@ use metaferry_domain::schema::{DataType, Dialect, SqlText};
 use super::types::is_number;
 
 /// How long a definition that somebody changes is waited for, where nothing else is said. The servers' own time is a day.
-const LOCK_WAIT_SECONDS: &str = "10";
+pub(super) const LOCK_WAIT_SECONDS: &str = "10";
 
 /// Whose server it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +150,14 @@ impl Flavour {
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
                  SET SESSION innodb_lock_wait_timeout = 10, lock_wait_timeout = 10"
             }
+        }
+    }
+
+    /// The least `lock_wait_timeout`: by none at all MariaDB gives up at once, and nobody ever queues behind us.
+    pub(super) fn least_lock_wait_seconds(self) -> u32 {
+        match self {
+            Self::MariaDb => 0,
+            Self::MySql => 1,
         }
     }
 

@@ -10,17 +10,17 @@ use sqlx::{MySqlConnection, MySqlPool};
 
 use super::app_db::{MySqlAppDb, commit};
 use super::connect::{close, database, quoted, session, text};
-use super::ddl_session::{DdlSession, GENTLE};
+use super::ddl_session::{DdlSession, GENTLE, Waits};
 use super::guard_session::GuardSession;
 use super::guard_triggers::{self, PREFIX, Trigger};
 use super::schema::{self, Which};
 use super::still_tables;
 use crate::error::{failed, mysql_number};
-use crate::guard::{Fence, MAKE_MAX, REMOVE_MAX, Removal, Standing};
+use crate::guard::{Fence, MAKE_MAX, Removal, Standing};
 use crate::patience::{GivenUp, Patience};
 
-/// Longer than questions for rights ever take: they wait for nobody.
-const QUESTIONS_MAX: Duration = Duration::from_secs(3600);
+/// From when on it waits for who has a table in use while triggers are taken away.
+const GENTLE_REMOVAL: Waits = Waits::OnceBusyFor(Duration::from_secs(2));
 
 impl MySqlAppDb {
     /// Arms, and makes the triggers. Idempotent. Once it is not wanted any more it ends where it stands, armed.
@@ -69,8 +69,15 @@ impl MySqlAppDb {
             }
             let sql = trigger.definition(&armed.lock, &armed.end);
             let what = format!("guard the table {}", trigger.table);
-            self.alter(Fence::Lease(token), &mut session, &sql, &what, &patience)
-                .await?;
+            self.alter(
+                Fence::Lease(token),
+                &mut session,
+                &trigger.table,
+                &sql,
+                &what,
+                &patience,
+            )
+            .await?;
         }
         session.close().await;
         Ok(())
@@ -143,14 +150,16 @@ impl MySqlAppDb {
         if there.is_empty() {
             return Ok(Vec::new());
         }
-        let mut session = DdlSession::open(&self.pool, REMOVE_MAX / 2).await?;
+        let mut session = DdlSession::open(&self.pool, GENTLE_REMOVAL).await?;
         let mut removal = Removal::begin();
         for trigger in there {
             if let Some(limit) = removal.limit(&trigger) {
                 let patience = Patience::new(limit, cancel);
                 let sql = format!("DROP TRIGGER IF EXISTS {}", quoted(&trigger.name));
                 let what = format!("remove the trigger {}", trigger.shown());
-                let tried = self.alter(fence, &mut session, &sql, &what, &patience).await;
+                let tried = self
+                    .alter(fence, &mut session, &trigger.table, &sql, &what, &patience)
+                    .await;
                 removal.tried(trigger, tried)?;
             }
         }
@@ -163,6 +172,7 @@ impl MySqlAppDb {
         &self,
         fence: Fence,
         session: &mut DdlSession,
+        table: &str,
         sql: &str,
         what: &str,
         patience: &Patience<'_>,
@@ -170,7 +180,7 @@ impl MySqlAppDb {
         loop {
             patience.check()?;
             let held = self.behind(fence).await?;
-            let tried = session.try_run(sql, patience).await;
+            let tried = session.try_run(table, sql, patience).await;
             drop(held);
             match tried {
                 Ok(()) => return Ok(()),
@@ -214,7 +224,7 @@ impl MySqlAppDb {
             .map(|trigger| trigger.table)
             .collect();
         tables.dedup();
-        let mut session = DdlSession::open(&self.pool, QUESTIONS_MAX).await?;
+        let mut session = DdlSession::open(&self.pool, Waits::Never).await?;
         let patience = Patience::new(Duration::ZERO, cancel);
         let mut denied = Vec::new();
         for table in &tables {
@@ -223,7 +233,7 @@ impl MySqlAppDb {
                 "CREATE TRIGGER {PREFIX}asked BEFORE INSERT ON {} FOR EACH ROW FOLLOWS {PREFIX}nobody BEGIN END",
                 quoted(table)
             );
-            let answer = session.try_run(&asked, &patience).await;
+            let answer = session.try_run(table, &asked, &patience).await;
             match answer.as_ref().err().and_then(mysql_number) {
                 Some(1419) => {
                     session.close().await;

@@ -22,11 +22,11 @@ use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
 use self::view::{MySqlSnapshot, SessionsEnd};
-use super::connect::{MySqlServer, Session, close, quoted};
-use super::flavour::Flavour;
+use super::connect::{MySqlServer, Session, close, quoted, set_lock_wait};
+use super::flavour::LOCK_WAIT_SECONDS;
 use super::schema::views::hidden_note;
 use super::schema::{self, Listed, ReadCatalogue, Which};
-use crate::error::{failed, mysql_number};
+use crate::error::{busy, failed, mysql_number};
 use crate::twins::refuse_twins;
 
 pub(super) use self::view::{Sessions, staged, written};
@@ -40,11 +40,9 @@ const ALONE_FROM: u32 = 3;
 /// Times that an attempt asks for the lock where it is to be had at once or not at all, as on MariaDB.
 const ASKED_MAX: u32 = 40;
 
-/// Between two of them.
+/// Between two of them. Nobody queues behind us whom it would have to let pass; it is about as long as a short transaction, so
+/// that each finds others in the way. All of an attempt's together are 0.6 s.
 const ASKED_PAUSE: Duration = Duration::from_millis(15);
-
-/// How long writers are made to wait for us on MySQL, which takes no less, while we wait for those before them.
-const LOCK_SECONDS: u32 = 1;
 
 /// Pause before the next attempt, times the attempt's number: whoever we stood in the way of gets on.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(150);
@@ -107,20 +105,24 @@ impl MySqlSource {
                 Err(error) => return Err(error),
             }
         }
+        let mut holds_writers = false;
         if sessions.len() > 1 && !tables.is_empty() {
             match hold_writers(&mut locker, database, &tables).await? {
-                Held::Yes => {}
+                Held::Yes => holds_writers = true,
                 Held::Denied => sessions.truncate(1),
                 Held::Busy(why) => return Ok(Attempt::Busy(why)),
             }
         }
         let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-        let begun = futures_util::future::join_all(
-            sessions
-                .iter_mut()
-                .map(|session| begin(&mut session.connection, database, &names)),
-        )
-        .await;
+        let begun = sessions.iter_mut().map(async |session| {
+            // Who comes to change a table now waits for our lock, a reader for him, and all writers for the reader.
+            if holds_writers {
+                let least = session.flavour.least_lock_wait_seconds();
+                set_lock_wait(&mut session.connection, least).await?;
+            }
+            begin(&mut session.connection, database, &names).await
+        });
+        let begun = futures_util::future::join_all(begun).await;
         let taken_at = now(&mut locker.connection).await?;
         let released = sqlx::raw_sql("UNLOCK TABLES")
             .execute(&mut locker.connection)
@@ -129,13 +131,17 @@ impl MySqlSource {
         for begun in begun {
             match begun {
                 Ok(()) => {}
-                Err(error) if is_change(&error) => {
+                Err(error) if is_change(&error) || busy(&error).is_some() => {
                     return Ok(Attempt::Busy(
                         "a table was changed, created or dropped".to_owned(),
                     ));
                 }
-                Err(error) => return Err(failed("take a snapshot", error)),
+                Err(error) => return Err(take(error)),
             }
+        }
+        for session in &mut sessions {
+            let waits = set_lock_wait(&mut session.connection, LOCK_WAIT_SECONDS).await;
+            waits.map_err(take)?;
         }
         let Some(leader) = sessions.first_mut() else {
             return Ok(Attempt::Busy("there is no session".to_owned()));
@@ -212,15 +218,10 @@ async fn hold_writers(
         .iter()
         .map(|table| format!("{}.{} READ", quoted(database), quoted(&table.name)))
         .collect();
-    let (wait_seconds, asked_max) = match flavour {
-        Flavour::MariaDb => (0, ASKED_MAX),
-        Flavour::MySql => (LOCK_SECONDS, 1),
-    };
-    let limit = format!("SET SESSION lock_wait_timeout = {wait_seconds}");
-    sqlx::raw_sql(AssertSqlSafe(limit))
-        .execute(&mut *connection)
-        .await
-        .map_err(hold)?;
+    let least = flavour.least_lock_wait_seconds();
+    set_lock_wait(connection, least).await.map_err(hold)?;
+    // On MySQL writers wait as long as we do, a second: once is enough.
+    let asked_max = if least == 0 { ASKED_MAX } else { 1 };
     let lock = format!("LOCK TABLES {}", locks.join(", "));
     for asked in 1..=asked_max {
         let Err(error) = sqlx::raw_sql(AssertSqlSafe(lock.clone()))
@@ -243,6 +244,10 @@ async fn hold_writers(
         }
     }
     Ok(Held::Busy("tables are being written to without pause".to_owned()))
+}
+
+fn take(error: sqlx::Error) -> PortError {
+    failed("take a snapshot", error)
 }
 
 /// Takes a snapshot in that session, and holds the definition of every table.

@@ -12,7 +12,7 @@ use metaferry_domain::{ErrorKind, PortError};
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool, Row as _};
 
-use super::connect::{close, database, quoted, session, text};
+use super::connect::{close, database, quoted, session, set_lock_wait, text};
 use super::snapshot;
 use super::still_tables::{self, StillTable};
 use super::worker_sessions;
@@ -112,11 +112,7 @@ impl View {
     /// A session that sees nothing yet.
     pub(super) async fn open(pool: &MySqlPool) -> Result<Self, PortError> {
         let mut connection = session(pool).await.map_err(look)?.connection;
-        let limit = format!("SET SESSION lock_wait_timeout = {LOCK_SECONDS}");
-        sqlx::raw_sql(AssertSqlSafe(limit))
-            .execute(&mut connection)
-            .await
-            .map_err(look)?;
+        set_lock_wait(&mut connection, LOCK_SECONDS).await.map_err(look)?;
         worker_sessions::mark(&mut connection).await.map_err(look)?;
         Ok(Self(connection))
     }

@@ -72,6 +72,48 @@ async fn sessions_of_a_snapshot_see_one_instant_while_others_write() {
     database.drop().await;
 }
 
+/// A reader waited ten seconds for who came to change a table, who waited for our lock, as all writers did; then it was an
+/// error and no attempt followed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_changes_tables_meanwhile_makes_it_start_over_and_nobody_waits() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    for table in 1..=20 {
+        database
+            .execute(&format!("CREATE TABLE t_{table} (id int PRIMARY KEY)"))
+            .await;
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let changing = {
+        let (stop, mut connection) = (Arc::clone(&stop), database.connect().await);
+        tokio::spawn(async move {
+            let mut changes = 0_u32;
+            while !stop.load(Ordering::Relaxed) {
+                changes += 1;
+                let change = format!("ALTER TABLE t_{} COMMENT = '{changes}'", changes % 20 + 1);
+                let done = sqlx::raw_sql(sqlx::AssertSqlSafe(change))
+                    .execute(&mut connection)
+                    .await;
+                done.unwrap();
+            }
+            changes
+        })
+    };
+    for _ in 0..4 {
+        match database.source().snapshot().await {
+            Ok(snapshot) => snapshot.close().await.unwrap(),
+            Err(error) => assert!(error.what.contains("changes its tables too often"), "{error:?}"),
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(changing.await.unwrap() > 0, "nobody changed anything");
+    let quiet = database.snapshot().await;
+    assert_eq!(quiet.parallelism(), 2);
+    quiet.close().await.unwrap();
+    database.drop().await;
+}
+
 #[tokio::test]
 async fn a_table_that_is_being_read_keeps_its_definition() {
     let Some(database) = TestDatabase::new().await else {

@@ -1,5 +1,6 @@
 //! Read-only of strength `enforced`, judged by what plain SQL of another session can and cannot do.
 
+mod bystanders;
 mod removal;
 
 use std::path::Path;
@@ -260,87 +261,6 @@ async fn its_end_is_in_the_triggers_themselves_and_nobody_takes_one_away_unseen_
     let error = app_db.prove(Enforced, &flag).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Precondition);
     app_db.restore(token, &flag).await.unwrap();
-    database.drop().await;
-}
-
-#[tokio::test]
-async fn nobody_waits_long_behind_it_while_it_waits_for_a_long_transaction_mariadb() {
-    let Some(database) = app_db().await else { return };
-    let app_db = open(&database).await;
-    let mut long = database.connect().await;
-    raw(
-        &mut long,
-        "START TRANSACTION; UPDATE collection SET name = 'long' WHERE id = 2",
-    )
-    .await
-    .unwrap();
-    let token = app_db.acquire("node", 60_000).await.unwrap().token;
-    let before = app_db.before().await.unwrap();
-    let engaging = tokio::spawn({
-        let (app_db, before) = (app_db.clone(), before.clone());
-        async move {
-            app_db
-                .engage(token, Enforced, &before, &Cancellation::new())
-                .await
-        }
-    });
-    let mut other = database.connect().await;
-    let began = Instant::now();
-    let (mut longest, mut refused) = (Duration::ZERO, false);
-    while began.elapsed() < Duration::from_secs(4) {
-        let asked = Instant::now();
-        refused |= tried(&mut other, "UPDATE collection SET name = 'short' WHERE id = 1")
-            .await
-            .is_some();
-        longest = longest.max(asked.elapsed());
-    }
-    // A second each, on a busy machine; without the limit it would be ten.
-    assert!(longest < Duration::from_secs(7), "{longest:?}");
-    assert!(!engaging.is_finished(), "it waits for what began before");
-    assert!(
-        !refused,
-        "before it is in force for all nobody is refused on this table"
-    );
-    raw(&mut long, "COMMIT").await.unwrap();
-    engaging.await.unwrap().unwrap();
-    assert!(is_guarded(&database).await);
-    app_db.restore(token, &before).await.unwrap();
-    database.drop().await;
-}
-
-#[tokio::test]
-async fn who_reads_and_then_writes_is_not_sent_away_while_it_comes_into_force_mariadb() {
-    let Some(database) = app_db().await else { return };
-    let app_db = open(&database).await;
-    let mut somebody = database.connect().await;
-    let read = "START TRANSACTION; SELECT * FROM collection; DO SLEEP(0.2)";
-    raw(&mut somebody, read).await.unwrap();
-    let engaging = tokio::spawn({
-        let app_db = app_db.clone();
-        async move { engage(&app_db).await }
-    });
-    // It waits for nobody for five seconds.
-    for _ in 0..4 {
-        raw(&mut somebody, "DO SLEEP(0.2)").await.unwrap();
-        let written = raw(
-            &mut somebody,
-            "UPDATE collection SET name = 'somebody' WHERE id = 1",
-        )
-        .await;
-        let refused = written.err().map(|error| error.to_string());
-        // 1213 is a deadlock, for which he can do nothing.
-        assert!(
-            refused
-                .as_ref()
-                .is_none_or(|refused| refused.contains("is read-only while its snapshot is taken")),
-            "{refused:?}"
-        );
-        raw(&mut somebody, "COMMIT").await.unwrap();
-        raw(&mut somebody, read).await.unwrap();
-    }
-    raw(&mut somebody, "COMMIT").await.unwrap();
-    engaging.await.unwrap();
-    assert!(is_guarded(&database).await);
     database.drop().await;
 }
 
