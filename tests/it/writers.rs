@@ -19,11 +19,13 @@ use crate::api::network::Network;
 use crate::app_db::{AppDb, ended, told};
 use crate::mariadb::Maria;
 use place::Place;
-use record::{Kind, READING, Record, moment};
+use record::{Kind, READING, Record, Write, moment};
 
 const WRITERS: usize = 8;
 /// Between two looks at what was tried: a look costs the writers their time.
 const PACE: Duration = Duration::from_millis(50);
+/// By how much what is reported may be longer than what the journal tells.
+const AROUND_SECONDS: f64 = 1.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Strength {
@@ -95,6 +97,7 @@ fn on_mariadb(strength: Strength) {
 
 /// One migration while everybody writes, and what became of it.
 fn is_written_to(place: &impl Place, judge: &AppDb, network: &Network, strength: Strength) {
+    let sent_away_before = place.sent_away_for_rows();
     let sessions = place.write();
     let record = place.theirs("record");
     let writers = format!("SELECT count(DISTINCT writer) FROM {record}");
@@ -102,6 +105,11 @@ fn is_written_to(place: &impl Place, judge: &AppDb, network: &Network, strength:
     place
         .shore()
         .wait_for("everybody writes", || everybody("kind = 'looking'"));
+    let enough = |since: i64| {
+        let exempt = format!("SELECT count(*) FROM {record} WHERE kind = 'exempt' AND began > {since}");
+        place.count(&exempt) >= latency::COUNT_MIN
+    };
+    place.shore().wait_for("they have written enough", || enough(0));
     // Slow until everything was tried; whatever the network then does is as good.
     network.slow_down_to(SLOW_BYTES_PER_SECOND * 2);
     let (output, stood_still) = std::thread::scope(|scope| {
@@ -112,7 +120,7 @@ fn is_written_to(place: &impl Place, judge: &AppDb, network: &Network, strength:
         });
         while !watched.is_finished() {
             let since = moment(place, READING);
-            if since.is_some_and(|since| tables::all_were_tried(place, since)) {
+            if since.is_some_and(|since| tables::all_were_tried(place, since) && enough(since)) {
                 network.slow_down_to(usize::MAX);
                 break;
             }
@@ -140,6 +148,7 @@ fn is_written_to(place: &impl Place, judge: &AppDb, network: &Network, strength:
     tables::are_one_snapshot(judge, place, &json);
     tables::are_held_off_as_they_should(&record, strength, &json);
     nobody_is_held_off_but_by_us(&record, strength);
+    nobody_is_sent_away_by_us(&record, place.sent_away_for_rows() - sent_away_before);
     latency::is_small(&record, stood_still);
     what_is_reported_is_true(place, &record, strength, &json);
 }
@@ -176,6 +185,18 @@ fn nobody_is_held_off_but_by_us(record: &Record, strength: Strength) {
         let passed = record.passed_while_still(kind);
         assert_eq!(passed.len(), WRITERS, "{kind:?} writes pass: {passed:?}");
     }
+}
+
+/// Who was sent away waited for rows, of which the server told so many times; and never for those that nobody else writes to.
+fn nobody_is_sent_away_by_us(record: &Record, for_rows: usize) {
+    let sent_away = &record.sent_away;
+    assert!(
+        sent_away.len() <= for_rows,
+        "{} were sent away, {for_rows} of them for rows: {sent_away:?}",
+        sent_away.len()
+    );
+    let from_his_own = sent_away.iter().find(|write| write.kind == Kind::Exempt);
+    assert!(from_his_own.is_none(), "{from_his_own:?}");
 }
 
 /// The result of the migration, beside what the writers know.
@@ -217,7 +238,25 @@ fn what_is_reported_is_true(place: &impl Place, record: &Record, strength: Stren
             return;
         }
     }
-    assert!(read_only_seconds.unwrap() >= json["snapshot_seconds"].as_f64().unwrap());
+    let seconds = read_only_seconds.unwrap();
+    let (in_force, off) = (
+        record.in_force.unwrap(),
+        *record.read_only.as_ref().unwrap().end(),
+    );
+    // Whoever is refused is while it is on; on MariaDB the first ones before it is in force for all tables.
+    let refused = || record.writes.iter().filter(|write| write.is_refused_by_us());
+    let first = refused().map(Write::ended).min().unwrap_or(off).max(in_force);
+    let last = refused().map(|write| write.began).max().unwrap_or(first);
+    let (least, most) = (seconds_between(first, last), seconds_between(in_force, off));
+    assert!(
+        (least..=most + AROUND_SECONDS).contains(&seconds)
+            && seconds >= json["snapshot_seconds"].as_f64().unwrap(),
+        "{seconds} s read-only, which lasted {least} to {most}"
+    );
+}
+
+fn seconds_between(from: i64, to: i64) -> f64 {
+    Duration::from_micros(u64::try_from(to - from).unwrap_or(0)).as_secs_f64()
 }
 
 /// What H2 reads was true at one instant.
@@ -249,6 +288,7 @@ fn is_one_snapshot(judge: &AppDb, place: &impl Place) {
 #[expect(clippy::print_stderr, reason = "how long it takes depends on the machine")]
 fn tell(record: &Record, strength: Strength, json: &Value) {
     let still = || record.of_kind(Kind::Still);
+    eprintln!("{} were sent away for each other's rows", record.sent_away.len());
     eprintln!(
         "{}: {} s read-only, {} s snapshot; of writes to two guarded tables {} refused, {} passed while rows were read",
         strength.word(),

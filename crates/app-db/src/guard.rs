@@ -11,7 +11,7 @@ use crate::patience::GivenUp;
 /// How long it is tried to make all triggers, before the whole is tried again.
 pub(crate) const MAKE_MAX: Duration = Duration::from_secs(25);
 /// How long it is tried to take one table's away, before they are left behind.
-pub(crate) const REMOVE_MAX: Duration = Duration::from_secs(4);
+const REMOVE_MAX: Duration = Duration::from_secs(4);
 /// The same for all together.
 const REMOVE_ALL_MAX: Duration = Duration::from_secs(15);
 

@@ -14,7 +14,7 @@ const MEDIAN_FREE_MICROS: i64 = 1000;
 /// the program may keep a table of a MariaDB waiting, to make a trigger or to take one away.
 const WAIT_MAX: Duration = Duration::from_secs(3);
 /// Writes of which a median tells something.
-const COUNT_MIN: usize = 100;
+pub(super) const COUNT_MIN: usize = 50;
 /// Between two beats.
 const BEAT: Duration = Duration::from_millis(10);
 
@@ -101,10 +101,16 @@ pub(super) fn tell(record: &Record) {
 /// other writer: how long the others queue for a row differs more than anything that we do.
 pub(super) fn is_small(record: &Record, stood_still: Duration) {
     let exempt = Phases::of(record, Kind::Exempt);
-    for times in [&exempt.going_on, &exempt.reading] {
-        // A handful would prove nothing.
+    // Where there is no read-only it does not go on.
+    let going_on = record.read_only.as_ref().map(|_| &exempt.going_on);
+    for times in going_on.into_iter().chain([&exempt.reading]) {
         assert!(
-            times.count < COUNT_MIN || times.median <= exempt.before.median * MEDIAN_MAX + MEDIAN_FREE_MICROS,
+            times.count >= COUNT_MIN && exempt.before.count >= COUNT_MIN,
+            "too few to tell anything: {times:?}, and before {:?}",
+            exempt.before
+        );
+        assert!(
+            times.median <= exempt.before.median * MEDIAN_MAX + MEDIAN_FREE_MICROS,
             "{times:?}, and before {:?}",
             exempt.before
         );

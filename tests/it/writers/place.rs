@@ -22,6 +22,10 @@ pub(super) trait Place: Sync {
     /// The name of a table of the writers'.
     fn theirs(&self, table: &str) -> String;
 
+    /// How many sessions the server has sent away so far because two waited for each other's rows, where it says so in other
+    /// words than of tables.
+    fn sent_away_for_rows(&self) -> usize;
+
     /// Everybody begins to write.
     fn write(&self) -> Sessions;
 

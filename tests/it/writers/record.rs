@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::place::Place;
 
-/// What a server says of two who waited for each other, and of which it sent one away: no matter of ours.
+/// What MariaDB says to one of two who waited for each other: for rows, which is a matter of their own, or for a table.
 const EACH_OTHER: &str = "Deadlock found";
 /// Told by whoever was held off by us.
 const OURS: &str = "is read-only while its snapshot is taken";
@@ -66,11 +66,16 @@ impl Write {
 
 /// All of them.
 pub(super) struct Record {
+    /// But for those that were [`Record::sent_away`].
     pub(super) writes: Vec<Write>,
+    /// Who waited for somebody who waited for him.
+    pub(super) sent_away: Vec<Write>,
     /// From when to when every node has seen read-only and rows are read.
     pub(super) reading: RangeInclusive<i64>,
     /// From when to when read-only may be on, where it was.
     pub(super) read_only: Option<RangeInclusive<i64>>,
+    /// From when on it was in force for all.
+    pub(super) in_force: Option<i64>,
 }
 
 impl Record {
@@ -82,22 +87,22 @@ impl Record {
         );
         let reading = moment(place, READING).unwrap()..=moment(place, ended).unwrap() - 1000;
         let read_only = moment(place, on).map(|on| on..=moment(place, off).unwrap() + 1000);
+        let in_force = moment(place, "\"effect_done\":{\"plain\":\"read_only_on\"");
         let lines = place.ask(&format!(
             "SELECT writer, kind, began, micros, coalesce(concat(table_name, ' ', op), ''), coalesce(refusal, '')
              FROM {}",
             place.theirs("record")
         ));
-        let mut writes: Vec<Write> = lines.iter().map(|line| write(line)).collect();
-        writes.retain(|write| {
-            !write
-                .refusal
-                .as_ref()
-                .is_some_and(|refusal| refusal.contains(EACH_OTHER))
+        let (sent_away, writes) = lines.iter().map(|line| write(line)).partition(|write| {
+            let refusal = write.refusal.as_ref();
+            refusal.is_some_and(|refusal| refusal.contains(EACH_OTHER))
         });
         Self {
             writes,
+            sent_away,
             reading,
             read_only,
+            in_force,
         }
     }
 
