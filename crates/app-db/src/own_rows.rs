@@ -1,7 +1,7 @@
 //! What the rows of a lease, a journal and `cloud_migration` mean, whichever database they are in; and what is said when
 //! a write was not to be. The statements are the databases' work.
 
-use metaferry_domain::lease::{FencingToken, Lease};
+use metaferry_domain::lease::{FencingToken, HeldLease, Lease};
 use metaferry_domain::migration::{MigrationId, Phase, RowId};
 use metaferry_domain::ports::{GuardedUpdate, JournalRecord, JournalTimes, MigrationRow};
 use metaferry_domain::row_batch::Instant;
@@ -27,21 +27,23 @@ pub(crate) fn lease(token: i64, holder: String, term_ms: i64) -> Lease {
     }
 }
 
-/// A lease that somebody holds, and how long it lasts if it is not renewed.
-pub(crate) struct Held {
-    pub(crate) lease: Lease,
-    pub(crate) left_ms: i64,
+/// The lease of its columns, and what is left of it: less than nothing where it ended while it was read.
+pub(crate) fn held(lease: Lease, left_ms: i64) -> HeldLease {
+    HeldLease {
+        lease,
+        left_ms: u64::try_from(left_ms).unwrap_or(0),
+    }
 }
 
 /// The lease that was asked for is somebody's.
-pub(crate) fn held_by(held: Option<&Held>) -> PortError {
+pub(crate) fn held_by(held: Option<&HeldLease>) -> PortError {
     let by = held.map_or_else(
         || "another process".to_owned(),
         |held| {
             format!(
                 "{}, for {} s more if that process is gone",
                 held.lease.holder,
-                held.left_ms.unsigned_abs().div_ceil(1000)
+                held.left_ms.div_ceil(1000)
             )
         },
     );

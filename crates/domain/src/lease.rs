@@ -34,6 +34,15 @@ pub struct Lease {
     pub term_ms: u64,
 }
 
+/// A lease that somebody holds now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldLease {
+    /// Whose it is.
+    pub lease: Lease,
+    /// How long it lasts if it is not renewed, in milliseconds from the moment at which the database was asked.
+    pub left_ms: u64,
+}
+
 /// The lease as the database keeps it: one record that is never deleted, so that tokens go on growing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseRecord {

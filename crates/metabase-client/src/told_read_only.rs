@@ -123,7 +123,7 @@ impl ToldReadOnly {
 
     async fn prove_lease(&self, token: FencingToken) -> Result<(), PortError> {
         match self.lease.current().await? {
-            Some(lease) if lease.token == token => Ok(()),
+            Some(held) if held.lease.token == token => Ok(()),
             Some(_) | None => Err(PortError::new(
                 ErrorKind::Precondition,
                 format!("the lease with token {token} is no longer held: Metabase was asked nothing"),

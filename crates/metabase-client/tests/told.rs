@@ -83,7 +83,7 @@ async fn who_lost_the_lease_asks_for_nothing_any_more() {
     let (metabase, node) = Metabase::start(&world).await;
     let (process, told, stale) = told(&world, node).await;
     let before = told.before().await.unwrap();
-    let lease = process.current().await.unwrap().unwrap();
+    let lease = process.current().await.unwrap().unwrap().lease;
     process.release(&lease).await.unwrap();
     world.process().acquire("another", TERM_MS).await.unwrap();
     for error in [

@@ -146,17 +146,16 @@ impl Orchestrator {
 
     /// A migration stands in the way: whose it is, and for how long if he is gone.
     async fn not_ended(&self, what: &str) -> PortError {
-        let holder = match self.ports.lease.current().await {
-            Ok(Some(lease)) => lease,
+        let held = match self.ports.lease.current().await {
+            Ok(Some(held)) => held,
             Ok(None) => return PortError::new(ErrorKind::Conflict, what).advising(NOBODY_ADVICE),
             Err(error) => return PortError::new(ErrorKind::Conflict, what).because(error),
         };
-        let seconds = holder.term_ms.div_ceil(1000);
+        let (holder, seconds) = (held.lease.holder, held.left_ms.div_ceil(1000));
         PortError::new(
             ErrorKind::Conflict,
             format!(
-                "{what}: {} holds its lease, and if that process is gone the lease runs out within {seconds} s",
-                holder.holder
+                "{what}: {holder} holds its lease, and if that process is gone the lease runs out within {seconds} s"
             ),
         )
         .advising(HELD_ADVICE)

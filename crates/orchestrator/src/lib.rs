@@ -23,7 +23,7 @@ use std::sync::Arc;
 use metaferry_domain::PortError;
 use metaferry_domain::event::Canceller;
 use metaferry_domain::history::AttemptStory;
-use metaferry_domain::lease::Lease;
+use metaferry_domain::lease::HeldLease;
 use metaferry_domain::migration::{MigrationId, Phase, RowId};
 use metaferry_domain::ports::MigrationRow;
 use tokio::sync::{Mutex, watch as channel};
@@ -145,7 +145,7 @@ impl Orchestrator {
     ///
     /// # Errors
     /// If the app DB cannot be reached.
-    pub async fn lease(&self) -> Result<Option<Lease>, PortError> {
+    pub async fn lease(&self) -> Result<Option<HeldLease>, PortError> {
         self.ports.lease.current().await
     }
 

@@ -68,6 +68,15 @@ impl Preflight for MigrationPreflight {
                 format!("read-only of this strength cannot be: {why}; or say --read-only flag or none"),
             ));
         }
+        if self.strength != ReadOnlyStrength::None
+            && let Some(why) = self.read_only.why_not_switched().await?
+        {
+            findings.push(finding(
+                Severity::Blocker,
+                "read_only_setting",
+                format!("the setting read-only-mode cannot be switched: {why}"),
+            ));
+        }
         match self.source.snapshot().await {
             Ok(snapshot) => {
                 match self.policy.decide(&*snapshot).await {

@@ -47,6 +47,62 @@ fn nothing_stands_against_metabases_own_mariadb() {
     assert_eq!(database.tables(), before, "looking has created something");
 }
 
+/// `check` said that nothing stood against it, and the migration failed in its setup.
+#[test]
+fn a_flag_of_mariadb_that_nodes_could_not_be_told_of_is_found_before_anything_is_begun() {
+    let Some(maria) = Maria::new() else { return };
+    let database = maria.database(With::Rows);
+    database.ask("UPDATE setting SET value = 'false' WHERE `key` = 'read-only-mode'");
+    for (told_at, why) in [
+        (
+            "2026-01-01 00:00:00.123456+00",
+            "no time as Metabase writes it on MySQL",
+        ),
+        ("2999-01-01 00:00:00", "in the future"),
+    ] {
+        database.ask(&format!(
+            "UPDATE setting SET value = '{told_at}' WHERE `key` = 'settings-last-updated'"
+        ));
+        let rows = database.ask("SELECT count(*) FROM cloud_migration");
+        for strength in ["flag", "enforced"] {
+            let found = Found::by(&database, &database.url(), &["--read-only", strength]);
+            assert_eq!(found.code, 3, "{}", found.json);
+            let messages = found.messages("read_only_setting");
+            assert!(
+                matches!(messages.as_slice(), [one] if one.contains(told_at) && one.contains(why)
+                    && one.contains("METAFERRY_METABASE_URL")),
+                "{}",
+                found.json
+            );
+        }
+        let without = Found::by(&database, &database.url(), &["--read-only", "none"]);
+        assert_eq!(without.code, 0, "{}", without.json);
+        let migrated = command()
+            .args([
+                "migrate",
+                "--yes",
+                "--from",
+                &database.url(),
+                "--to",
+                "s3://bucket/prefix",
+            ])
+            .env("METAFERRY_DATA_DIR", maria.folder.path().join("data"))
+            .output()
+            .unwrap();
+        assert_eq!(migrated.status.code(), Some(3), "{}", told(&migrated));
+        assert!(told(&migrated).contains(why), "{}", told(&migrated));
+        assert_eq!(
+            database.ask("SELECT count(*) FROM cloud_migration"),
+            rows,
+            "a row was written"
+        );
+    }
+    // Already on, it is not changed, and nobody has to be told.
+    database.ask("UPDATE setting SET value = 'true' WHERE `key` = 'read-only-mode'");
+    let on = Found::by(&database, &database.url(), &[]);
+    assert_eq!(on.code, 0, "{}", on.json);
+}
+
 #[test]
 fn values_of_mariadb_that_h2_cannot_hold_are_named_unless_their_table_stays() {
     let Some(maria) = Maria::new() else { return };

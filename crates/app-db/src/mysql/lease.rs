@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 use metaferry_domain::PortError;
-use metaferry_domain::lease::Lease;
+use metaferry_domain::lease::{HeldLease, Lease};
 use metaferry_domain::ports::LeaseStore;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::app_db::{MySqlAppDb, NOW_MICROS, commit};
 use super::connect::text;
 use crate::error::failed;
-use crate::own_rows::{self, Held, database_token, held_by, lease_is_lost};
+use crate::own_rows::{self, database_token, held_by, lease_is_lost};
 use crate::worker::tell_ended;
 
 #[async_trait]
@@ -78,13 +78,13 @@ impl LeaseStore for MySqlAppDb {
             .map_err(|error| failed("release the lease", error))
     }
 
-    async fn current(&self) -> Result<Option<Lease>, PortError> {
-        Ok(self.held().await?.map(|held| held.lease))
+    async fn current(&self) -> Result<Option<HeldLease>, PortError> {
+        self.held().await
     }
 }
 
 impl MySqlAppDb {
-    async fn held(&self) -> Result<Option<Held>, PortError> {
+    async fn held(&self) -> Result<Option<HeldLease>, PortError> {
         let read = |error| failed("read the lease", error);
         let row = sqlx::query(AssertSqlSafe(format!(
             "SELECT token, holder, term_ms, CAST((expires_at_micros - {NOW_MICROS}) / 1000 AS SIGNED)
@@ -94,14 +94,14 @@ impl MySqlAppDb {
         .await
         .map_err(read)?;
         row.map(|row| {
-            Ok(Held {
-                lease: own_rows::lease(
+            Ok(own_rows::held(
+                own_rows::lease(
                     row.try_get(0).map_err(read)?,
                     text(&row, 1).map_err(read)?.unwrap_or_default(),
                     row.try_get(2).map_err(read)?,
                 ),
-                left_ms: row.try_get(3).map_err(read)?,
-            })
+                row.try_get(3).map_err(read)?,
+            ))
         })
         .transpose()
     }

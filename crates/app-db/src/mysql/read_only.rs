@@ -10,7 +10,7 @@ use metaferry_domain::quiesce::{NodeEvidence, Told};
 use metaferry_domain::schema::Dialect;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::read_only::ReadOnlyMode;
-use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, READ_ONLY_MODE, bump};
+use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, READ_ONLY_MODE};
 use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 
 use super::app_db::{MySqlAppDb, NOW_MICROS, commit};
@@ -70,6 +70,11 @@ impl ReadOnlyGuard for MySqlAppDb {
             ReadOnlyStrength::None | ReadOnlyStrength::Flag => Ok(None),
             ReadOnlyStrength::Enforced => self.guard_obstacle(&Cancellation::new()).await,
         }
+    }
+
+    async fn why_not_switched(&self) -> Result<Option<String>, PortError> {
+        let mut connection = self.connection().await?;
+        nodes::obstacle(look_how_told(&mut connection).await)
     }
 
     async fn nodes(&self) -> Result<NodeEvidence, PortError> {
@@ -269,35 +274,7 @@ impl MySqlAppDb {
         if now.as_deref() == wanted {
             return Ok(None);
         }
-        if let Some(refused) = column_obstacle(&mut transaction).await? {
-            return Err(refused);
-        }
-        let old = setting(&mut transaction, LAST_UPDATED, " FOR UPDATE").await?;
-        let (unix_micros, server_offset): (i64, Option<i64>) = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT {NOW_MICROS},
-                 TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone))"
-        )))
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(|error| failed("ask the server for the time", error))?;
-        let decided = bump(
-            old.as_deref(),
-            DatabaseNow {
-                unix_micros,
-                server_offset_seconds: server_offset
-                    .and_then(|offset| i32::try_from(offset).ok())
-                    .unwrap_or(0),
-            },
-            Dialect::MySql,
-        )
-        .map_err(|refused| {
-            PortError::new(
-                ErrorKind::Unsupported,
-                "the other nodes cannot be told of a changed setting",
-            )
-            .because(refused)
-        })?;
-        let text = match decided {
+        let text = match told_by(&mut transaction, " FOR UPDATE").await? {
             Bump::Write(text) | Bump::FirstWrite(text) => text,
             Bump::Wait { micros } => return Ok(Some(Duration::from_micros(micros))),
         };
@@ -306,6 +283,40 @@ impl MySqlAppDb {
         commit(transaction, "write the setting read-only-mode").await?;
         Ok(None)
     }
+}
+
+/// How every node is told of a changed setting; `lock` of the row that tells them is kept until it is written.
+///
+/// # Errors
+/// [`Unsupported`](ErrorKind::Unsupported) if they cannot be told by us.
+async fn told_by(connection: &mut MySqlConnection, lock: &str) -> Result<Bump, PortError> {
+    if let Some(refused) = column_obstacle(connection).await? {
+        return Err(refused);
+    }
+    let old = setting(connection, LAST_UPDATED, lock).await?;
+    let (unix_micros, server_offset): (i64, Option<i64>) = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT {NOW_MICROS},
+             TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone))"
+    )))
+    .fetch_one(connection)
+    .await
+    .map_err(|error| failed("ask the server for the time", error))?;
+    let now = DatabaseNow {
+        unix_micros,
+        server_offset_seconds: server_offset
+            .and_then(|offset| i32::try_from(offset).ok())
+            .unwrap_or(0),
+    };
+    nodes::told_by(old.as_deref(), now, Dialect::MySql)
+}
+
+/// Fails as the switch would, which changes nothing where it is on.
+async fn look_how_told(connection: &mut MySqlConnection) -> Result<(), PortError> {
+    let now = setting(connection, READ_ONLY_MODE, "").await?;
+    if now.as_deref() == Some(ReadOnlyMode::On.setting_text()) {
+        return Ok(());
+    }
+    told_by(connection, "").await.map(drop)
 }
 
 /// A setting's value, with a lock on its row where that is asked for.

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use metaferry_domain::PortError;
-use metaferry_domain::lease::{FencingToken, Lease};
+use metaferry_domain::lease::{FencingToken, HeldLease, Lease};
 use metaferry_domain::ports::LeaseStore;
 use sqlx::Row;
 
 use super::app_db::PostgresAppDb;
 use crate::error::failed;
-use crate::own_rows::{self, Held, database_token, held_by, lease_is_lost};
+use crate::own_rows::{self, database_token, held_by, lease_is_lost};
 use crate::worker::tell_ended;
 
 #[async_trait]
@@ -72,13 +72,13 @@ impl LeaseStore for PostgresAppDb {
             .map_err(|error| failed("release the lease", error))
     }
 
-    async fn current(&self) -> Result<Option<Lease>, PortError> {
-        Ok(self.held().await?.map(|held| held.lease))
+    async fn current(&self) -> Result<Option<HeldLease>, PortError> {
+        self.held().await
     }
 }
 
 impl PostgresAppDb {
-    async fn held(&self) -> Result<Option<Held>, PortError> {
+    async fn held(&self) -> Result<Option<HeldLease>, PortError> {
         let sql = format!(
             "SELECT token, holder, term_ms, (extract(epoch FROM expires_at - clock_timestamp()) * 1000)::bigint
              FROM {} WHERE id = 1 AND expires_at > clock_timestamp()",
@@ -90,14 +90,14 @@ impl PostgresAppDb {
             .map_err(|error| failed("read the lease", error))?;
         row.map(|row| {
             let read = |error| failed("read the lease", error);
-            Ok(Held {
-                lease: own_rows::lease(
+            Ok(own_rows::held(
+                own_rows::lease(
                     row.try_get(0).map_err(read)?,
                     row.try_get(1).map_err(read)?,
                     row.try_get(2).map_err(read)?,
                 ),
-                left_ms: row.try_get(3).map_err(read)?,
-            })
+                row.try_get(3).map_err(read)?,
+            ))
         })
         .transpose()
     }

@@ -10,8 +10,8 @@ use metaferry_domain::quiesce::{NodeEvidence, Told};
 use metaferry_domain::schema::Dialect;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::read_only::ReadOnlyMode;
-use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, READ_ONLY_MODE, bump};
-use sqlx::PgConnection;
+use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, READ_ONLY_MODE};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::app_db::{PostgresAppDb, commit};
 use super::guard::{Guarded, guard_obstacle};
@@ -142,7 +142,11 @@ impl ReadOnlyGuard for PostgresAppDb {
 
     async fn announce(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
         let mut transaction = self.fenced(token).await?;
-        before.still_holds(locked(&mut transaction, READ_ONLY_MODE).await?.as_deref())?;
+        before.still_holds(
+            setting(&mut transaction, READ_ONLY_MODE, " FOR UPDATE")
+                .await?
+                .as_deref(),
+        )?;
         // What the switch could not put back rightly, it must not touch.
         if column_obstacle(&mut transaction).await?.is_none() {
             Changed::ReadOnly(before)
@@ -203,6 +207,12 @@ impl ReadOnlyGuard for PostgresAppDb {
         }
     }
 
+    async fn why_not_switched(&self) -> Result<Option<String>, PortError> {
+        let look = |error| failed("look how the nodes are told of a setting", error);
+        let mut connection = self.pool.acquire().await.map_err(look)?;
+        nodes::obstacle(look_how_told(&mut connection).await)
+    }
+
     async fn still_writing(&self, strength: ReadOnlyStrength) -> Result<u64, PortError> {
         match strength {
             ReadOnlyStrength::None | ReadOnlyStrength::Flag => Ok(0),
@@ -213,11 +223,9 @@ impl ReadOnlyGuard for PostgresAppDb {
 
 impl PostgresAppDb {
     async fn read_only_value(&self) -> Result<Option<String>, PortError> {
-        sqlx::query_scalar("SELECT value FROM setting WHERE key = $1")
-            .bind(READ_ONLY_MODE)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|error| failed("read the setting read-only-mode", error))
+        let read = |error| failed("read the setting read-only-mode", error);
+        let mut connection = self.pool.acquire().await.map_err(read)?;
+        setting(&mut connection, READ_ONLY_MODE, "").await
     }
 
     /// Changes the setting and lets every node know, in one transaction.
@@ -244,9 +252,8 @@ impl PostgresAppDb {
         token: FencingToken,
         switch: &Switch<'_>,
     ) -> Result<Option<Duration>, PortError> {
-        let write = |error| failed("write the setting read-only-mode", error);
         let mut transaction = self.fenced(token).await?;
-        let now = locked(&mut transaction, READ_ONLY_MODE).await?;
+        let now = setting(&mut transaction, READ_ONLY_MODE, " FOR UPDATE").await?;
         switch.admit(now.as_deref())?;
         match column_obstacle(&mut transaction).await? {
             Some(refused) if switch.changes(now.as_deref()) => return Err(refused),
@@ -260,28 +267,7 @@ impl PostgresAppDb {
             return Ok(None);
         }
         let wanted = switch.wanted();
-        let old = locked(&mut transaction, LAST_UPDATED).await?;
-        let unix_micros: i64 =
-            sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-                .fetch_one(&mut *transaction)
-                .await
-                .map_err(write)?;
-        let decided = bump(
-            old.as_deref(),
-            DatabaseNow {
-                unix_micros,
-                server_offset_seconds: 0,
-            },
-            Dialect::Postgres,
-        )
-        .map_err(|refused| {
-            PortError::new(
-                ErrorKind::Unsupported,
-                "the other nodes cannot be told of a changed setting",
-            )
-            .because(refused)
-        })?;
-        let text = match decided {
+        let text = match told_by(&mut transaction, " FOR UPDATE").await? {
             Bump::Write(text) | Bump::FirstWrite(text) => text,
             Bump::Wait { micros } => return Ok(Some(Duration::from_micros(micros))),
         };
@@ -292,13 +278,44 @@ impl PostgresAppDb {
     }
 }
 
-/// A setting's value, with a lock on its row.
-async fn locked(connection: &mut PgConnection, key: &str) -> Result<Option<String>, PortError> {
-    sqlx::query_scalar("SELECT value FROM setting WHERE key = $1 FOR UPDATE")
-        .bind(key)
-        .fetch_optional(connection)
+/// How every node is told of a changed setting; `lock` of the row that tells them is kept until it is written.
+///
+/// # Errors
+/// [`Unsupported`](ErrorKind::Unsupported) if they cannot be told by us.
+async fn told_by(connection: &mut PgConnection, lock: &str) -> Result<Bump, PortError> {
+    let old = setting(connection, LAST_UPDATED, lock).await?;
+    let unix_micros = sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+        .fetch_one(connection)
         .await
-        .map_err(|error| failed(format!("read the setting {key}"), error))
+        .map_err(|error| failed("ask the server for the time", error))?;
+    let now = DatabaseNow {
+        unix_micros,
+        server_offset_seconds: 0,
+    };
+    nodes::told_by(old.as_deref(), now, Dialect::Postgres)
+}
+
+/// Fails as the switch would, which changes nothing where it is on.
+async fn look_how_told(connection: &mut PgConnection) -> Result<(), PortError> {
+    let now = setting(connection, READ_ONLY_MODE, "").await?;
+    if now.as_deref() == Some(ReadOnlyMode::On.setting_text()) {
+        return Ok(());
+    }
+    match column_obstacle(connection).await? {
+        Some(refused) => Err(refused),
+        None => told_by(connection, "").await.map(drop),
+    }
+}
+
+/// A setting's value, with a lock on its row where that is asked for.
+async fn setting(connection: &mut PgConnection, key: &str, lock: &str) -> Result<Option<String>, PortError> {
+    sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT value FROM setting WHERE key = $1{lock}"
+    )))
+    .bind(key)
+    .fetch_optional(connection)
+    .await
+    .map_err(|error| failed(format!("read the setting {key}"), error))
 }
 
 /// Why the setting cannot be written by us, if so: versions with `value_with_aad` need both columns, and the key; refused

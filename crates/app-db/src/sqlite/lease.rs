@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use metaferry_domain::PortError;
-use metaferry_domain::lease::{FencingToken, Lease};
+use metaferry_domain::lease::{FencingToken, HeldLease, Lease};
 use metaferry_domain::ports::LeaseStore;
 use sqlx::Row;
 
 use super::{NOW_MS, SqliteState};
 use crate::error::failed;
-use crate::own_rows::{self, Held, database_token, held_by, lease_is_lost};
+use crate::own_rows::{self, database_token, held_by, lease_is_lost};
 
 #[async_trait]
 impl LeaseStore for SqliteState {
@@ -55,13 +55,13 @@ impl LeaseStore for SqliteState {
             .map_err(|error| failed("release the lease", error))
     }
 
-    async fn current(&self) -> Result<Option<Lease>, PortError> {
-        Ok(self.held().await?.map(|held| held.lease))
+    async fn current(&self) -> Result<Option<HeldLease>, PortError> {
+        self.held().await
     }
 }
 
 impl SqliteState {
-    async fn held(&self) -> Result<Option<Held>, PortError> {
+    async fn held(&self) -> Result<Option<HeldLease>, PortError> {
         let read = |error| failed("read the lease", error);
         let row = sqlx::query(sqlx::AssertSqlSafe(format!(
             "SELECT token, holder, term_ms, expires_at_ms - {NOW_MS} FROM lease WHERE id = 1 AND expires_at_ms > {NOW_MS}"
@@ -70,14 +70,14 @@ impl SqliteState {
         .await
         .map_err(read)?;
         row.map(|row| {
-            Ok(Held {
-                lease: own_rows::lease(
+            Ok(own_rows::held(
+                own_rows::lease(
                     row.try_get(0).map_err(read)?,
                     row.try_get(1).map_err(read)?,
                     row.try_get(2).map_err(read)?,
                 ),
-                left_ms: row.try_get(3).map_err(read)?,
-            })
+                row.try_get(3).map_err(read)?,
+            ))
         })
         .transpose()
     }

@@ -162,7 +162,7 @@ async fn our_tables_of_the_first_version_become_those_of_now_also_where_that_was
         let app_db = open(&database).await;
         assert_eq!(columns().await, now);
         let lease = app_db.current().await.unwrap();
-        assert_eq!(lease.map(|lease| lease.holder).as_deref(), Some("node"));
+        assert_eq!(lease.map(|held| held.lease.holder).as_deref(), Some("node"));
     }
     database.drop().await;
 }

@@ -186,7 +186,7 @@ async fn those_of_the_first_version_become_those_of_now_and_keep_what_they_hold(
             .current()
             .await
             .unwrap()
-            .map(|lease| lease.holder)
+            .map(|held| held.lease.holder)
             .as_deref(),
         Some("node")
     );

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::PortError;
-use crate::lease::Lease;
+use crate::lease::{HeldLease, Lease};
 
 /// Gives, extends and takes back the lease, by the database's own clock.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -22,5 +22,5 @@ pub trait LeaseStore: Send + Sync {
     async fn release(&self, lease: &Lease) -> Result<(), PortError>;
 
     /// The lease as it stands, if somebody holds it.
-    async fn current(&self) -> Result<Option<Lease>, PortError>;
+    async fn current(&self) -> Result<Option<HeldLease>, PortError>;
 }

@@ -61,6 +61,12 @@ pub trait ReadOnlyGuard: Send + Sync {
         Ok(None)
     }
 
+    /// Why the setting that shows it cannot be switched, if so: said before anything is begun. Whatever is done by way of
+    /// the application's own API has no such reason.
+    async fn why_not_switched(&self) -> Result<Option<String>, PortError> {
+        Ok(None)
+    }
+
     /// What is there now; written to the journal before [`ReadOnlyGuard::engage`].
     async fn before(&self) -> Result<ReadOnlyBefore, PortError>;
 

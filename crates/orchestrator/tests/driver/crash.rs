@@ -141,6 +141,29 @@ async fn nothing_begins_while_something_is_owed() {
     assert_kept(&world, "recovered, then another");
 }
 
+/// It was told the lease's whole term, which is long over for who waits it out.
+#[tokio::test(start_paused = true)]
+async fn who_finds_the_migration_of_a_killed_one_is_told_how_long_its_lease_still_lasts() {
+    let world = World::new(1);
+    world.strike(|strike| match strike.call {
+        Call::Engage => Fault::Crash(When::Before),
+        _ => Fault::Nothing,
+    });
+    assert!(matches!(Node::new(&world).migrate().await, Run::Crashed));
+    world.calm();
+    let term = LEASE_TERM.as_secs();
+    for (passes, left) in [(11, term - 11), (9, term - 20)] {
+        world.pass(Duration::from_secs(passes)).await;
+        let Run::NotBegun(not_begun) = Node::new(&world).migrate().await else {
+            panic!("it began")
+        };
+        let why = not_begun.error.chain();
+        assert!(why.contains(&format!("runs out within {left} s")), "{why}");
+    }
+    recover(&world).await;
+    assert_kept(&world, "told, then recovered");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_migration_that_lives_is_not_recovered() {
     let world = World::new(1);

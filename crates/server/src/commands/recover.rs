@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use metaferry_app_db::Leftovers;
 use metaferry_domain::effect::Effect;
 use metaferry_domain::history::in_words;
+use metaferry_domain::lease::HeldLease;
 use metaferry_domain::migration::ReadOnlyStrength;
 use metaferry_domain::plan::{DumpRetention, Strictness};
 use metaferry_domain::recovery::{Course, course};
@@ -21,7 +22,7 @@ use crate::{stranded, wiring};
 
 /// How often it is tried to take the lease of a process that may be gone.
 const TRY_EVERY: Duration = Duration::from_millis(500);
-/// Longer than one term: whoever still holds it then has renewed it, and lives.
+/// Longer than was left of it: whoever still holds it then has renewed it, and lives.
 const MARGIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(args: RecoverArgs, config: &Config, output: Output) -> Result<Ending, CommandError> {
@@ -133,8 +134,7 @@ fn tell_courses(left: &[Orphan], output: Output) {
 
 /// Tries until whoever held the lease is known to be gone, or to live.
 async fn patiently(orchestrator: &Orchestrator, output: Output) -> Result<Vec<Recovery>, CommandError> {
-    let began = Instant::now();
-    let mut term = None;
+    let mut gone_by = None;
     loop {
         let recovered = orchestrator.recover_each().await?;
         let is_held = |recovery: &Recovery| match recovery {
@@ -145,19 +145,18 @@ async fn patiently(orchestrator: &Orchestrator, output: Output) -> Result<Vec<Re
             return Ok(recovered);
         }
         tokio::time::sleep(TRY_EVERY).await;
-        let Some(lease) = orchestrator.lease().await? else {
+        let Some(HeldLease { lease, left_ms }) = orchestrator.lease().await? else {
             continue;
         };
-        let wait = *term.get_or_insert_with(|| {
-            let term = Duration::from_millis(lease.term_ms);
+        let gone_by = *gone_by.get_or_insert_with(|| {
             output.say(&format!(
                 "{} holds the lease; if it is gone, that ends within {} s",
                 lease.holder,
-                term.as_secs()
+                left_ms.div_ceil(1000)
             ));
-            term + MARGIN
+            Instant::now() + Duration::from_millis(left_ms) + MARGIN
         });
-        if began.elapsed() > wait {
+        if Instant::now() > gone_by {
             return Err(CommandError::new(
                 Ending::Refused,
                 format!(

@@ -108,7 +108,7 @@ async fn writes_nothing_under_a_stale_token(db: &dyn AppDbUnderTest) {
             "{whose}: not even listed"
         );
     }
-    let holder = db.lease().current().await.unwrap().expect("held").token;
+    let holder = db.lease().current().await.unwrap().expect("held").lease.token;
     journal.append(holder, id(1), &record(1, "1")).await.unwrap();
     db.pass(Duration::from_millis(TERM_MS)).await;
     let after = "the holder's, after its term";

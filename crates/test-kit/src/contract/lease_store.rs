@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use metaferry_domain::ErrorKind;
+use metaferry_domain::lease::Lease;
 
 use super::{AppDbUnderTest, TERM_MS, refused, take};
 
@@ -19,9 +20,15 @@ pub async fn lease_store<D: AppDbUnderTest, F: Future<Output = D>>(fresh: impl F
     is_given_to_one_of_many_at_once(&fresh().await).await;
 }
 
+/// The lease that somebody holds.
+async fn held(db: &dyn AppDbUnderTest) -> Option<Lease> {
+    let held = db.lease().current().await.unwrap();
+    held.map(|held| held.lease)
+}
+
 async fn is_free_at_first_and_names_its_holder(db: &dyn AppDbUnderTest) {
     let store = db.lease();
-    assert_eq!(store.current().await.unwrap(), None, "nobody holds a fresh lease");
+    assert_eq!(held(db).await, None, "nobody holds a fresh lease");
     let lease = store.acquire("node 'ä'", TERM_MS).await.unwrap();
     assert_eq!(
         (lease.holder.as_str(), lease.term_ms),
@@ -29,13 +36,9 @@ async fn is_free_at_first_and_names_its_holder(db: &dyn AppDbUnderTest) {
         "what was asked for"
     );
     assert!(lease.token.0 > 0, "0 is below every token");
-    assert_eq!(store.current().await.unwrap(), Some(lease.clone()));
+    assert_eq!(held(db).await, Some(lease.clone()));
     store.release(&lease).await.unwrap();
-    assert_eq!(
-        store.current().await.unwrap(),
-        None,
-        "nobody holds what was given back"
-    );
+    assert_eq!(held(db).await, None, "nobody holds what was given back");
 }
 
 async fn is_held_by_one(db: &dyn AppDbUnderTest) {
@@ -52,23 +55,24 @@ async fn is_held_by_one(db: &dyn AppDbUnderTest) {
             error.chain()
         );
     }
-    assert_eq!(
-        db.lease().current().await.unwrap(),
-        Some(lease),
-        "asking changes nothing"
-    );
+    assert_eq!(held(db).await, Some(lease), "asking changes nothing");
 }
 
 async fn ends_with_its_term_and_not_before(db: &dyn AppDbUnderTest) {
     take(db, "first").await;
+    let left_ms = async || db.lease().current().await.unwrap().expect("held").left_ms;
+    let at_first = left_ms().await;
+    assert!(at_first > TERM_MS / 2 && at_first <= TERM_MS, "{at_first} ms");
     db.pass(Duration::from_millis(TERM_MS / 2)).await;
+    let later = left_ms().await;
+    assert!(later > 0 && later <= TERM_MS / 2, "{later} ms");
     refused(
         db.lease().acquire("second", TERM_MS).await,
         ErrorKind::Conflict,
         "half the term",
     );
     db.pass(Duration::from_millis(TERM_MS / 2)).await;
-    assert_eq!(db.lease().current().await.unwrap(), None, "the term is over");
+    assert_eq!(held(db).await, None, "the term is over");
     take(db, "second").await;
 }
 
@@ -91,7 +95,7 @@ async fn renewing_extends_it_and_keeps_the_token(db: &dyn AppDbUnderTest) {
     for _ in 0..4 {
         db.pass(Duration::from_millis(TERM_MS / 2)).await;
         db.lease().renew(&lease).await.unwrap();
-        assert_eq!(db.lease().current().await.unwrap(), Some(lease.clone()));
+        assert_eq!(held(db).await, Some(lease.clone()));
     }
     refused(
         db.lease().acquire("second", TERM_MS).await,
@@ -131,11 +135,7 @@ async fn a_former_holder_changes_nothing(db: &dyn AppDbUnderTest) {
         .release(&former)
         .await
         .expect("giving back what is no longer ours is no error");
-    assert_eq!(
-        db.lease().current().await.unwrap(),
-        Some(present.clone()),
-        "it is the second's"
-    );
+    assert_eq!(held(db).await, Some(present.clone()), "it is the second's");
     db.lease().renew(&present).await.unwrap();
 }
 
@@ -153,5 +153,5 @@ async fn is_given_to_one_of_many_at_once(db: &dyn AppDbUnderTest) {
         }
     }
     assert_eq!(given.len(), 1, "given to {given:?}");
-    assert_eq!(db.lease().current().await.unwrap(), given.pop());
+    assert_eq!(held(db).await, given.pop());
 }

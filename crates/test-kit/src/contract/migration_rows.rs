@@ -230,7 +230,7 @@ async fn writes_nothing_under_a_stale_token(db: &dyn AppDbUnderTest) {
     let open = insert(db, first.token, 1).await;
     db.lease().release(&first).await.unwrap();
     let mut tokens = stale_tokens(db).await;
-    let last = db.lease().current().await.unwrap().expect("held").token;
+    let last = db.lease().current().await.unwrap().expect("held").lease.token;
     db.pass(Duration::from_millis(TERM_MS)).await;
     tokens.push(("the last holder's, after its term", last));
     for (whose, token) in tokens {

@@ -1,7 +1,7 @@
 //! Lease, journal and rows in memory, by the rules of the domain.
 
 use async_trait::async_trait;
-use metaferry_domain::lease::{FencingToken, Lease, LeaseRecord, take};
+use metaferry_domain::lease::{FencingToken, HeldLease, Lease, LeaseRecord, take};
 use metaferry_domain::migration::{MigrationId, Phase, RowId};
 use metaferry_domain::ports::{
     GuardedUpdate, JournalRecord, JournalStore, LeaseStore, MigrationRow, MigrationRows, MigrationSummary,
@@ -71,16 +71,23 @@ impl LeaseStore for Process {
         .await
     }
 
-    async fn current(&self) -> Result<Option<Lease>, PortError> {
+    async fn current(&self) -> Result<Option<HeldLease>, PortError> {
         self.call(Call::CurrentLease, |durable, moment| {
             let (holder, term_ms) = durable.holder.clone();
             let held = durable
                 .lease
                 .filter(|record| record.is_held(signed(moment.now_ms)));
-            Ok(held.map(|record| Lease {
-                token: record.token,
-                holder,
-                term_ms,
+            let left_ms = |record: LeaseRecord| {
+                let ends_at_ms = record.ends_at_ms.unwrap_or_default().unsigned_abs();
+                ends_at_ms.saturating_sub(moment.now_ms)
+            };
+            Ok(held.map(|record| HeldLease {
+                lease: Lease {
+                    token: record.token,
+                    holder,
+                    term_ms,
+                },
+                left_ms: left_ms(record),
             }))
         })
         .await

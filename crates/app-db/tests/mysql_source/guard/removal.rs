@@ -111,7 +111,7 @@ async fn who_loses_the_lease_in_the_middle_of_it_removes_nothing_more_mariadb() 
         // Of another process, which guards nothing.
         let worker = open(&database).await;
         app_db
-            .release(&app_db.current().await.unwrap().unwrap())
+            .release(&app_db.current().await.unwrap().unwrap().lease)
             .await
             .unwrap();
         drop(app_db);

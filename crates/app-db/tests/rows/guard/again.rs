@@ -94,7 +94,7 @@ async fn what_is_as_it_should_be_is_not_made_again() {
     let kept = now.iter().filter(|trigger| left.contains(trigger)).count();
     assert_eq!((now.len(), kept), (left.len(), left.len() - 1));
     app_db
-        .release(&app_db.current().await.unwrap().unwrap())
+        .release(&app_db.current().await.unwrap().unwrap().lease)
         .await
         .unwrap();
     database.drop().await;
