@@ -83,3 +83,33 @@ fn enforced_is_over_with_the_lease_of_who_was_killed_postgres() {
     assert_eq!(world.state_of_metabase(), before);
     assert_eq!(ours(&world), "");
 }
+
+#[test]
+fn triggers_that_stay_because_others_use_the_table_are_named_and_go_by_recover_postgres() {
+    let Some(world) = world(Schema::Metabase) else {
+        return;
+    };
+    let before = world.state_of_metabase();
+    let quartz = hold_quartz(&world);
+    let migrating = enforced(&world).spawn().unwrap();
+    world.wait_for("tables are guarded", || write_is_refused(&world));
+    let kept = world.keep_in_use("collection");
+    world.sql("UPDATE cloud_migration SET state = 'cancelled'");
+    let_go(&world, quartz);
+    let output = migrating.wait_with_output().unwrap();
+    let (json, code) = ended(&output);
+    assert_eq!(code, 130, "{}", told(&output));
+    let left = ["rows", "truncate", "update"].map(|kind| format!("metaferry_guard_{kind} on collection"));
+    assert_eq!(json["left"], serde_json::json!(left), "{json}");
+    assert!(
+        told(&output).contains("`metaferry recover` takes them away"),
+        "{}",
+        told(&output)
+    );
+    assert!(!write_is_refused(&world));
+    drop(kept);
+    let recovered = succeeds(&world, &["recover", "--from", &world.url]);
+    assert_eq!(recovered["removed"], serde_json::json!(left), "{recovered}");
+    assert_eq!(ours(&world), "");
+    assert_eq!(world.state_of_metabase(), before);
+}

@@ -1,5 +1,7 @@
 //! `migrate`: one migration from the command line. Interrupting it undoes everything.
 
+mod ending;
+
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use metaferry_domain::plan::{DumpRetention, Strictness};
 use metaferry_domain::ports::{Finding, Preflight as _, Severity};
 use metaferry_domain::state::MigrationState;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
+use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_orchestrator::{Ended, NotBegun, Orchestrator, Warnings};
 
 use crate::cli::MigrateArgs;
@@ -63,7 +66,7 @@ pub(super) async fn run(args: MigrateArgs, config: &Config, output: Output) -> R
         ask(&shores.preflight.check().await?, output)?;
     }
     let shores = wiring::shores(config, &address, choices).await?;
-    steer(shores.orchestrator, Beginning::New, config, output).await
+    steer(shores.orchestrator, address, Beginning::New, config, output).await
 }
 
 /// Whether somebody goes on where preflight only warns.
@@ -102,6 +105,7 @@ fn ask(findings: &[Finding], output: Output) -> Result<(), CommandError> {
 /// Steers a migration to its end, telling how far it is; an interrupt cancels it.
 pub(super) async fn steer(
     orchestrator: Orchestrator,
+    address: AppDbAddress,
     beginning: Beginning,
     config: &Config,
     output: Output,
@@ -113,6 +117,7 @@ pub(super) async fn steer(
     let telling = tokio::spawn(tell_progress(orchestrator.clone(), Arc::clone(&progress)));
     let crossing = Crossing {
         orchestrator,
+        address,
         beginning,
         interrupted,
         lease_term: config.lease_term,
@@ -163,6 +168,7 @@ pub(super) enum Beginning {
 
 struct Crossing {
     orchestrator: Orchestrator,
+    address: AppDbAddress,
     beginning: Beginning,
     interrupted: Cancellation,
     lease_term: Duration,
@@ -279,60 +285,9 @@ impl Crossing {
             Some(row) => self.orchestrator.end_of(row, state.phase()).await,
             None => Ok(None),
         };
-        // It has ended well, or as it was asked to, also where its journal cannot be read now.
+        // It has ended well, or as it was asked to, also where the app DB cannot be asked now.
         let seconds = end.ok().flatten().as_ref().and_then(read_only_seconds);
-        tell(state, seconds, self.output)
+        let left = wiring::leftovers(&self.address).await.unwrap_or_default();
+        ending::tell(state, seconds, &left, self.output)
     }
-}
-
-/// Says how it ended, and for how long people could not write.
-fn tell(state: &MigrationState, read_only: Option<f64>, output: Output) -> Result<Ending, CommandError> {
-    let run = state.run();
-    let external_id = run.shore.as_ref().map_or("", |shore| shore.external_id.as_str());
-    if let MigrationState::Done { arrived, .. } = state {
-        let rows: u64 = arrived.snapshot.tables.iter().map(|table| table.rows).sum();
-        let read_only_text = read_only
-            .map(|seconds| format!("; read-only for {seconds:.1} s"))
-            .unwrap_or_default();
-        let text = format!(
-            "done: {} tables, {rows} rows, {} bytes; migration {external_id}{read_only_text}",
-            arrived.snapshot.tables.len(),
-            arrived.file.size_bytes
-        );
-        let json = serde_json::json!({
-            "state": Phase::Done.as_str(),
-            "external_id": external_id,
-            "attempt": run.attempt.0,
-            "tables": arrived.snapshot.tables,
-            "left_out": arrived.snapshot.left_out,
-            "rows": rows,
-            "bytes": arrived.file.size_bytes,
-            "snapshot_seconds": Duration::from_millis(arrived.snapshot.snapshot_ms).as_secs_f64(),
-            "snapshot_micros": arrived.snapshot.taken_at_us,
-            "read_only_seconds": read_only,
-            "object": arrived.check,
-            "warnings": run.warnings,
-            "notes": arrived.snapshot.notes,
-        });
-        output.result(&text, &json);
-        return Ok(Ending::Done);
-    }
-    let phase = state.phase();
-    if phase == Phase::Cancelled {
-        output.result(
-            "cancelled; everything is as it was",
-            &serde_json::json!({
-                "state": phase.as_str(), "external_id": external_id, "read_only_seconds": read_only,
-            }),
-        );
-        return Ok(Ending::Cancelled);
-    }
-    let failure = state
-        .failure()
-        .map_or_else(|| "failed".to_owned(), |failure| failure.message.clone());
-    Err(CommandError {
-        ending: Ending::Failed,
-        message: failure,
-        remedy: state.failure().map(metaferry_domain::event::Failure::remedy),
-    })
 }

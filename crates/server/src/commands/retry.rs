@@ -43,7 +43,7 @@ pub(super) async fn run(args: RetryArgs, config: &Config, output: Output) -> Res
         tables,
     };
     let shores = wiring::shores(config, &address, choices).await?;
-    steer(shores.orchestrator, Beginning::Retry, config, output).await
+    steer(shores.orchestrator, address, Beginning::Retry, config, output).await
 }
 
 /// The tables that every attempt carries, and how long it may refuse writes.
