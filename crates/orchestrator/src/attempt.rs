@@ -11,7 +11,7 @@ use metaferry_domain::ports::{IdSource, PausedBefore, ReadOnlyBefore};
 use metaferry_domain::retry::{RetryDecision, RetryPolicy};
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 
-use crate::in_time::{ENTRY_MAX, in_time};
+use crate::in_time::{ENTRY_MAX, PROOF_MAX, in_time};
 use crate::perform::Performance;
 
 /// How often a waiting effect looks whether it is still wanted.
@@ -238,13 +238,13 @@ fn answer_max(effect: Effect) -> Option<Duration> {
         | Effect::ArmSwitch
         | Effect::ReadOnlyOn
         | Effect::QuiesceScheduler
-        | Effect::ProveReadOnlyHeld
         | Effect::RestoreScheduler
         | Effect::RestoreReadOnly
         | Effect::DisarmSwitch
         | Effect::WriteState(_)
         | Effect::WriteProgress
         | Effect::ReleaseLease => Some(ENTRY_MAX),
+        Effect::ProveReadOnlyHeld => Some(PROOF_MAX),
         // They also wait for the disk, for the store, or as long as they are told to.
         Effect::Preflight
         | Effect::CreateAtStore

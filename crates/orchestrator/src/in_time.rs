@@ -12,6 +12,9 @@ pub(crate) const LOOK_MAX: Duration = Duration::from_secs(10);
 /// The longest that one journal entry may take, which must not be lost to a slow database. A lease that ends meanwhile
 /// ends the wait.
 pub(crate) const ENTRY_MAX: Duration = Duration::from_secs(30);
+/// The longest that the proof of read-only may take, for which the app DB reads every table that had to be still: as long
+/// as these may be guarded, unless somebody says otherwise. A cancel or a lost lease ends it at once.
+pub(crate) const PROOF_MAX: Duration = Duration::from_secs(1800);
 
 /// The answer, or [`ErrorKind::Unavailable`] if there is none in time: then what was asked may have been done all the
 /// same.

@@ -13,9 +13,11 @@ use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool, Row as _};
 
 use super::connect::{close, database, quoted, session, set_lock_wait, text};
+use super::ddl_session::{end_statement, id_of};
 use super::snapshot;
 use super::still_tables::{self, StillTable};
 use super::worker_sessions;
+use crate::answer::Awaited;
 use crate::error::failed;
 use crate::still::{KEYS_SHOWN, Written};
 
@@ -37,6 +39,7 @@ pub(super) enum Watch {
 /// What was there at the moment that stillness is measured from.
 #[derive(Debug)]
 pub(super) struct Stillness {
+    pool: MySqlPool,
     database: String,
     then: View,
     tables: Vec<StillTable>,
@@ -50,6 +53,7 @@ impl Stillness {
         let tables = still_tables::read(&mut then.0).await?;
         then.begin(&database, &tables).await?;
         Ok(Self {
+            pool: pool.clone(),
             database,
             then,
             tables,
@@ -65,6 +69,11 @@ impl Stillness {
 
     /// The tables that were written to since, each in words with counts and keys.
     pub(super) async fn broken(&mut self, mut now: View) -> Result<Vec<String>, PortError> {
+        let mut awaited = Vec::new();
+        for view in [&mut self.then, &mut now] {
+            let (pool, id) = (self.pool.clone(), id_of(&mut view.0).await.map_err(look)?);
+            awaited.push(Awaited::or(async move { end_statement(&pool, id).await }));
+        }
         let mut broken = Vec::new();
         for table in &self.tables {
             let (then, there) = futures_util::try_join!(
@@ -83,6 +92,7 @@ impl Stillness {
                 broken.push(written.in_words(&table.name));
             }
         }
+        awaited.into_iter().for_each(Awaited::is_there);
         close(now.0).await;
         Ok(broken)
     }

@@ -255,6 +255,8 @@ impl PostgresAppDb {
         let mut transaction = self.fenced(token).await?;
         let now = setting(&mut transaction, READ_ONLY_MODE, " FOR UPDATE").await?;
         switch.admit(now.as_deref())?;
+        // Its lock, before the lease's row is written to: renewing the lease would wait for whoever has this one.
+        setting(&mut transaction, LAST_UPDATED, " FOR UPDATE").await?;
         match column_obstacle(&mut transaction).await? {
             Some(refused) if switch.changes(now.as_deref()) => return Err(refused),
             // Metabase's API has switched; the dead man's switch could not put it back rightly.

@@ -5,8 +5,11 @@ use metaferry_domain::PortError;
 use metaferry_metabase::read_only::{Exemption, exemption, is_guarded};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 
-use super::connect::quoted;
+use super::connect::{close, quoted};
 use super::guard::Guarded;
+use super::triggers::end_statement;
+use super::worker_sessions::mark;
+use crate::answer::Awaited;
 use crate::error::failed;
 use crate::still::{KEYS_SHOWN, Written, counts};
 
@@ -42,33 +45,35 @@ struct Watched {
 impl Stillness {
     /// From now on.
     pub(super) async fn begins(pool: &PgPool) -> Result<Self, PortError> {
-        let mut transaction = begin(pool).await?;
+        let (mut connection, awaited) = begin(pool).await?;
         let snapshot: String = sqlx::query_scalar("SELECT txid_current_snapshot()::text")
-            .fetch_one(&mut *transaction)
+            .fetch_one(&mut connection)
             .await
             .map_err(look)?;
         let mut tables = Vec::new();
-        for table in watched(&mut transaction).await? {
+        for table in watched(&mut connection).await? {
             let (rows, digest): (i64, Option<String>) = sqlx::query_as(AssertSqlSafe(format!(
                 "SELECT count(*), {} FROM {} t",
                 table.digest.as_deref().unwrap_or("NULL::text"),
                 table.name
             )))
-            .fetch_one(&mut *transaction)
+            .fetch_one(&mut connection)
             .await
             .map_err(look)?;
             tables.push(Still { table, rows, digest });
         }
+        awaited.is_there();
+        close(connection).await;
         Ok(Self { snapshot, tables })
     }
 
     /// The tables that were written to since, each in words with counts and keys.
     pub(super) async fn broken(&self, pool: &PgPool, guarded: Guarded) -> Result<Vec<String>, PortError> {
-        let mut transaction = begin(pool).await?;
+        let (mut connection, awaited) = begin(pool).await?;
         // The low 32 bits are all that a row has of its writer's number. What is higher than every number given so far is
         // of an earlier round.
         let given_below: i64 = sqlx::query_scalar("SELECT txid_snapshot_xmax(txid_current_snapshot())")
-            .fetch_one(&mut *transaction)
+            .fetch_one(&mut connection)
             .await
             .map_err(look)?;
         let mut broken = Vec::new();
@@ -89,7 +94,7 @@ impl Stillness {
                 table.digest.as_deref().unwrap_or("NULL::text"),
                 table.name
             )))
-            .fetch_one(&mut *transaction)
+            .fetch_one(&mut connection)
             .await
             .map_err(look)?;
             let now: i64 = row.try_get(0).map_err(look)?;
@@ -117,20 +122,28 @@ impl Stillness {
                 broken.push(written.in_words(&table.shown));
             }
         }
+        awaited.is_there();
+        close(connection).await;
         Ok(broken)
     }
 }
 
-/// A transaction that sees one moment, and waits for nobody.
-async fn begin(pool: &PgPool) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, PortError> {
-    let mut transaction = pool.begin().await.map_err(look)?;
-    sqlx::raw_sql(
-        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '700ms'",
-    )
-    .execute(&mut *transaction)
-    .await
-    .map_err(look)?;
-    Ok(transaction)
+/// A session of its own that sees one moment, and waits for nobody. What it reads may take long, and keeps triggers from
+/// being taken away.
+async fn begin(pool: &PgPool) -> Result<(PgConnection, Awaited), PortError> {
+    let mut connection = pool.acquire().await.map_err(look)?.detach();
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '700ms'")
+        .execute(&mut connection)
+        .await
+        .map_err(look)?;
+    let session: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(look)?;
+    mark(&mut connection).await.map_err(look)?;
+    let pool = pool.clone();
+    let awaited = Awaited::or(async move { end_statement(&pool, session).await });
+    Ok((connection, awaited))
 }
 
 async fn watched(connection: &mut PgConnection) -> Result<Vec<Watched>, PortError> {

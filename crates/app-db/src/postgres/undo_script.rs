@@ -12,9 +12,11 @@ use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
 
 use super::app_db::{PostgresAppDb, commit};
 use super::connect::quoted;
+use super::guard_triggers::TRIGGERS;
 use super::own_tables::OwnTables;
 use super::read_only::column_obstacle;
 use super::scheduler::{PostgresQuartz, wake_up};
+use super::switch::TRIGGER as SWITCH;
 use crate::error::failed;
 use crate::undo::{self, Conditions};
 
@@ -101,7 +103,7 @@ struct Before<'a> {
 /// The script: one statement, so that it is done as a whole or not at all, whatever runs it.
 fn script(before: &Before<'_>) -> String {
     let mut body = format!(
-        "DECLARE\n    latest text;\n    next text;\nBEGIN\n    PERFORM set_config('search_path', {}, true);\n",
+        "DECLARE\n    latest text;\n    next text;\n    ours record;\nBEGIN\n    PERFORM set_config('search_path', {}, true);\n",
         literal(&quoted(before.schema))
     );
     body.push_str(&read_only(before.read_only, before.ours));
@@ -109,6 +111,7 @@ fn script(before: &Before<'_>) -> String {
     body.push_str(&scheduler(before.paused));
     body.push_str("    END IF;\n");
     body.push_str(&own_rows(before.own));
+    body.push_str(&triggers(before.own));
     body.push_str("END\n");
     let mut tag = String::from("$metaferry$");
     while body.contains(&tag) {
@@ -172,6 +175,33 @@ fn own_rows(own: &OwnTables) -> String {
         RAISE WARNING 'this user may not write {switch} and {lease}: tables that are guarded are free once the lease has run out';
     END;\n",
         switch_name = literal(&switch),
+    )
+}
+
+/// Triggers that do nothing any more, and their functions. What others use stays: its lock is kept to the end of all, so
+/// that nobody may be waited for.
+fn triggers(own: &OwnTables) -> String {
+    let (guard, switch) = (own.guard_function(), own.switch_function());
+    format!(
+        "    PERFORM set_config('lock_timeout', '10ms', true);
+    FOR ours IN
+        SELECT tgname, tgrelid::regclass AS relation FROM pg_catalog.pg_trigger
+            JOIN pg_catalog.pg_class c ON c.oid = tgrelid
+        WHERE NOT tgisinternal AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
+            AND tgname IN ('{SWITCH}', '{TRIGGERS}_rows', '{TRIGGERS}_update', '{TRIGGERS}_truncate')
+    LOOP
+        BEGIN
+            EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', ours.tgname, ours.relation);
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'the trigger % on % stays, and does nothing: %; run this again, or metaferry recover',
+                ours.tgname, ours.relation, SQLERRM;
+        END;
+    END LOOP;
+    BEGIN
+        DROP FUNCTION IF EXISTS {guard}(), {switch}();
+    EXCEPTION WHEN OTHERS THEN
+        RAISE WARNING 'functions of Metaferry stay, and do nothing: %', SQLERRM;
+    END;\n"
     )
 }
 

@@ -42,8 +42,9 @@ fn passing() -> impl Iterator<Item = &'static str> {
     LEFT_ALONE.into_iter().chain([UPSERT])
 }
 
-const OURS: &str = "SELECT tgrelid::regclass::text || tgname FROM pg_trigger WHERE tgname LIKE 'metaferry%'
-    UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace IN (SELECT oid FROM pg_namespace WHERE nspname = 'metaferry')";
+pub(crate) const OURS: &str = "SELECT * FROM (SELECT tgrelid::regclass::text || tgname AS name FROM pg_trigger WHERE tgname LIKE 'metaferry%'
+    UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace IN (SELECT oid FROM pg_namespace WHERE nspname = 'metaferry')) AS ours
+    ORDER BY name COLLATE \"C\"";
 
 async fn app_db() -> Option<TestDatabase> {
     let database = TestDatabase::tiny().await?;

@@ -11,6 +11,7 @@ mod own_tables;
 mod quartz;
 mod read_only;
 mod sqlite;
+mod stillness;
 mod switch;
 mod undo;
 mod uninstall;

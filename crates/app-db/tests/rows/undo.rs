@@ -5,10 +5,11 @@ use std::process::Command;
 use metaferry_app_db::postgres::{PostgresAppDb, PostgresQuartz, PostgresUndoScript};
 use metaferry_domain::Cancellation;
 use metaferry_domain::migration::ReadOnlyStrength;
-use metaferry_domain::ports::{ReadOnlyGuard as _, Scheduler as _, UndoScript as _};
+use metaferry_domain::ports::{DeadMansSwitch as _, ReadOnlyGuard as _, Scheduler as _, UndoScript as _};
 use metaferry_metabase::quartz::Concurrency::Concurrent;
 
-use crate::database::{TestDatabase, token};
+use crate::database::{TestDatabase, raw, token};
+use crate::guard::OURS;
 use crate::quartz::{add_trigger, expect_meanwhile, meanwhile, mixed};
 
 /// Stores the script and then changes everything, as a migration does.
@@ -187,5 +188,41 @@ async fn it_runs_where_there_is_no_quartz_and_in_any_schema() {
         psql(&database, &path);
         assert_eq!(database.rows(count).await, ["(0)"]);
     }
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn it_takes_triggers_away_and_waits_for_nobody_who_uses_a_table() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    if !there_is_psql() {
+        return database.drop().await;
+    }
+    let app_db = database.open().await;
+    let token = token(&app_db).await;
+    let folder = tempfile::tempdir().unwrap();
+    let script = PostgresUndoScript::new(app_db.clone(), folder.path().to_owned());
+    let path = script.store(token).await.unwrap();
+    app_db.arm(token, &Cancellation::new()).await.unwrap();
+    let flag = app_db.before().await.unwrap();
+    app_db
+        .engage(token, ReadOnlyStrength::Enforced, &flag, &Cancellation::new())
+        .await
+        .unwrap();
+    let all = database.rows(OURS).await;
+    assert!(all.len() > 100, "{all:?}");
+    let mut reader = database.connect().await;
+    raw(&mut reader, "BEGIN; SELECT count(*) FROM collection").await;
+    psql(&database, &path);
+    let left = database.rows(OURS).await;
+    let guards = ["rows", "truncate", "update"].map(|of| format!("(collectionmetaferry_guard_{of})"));
+    let kept = guards
+        .into_iter()
+        .chain(["(guard)".to_owned(), "(trip_switch)".to_owned()]);
+    assert_eq!(left, kept.collect::<Vec<_>>());
+    raw(&mut reader, "ROLLBACK").await;
+    psql(&database, &path);
+    assert_eq!(database.rows(OURS).await, [""; 0]);
     database.drop().await;
 }

@@ -1,4 +1,5 @@
-//! A network that gives neither answers nor errors: nothing waits for it longer than its limit.
+//! A network that gives neither answers nor errors: nothing waits for it longer than its limit, and each answer may take
+//! what it needs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -79,4 +80,23 @@ async fn a_network_that_went_silent_ends_the_driver_before_its_lease() {
     recover(&world).await;
     assert_eq!(row_says(&world), Some(Phase::Done), "the upload was resumed");
     assert_kept(&world, "silent network");
+}
+
+/// All the tables that had to be still are read for it: after half a minute it was given up, again and again.
+#[tokio::test(start_paused = true)]
+async fn a_proof_of_read_only_that_takes_minutes_is_waited_for() {
+    let world = World::new(1);
+    let node = Node::new(&world);
+    let asked = Arc::new(AtomicU32::new(0));
+    let times = Arc::clone(&asked);
+    world.strike(move |strike| {
+        if strike.call != Call::Prove {
+            return Fault::Nothing;
+        }
+        times.fetch_add(1, Ordering::Relaxed);
+        Fault::Slow(Duration::from_secs(600))
+    });
+    assert_eq!(node.migrate().await.settled().phase(), Phase::Done);
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "once");
+    assert_kept(&world, "long proof");
 }
