@@ -1,5 +1,7 @@
 //! `serve`: the HTTP API and the worker behind it. Ending it hands a running migration over to whoever recovers it.
 
+mod sweep;
+
 use std::time::Duration;
 
 use metaferry_api::Api;
@@ -8,6 +10,7 @@ use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::env::address::AppDbAddress;
 use metaferry_orchestrator::{Orchestrator, Warnings};
 
+use self::sweep::Sweep;
 use super::store::{address, listen};
 use crate::cli::{ServeArgs, TableArgs};
 use crate::config::Config;
@@ -44,7 +47,11 @@ pub(super) async fn run(args: ServeArgs, config: &Config, output: Output) -> Res
     }
     let listener = listen(args.listen).await?;
     output.say(&format!("the API listens on http://{}", address(&listener)?));
-    let recovering = tokio::spawn(recover(shores.orchestrator.clone(), config.lease_term));
+    let recovering = tokio::spawn(recover(
+        shores.orchestrator.clone(),
+        Sweep::new(app_db, config.lease_term),
+        config.lease_term,
+    ));
     let api = Api {
         orchestrator: shores.orchestrator,
         authenticator: shores.authenticator,
@@ -69,7 +76,7 @@ async fn overdue() {
 const LOOKS_PER_TERM: u32 = 5;
 
 /// Looks for migrations that some process left behind, now and several times in every lease term.
-async fn recover(orchestrator: Orchestrator, term: Duration) {
+async fn recover(orchestrator: Orchestrator, mut sweep: Sweep, term: Duration) {
     loop {
         let looked = match orchestrator.recover().await {
             Ok(_) => stranded::remove(&orchestrator, term).await.map(drop),
@@ -78,6 +85,7 @@ async fn recover(orchestrator: Orchestrator, term: Duration) {
         if let Err(error) = looked {
             tracing::warn!(target: "cloud_migration", error = error.chain(), "could not look for migrations to recover");
         }
+        sweep.try_if_due().await;
         tokio::time::sleep(term / LOOKS_PER_TERM).await;
     }
 }
