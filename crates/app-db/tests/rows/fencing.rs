@@ -249,3 +249,37 @@ async fn who_comes_too_early_is_told_how_long_the_lease_still_lasts() {
     );
     database.drop().await;
 }
+
+/// One that waits for a setting that somebody else is changing kept the lease's row meanwhile, and lost the lease by it.
+#[tokio::test]
+async fn the_lease_is_renewed_while_read_only_waits_for_a_setting() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    let app_db = database.open().await;
+    let held = lease(&app_db).await;
+    let mut other = database.connect().await;
+    raw(
+        &mut other,
+        "BEGIN; SELECT * FROM setting WHERE key = 'settings-last-updated' FOR UPDATE",
+    )
+    .await;
+    let (engaging, token) = (app_db.clone(), held.token);
+    let engaging = tokio::spawn(async move {
+        let flag = engaging.before().await.unwrap();
+        engaging
+            .engage(token, ReadOnlyStrength::Enforced, &flag, &Cancellation::new())
+            .await
+    });
+    database
+        .until_one_waits("query LIKE '%FROM setting%FOR UPDATE'")
+        .await;
+    tokio::time::timeout(Duration::from_secs(5), app_db.renew(&held))
+        .await
+        .expect("nobody stands in the way")
+        .unwrap();
+    assert!(!engaging.is_finished(), "it waits still");
+    raw(&mut other, "ROLLBACK").await;
+    engaging.await.unwrap().unwrap();
+    database.drop().await;
+}
