@@ -19,8 +19,8 @@ impl Awaited {
         }
     }
 
-    /// It is there, or an error instead.
-    pub(crate) fn is_there(mut self) {
+    /// It has come.
+    pub(crate) fn answered(mut self) {
         self.end = None;
     }
 }

@@ -92,7 +92,7 @@ impl Stillness {
                 broken.push(written.in_words(&table.name));
             }
         }
-        awaited.into_iter().for_each(Awaited::is_there);
+        awaited.into_iter().for_each(Awaited::answered);
         close(now.0).await;
         Ok(broken)
     }

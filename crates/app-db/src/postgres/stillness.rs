@@ -62,7 +62,7 @@ impl Stillness {
             .map_err(look)?;
             tables.push(Still { table, rows, digest });
         }
-        awaited.is_there();
+        awaited.answered();
         close(connection).await;
         Ok(Self { snapshot, tables })
     }
@@ -122,7 +122,7 @@ impl Stillness {
                 broken.push(written.in_words(&table.shown));
             }
         }
-        awaited.is_there();
+        awaited.answered();
         close(connection).await;
         Ok(broken)
     }
