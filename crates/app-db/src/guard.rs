@@ -24,6 +24,15 @@ pub(crate) enum Fence {
     NoTables,
 }
 
+/// How much is done to take triggers away that do nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// As much as can be without keeping anybody for more than a second at a time: somebody asked for it.
+    Asked,
+    /// One try that waits for nobody, and none after the first that finds its table in use.
+    InPassing,
+}
+
 /// A trigger of ours that is there.
 #[derive(Debug)]
 pub(crate) struct Standing {
@@ -40,14 +49,16 @@ impl Standing {
 
 /// Taking triggers away one after the other, for so long at most that it can be done in one go.
 pub(crate) struct Removal {
+    effort: Effort,
     began: Instant,
     in_use: String,
     left: Vec<String>,
 }
 
 impl Removal {
-    pub(crate) fn begin() -> Self {
+    pub(crate) fn begin(effort: Effort) -> Self {
         Self {
+            effort,
             began: Instant::now(),
             in_use: String::new(),
             left: Vec::new(),
@@ -57,12 +68,16 @@ impl Removal {
     /// How long it may be tried to take this one away; `None` if it is left behind at once.
     pub(crate) fn limit(&mut self, trigger: &Standing) -> Option<Duration> {
         let left = REMOVE_ALL_MAX.saturating_sub(self.began.elapsed());
+        let gives_up = self.effort == Effort::InPassing && !self.left.is_empty();
         // Who uses one table that long may use them all.
-        if trigger.table == self.in_use || left.is_zero() {
+        if gives_up || trigger.table == self.in_use || left.is_zero() {
             self.left.push(trigger.shown());
             return None;
         }
-        Some(REMOVE_MAX.min(left))
+        Some(match self.effort {
+            Effort::Asked => REMOVE_MAX.min(left),
+            Effort::InPassing => Duration::ZERO,
+        })
     }
 
     /// How the try ended.
@@ -72,7 +87,9 @@ impl Removal {
     pub(crate) fn tried(&mut self, trigger: Standing, ended: Result<(), GivenUp>) -> Result<(), PortError> {
         if let Err(error) = ended {
             let why = error.leaves_behind()?;
-            tracing::warn!(target: "cloud_migration", error = why.chain(), "a trigger stays behind for now, and does nothing");
+            if self.effort == Effort::Asked {
+                tracing::warn!(target: "cloud_migration", error = why.chain(), "a trigger stays behind for now, and does nothing");
+            }
             self.left.push(trigger.shown());
             self.in_use = trigger.table;
         }

@@ -26,5 +26,6 @@ mod waking;
 mod worker;
 
 pub use authenticator::AppDbAuthenticator;
+pub use guard::Effort;
 pub use undo::UNFINISHED as UNFINISHED_UNDO_SCRIPT;
 pub use uninstall::Leftovers;

@@ -4,13 +4,24 @@ use metaferry_domain::lease::Lease;
 use metaferry_domain::ports::{JournalStore, LeaseStore};
 use metaferry_domain::{ErrorKind, PortError};
 
+use crate::guard::Effort;
+
 /// How long nobody else may begin: removing takes less.
 const TERM_MS: u64 = 60_000;
 /// Migrations looked through for unsettled ones; only the newest can be, because nothing begins before it is settled.
 const MIGRATIONS_LOOKED_AT: u32 = 16;
 /// The names that the lease shows meanwhile.
 pub(crate) const UNINSTALL: &str = "metaferry uninstall";
-pub(crate) const RECOVER: &str = "metaferry recover";
+const RECOVER: &str = "metaferry recover";
+const SERVE: &str = "metaferry serve, for a moment, to take triggers away";
+
+/// Whose name the lease shows while leftovers are taken away.
+pub(crate) fn holder(effort: Effort) -> &'static str {
+    match effort {
+        Effort::Asked => RECOVER,
+        Effort::InPassing => SERVE,
+    }
+}
 
 /// What became of triggers that were left behind: each with its table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

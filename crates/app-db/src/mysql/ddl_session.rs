@@ -73,6 +73,9 @@ impl DdlSession {
         let wait_seconds = self.manners.wait_seconds(table, Instant::now());
         if wait_seconds != self.wait_seconds {
             set_lock_wait(&mut self.connection, wait_seconds).await?;
+            if wait_seconds > self.wait_seconds {
+                tracing::info!(target: "cloud_migration", table, "the table is in use all the time: waiting for it");
+            }
             self.wait_seconds = wait_seconds;
         }
         let (id, pool) = (self.id, &self.pool);

@@ -16,7 +16,7 @@ use super::guard_triggers::{self, PREFIX, Trigger};
 use super::schema::{self, Which};
 use super::still_tables;
 use crate::error::{failed, mysql_number};
-use crate::guard::{Fence, MAKE_MAX, Removal, Standing};
+use crate::guard::{Effort, Fence, MAKE_MAX, Removal, Standing};
 use crate::patience::{GivenUp, Patience};
 
 /// From when on it waits for who has a table in use while triggers are taken away.
@@ -44,7 +44,9 @@ impl MySqlAppDb {
         }
         if guard.is_none() {
             // What an earlier one left has another end in it, and must not come to life.
-            let left = self.remove_guard(Fence::Lease(token), cancel).await?;
+            let left = self
+                .remove_guard(Fence::Lease(token), Effort::Asked, cancel)
+                .await?;
             if !left.is_empty() {
                 return Err(PortError::new(
                     ErrorKind::Unavailable,
@@ -142,6 +144,7 @@ impl MySqlAppDb {
     pub(super) async fn remove_guard(
         &self,
         fence: Fence,
+        effort: Effort,
         cancel: &Cancellation,
     ) -> Result<Vec<String>, PortError> {
         let mut connection = self.connection().await?;
@@ -150,8 +153,12 @@ impl MySqlAppDb {
         if there.is_empty() {
             return Ok(Vec::new());
         }
-        let mut session = DdlSession::open(&self.pool, GENTLE_REMOVAL).await?;
-        let mut removal = Removal::begin();
+        let waits = match effort {
+            Effort::Asked => GENTLE_REMOVAL,
+            Effort::InPassing => Waits::Never,
+        };
+        let mut session = DdlSession::open(&self.pool, waits).await?;
+        let mut removal = Removal::begin(effort);
         for trigger in there {
             if let Some(limit) = removal.limit(&trigger) {
                 let patience = Patience::new(limit, cancel);

@@ -6,8 +6,8 @@ use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use sqlx::MySqlPool;
 
 use super::app_db::MySqlAppDb;
-use crate::guard::{Fence, Standing};
-use crate::uninstall::{Leftovers, RECOVER, claim};
+use crate::guard::{Effort, Fence, Standing};
+use crate::uninstall::{Leftovers, claim, holder};
 
 impl MySqlAppDb {
     /// The triggers of ours that are in an app DB, each with its table. While a migration is not settled it needs them.
@@ -25,21 +25,23 @@ impl MySqlAppDb {
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) while a migration is not settled, or somebody holds the lease.
-    pub async fn remove_leftovers(pool: MySqlPool) -> Result<Leftovers, PortError> {
+    pub async fn remove_leftovers(pool: MySqlPool, effort: Effort) -> Result<Leftovers, PortError> {
         let there = Self::leftovers(&pool).await?;
         if there.is_empty() {
             return Ok(Leftovers::default());
         }
         let app_db = Self::open_to_look(pool);
         let wanted = Cancellation::new();
-        let left = match claim(&app_db, &app_db, RECOVER).await {
+        let left = match claim(&app_db, &app_db, holder(effort)).await {
             Ok(lease) => {
-                let left = app_db.remove_guard(Fence::Lease(lease.token), &wanted).await;
+                let left = app_db
+                    .remove_guard(Fence::Lease(lease.token), effort, &wanted)
+                    .await;
                 app_db.release(&lease).await?;
                 left?
             }
             Err(error) if error.kind == ErrorKind::NotFound => {
-                app_db.remove_guard(Fence::NoTables, &wanted).await?
+                app_db.remove_guard(Fence::NoTables, effort, &wanted).await?
             }
             Err(error) => return Err(error),
         };

@@ -18,7 +18,7 @@ use super::connect::text;
 use super::scheduler::check_ins;
 use super::stillness::{Stillness, View, Watch, lost};
 use crate::error::failed;
-use crate::guard::Fence;
+use crate::guard::{Effort, Fence};
 use crate::nodes::{self, lately};
 use crate::patience::pause;
 
@@ -156,8 +156,10 @@ impl ReadOnlyGuard for MySqlAppDb {
         self.watch_no_more().await;
         self.disarm_guard().await;
         self.switch(token, &Switch::Back(before), &wanted).await?;
-        // Whatever is left of it does nothing any more, and goes by `recover`, `uninstall` or the next migration.
-        self.remove_guard(Fence::Lease(token), &wanted).await.map(drop)
+        // Whatever is left of it does nothing any more, and goes by `recover`, `uninstall`, the next migration or a node that serves.
+        self.remove_guard(Fence::Lease(token), Effort::Asked, &wanted)
+            .await
+            .map(drop)
     }
 }
 

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, MySqlPool};
 
 use super::app_db::MySqlAppDb;
 use crate::error::failed;
-use crate::guard::{Fence, Standing};
+use crate::guard::{Effort, Fence, Standing};
 use crate::uninstall::{UNINSTALL, claim, still_there};
 
 /// Every table of ours, those that refer to others first.
@@ -51,7 +51,9 @@ impl MySqlAppDb {
         };
         let mut connection = self.connection().await?;
         let triggers = self.triggers(&mut connection).await?;
-        let left = self.remove_guard(fence, &Cancellation::new()).await?;
+        let left = self
+            .remove_guard(fence, Effort::Asked, &Cancellation::new())
+            .await?;
         if !left.is_empty() {
             // By our tables they are found again.
             return Err(still_there(&left, "SHOW FULL PROCESSLIST"));

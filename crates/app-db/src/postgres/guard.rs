@@ -12,7 +12,7 @@ use super::own_tables::OwnTables;
 use super::triggers;
 use super::undo_script::literal;
 use crate::error::failed;
-use crate::guard::{Fence, MAKE_MAX, Removal, Standing};
+use crate::guard::{Effort, Fence, MAKE_MAX, Removal, Standing};
 use crate::patience::{PAUSE, Patience};
 
 /// Whether tables are guarded.
@@ -195,7 +195,7 @@ impl PostgresAppDb {
 
     /// Takes triggers and function away, where they are. What is locked by others stays, and does nothing: answers these
     /// triggers, each with its table.
-    pub(super) async fn remove_guard(&self, fence: Fence) -> Result<Vec<String>, PortError> {
+    pub(super) async fn remove_guard(&self, fence: Fence, effort: Effort) -> Result<Vec<String>, PortError> {
         let read = |error| failed("look for triggers that guard tables", error);
         let rows = sqlx::query(AssertSqlSafe(format!(
             "SELECT tgrelid::regclass::text, tgname::text FROM pg_catalog.pg_trigger
@@ -204,7 +204,7 @@ impl PostgresAppDb {
         .fetch_all(&self.pool)
         .await
         .map_err(read)?;
-        let mut removal = Removal::begin();
+        let mut removal = Removal::begin(effort);
         for row in rows {
             let trigger = Standing {
                 table: row.try_get(0).map_err(read)?,

@@ -9,8 +9,8 @@ use super::app_db::PostgresAppDb;
 use super::guard_triggers::TRIGGERS;
 use super::switch::{CHECK_INS, TRIGGER};
 use crate::error::failed;
-use crate::guard::Fence;
-use crate::uninstall::{Leftovers, RECOVER, claim};
+use crate::guard::{Effort, Fence};
+use crate::uninstall::{Leftovers, claim, holder};
 
 impl PostgresAppDb {
     /// The triggers of ours that are in an app DB, each with its table. While a migration is not settled it needs them.
@@ -33,28 +33,32 @@ impl PostgresAppDb {
     ///
     /// # Errors
     /// [`Conflict`](metaferry_domain::ErrorKind::Conflict) while a migration is not settled, or somebody holds the lease.
-    pub async fn remove_leftovers(pool: PgPool) -> Result<Leftovers, PortError> {
+    pub async fn remove_leftovers(pool: PgPool, effort: Effort) -> Result<Leftovers, PortError> {
         let there = Self::leftovers(&pool).await?;
         if there.is_empty() {
             return Ok(Leftovers::default());
         }
         let left = if let Some(app_db) = Self::look(pool.clone()).await? {
-            let lease = claim(&app_db, &app_db, RECOVER).await?;
-            let left = app_db.remove_triggers(Fence::Lease(lease.token)).await;
+            let lease = claim(&app_db, &app_db, holder(effort)).await?;
+            let left = app_db.remove_triggers(Fence::Lease(lease.token), effort).await;
             app_db.release(&lease).await?;
             left?
         } else {
             let app_db = Self::open_to_look(pool).await?;
-            app_db.remove_triggers(Fence::NoTables).await?
+            app_db.remove_triggers(Fence::NoTables, effort).await?
         };
         let removed = there.into_iter().filter(|name| !left.contains(name)).collect();
         Ok(Leftovers { removed, left })
     }
 
     /// Takes every trigger and its function away, and answers what is left because somebody keeps its table locked.
-    pub(super) async fn remove_triggers(&self, fence: Fence) -> Result<Vec<String>, PortError> {
-        let switch = self.remove_switch(fence).await;
-        let mut left = self.remove_guard(fence).await?;
+    pub(super) async fn remove_triggers(
+        &self,
+        fence: Fence,
+        effort: Effort,
+    ) -> Result<Vec<String>, PortError> {
+        let switch = self.remove_switch(fence, effort).await;
+        let mut left = self.remove_guard(fence, effort).await?;
         if let Err(error) = switch {
             error.leaves_behind()?;
             left.push(format!("{TRIGGER} on {CHECK_INS}"));

@@ -186,8 +186,8 @@ impl OwnTables {
         ))
     }
 
-    /// Those that nobody has claimed are of the first app DB that comes, unless a migration is open in them: undone on another
-    /// one it would be called settled.
+    /// Those that nobody has claimed are of the first app DB that comes, unless a migration is open in them that may be of
+    /// another one: undone here it would be called settled.
     async fn claim(&self, connection: &mut PgConnection) -> Result<(), PortError> {
         let lease = self.lease();
         let (ours, rows): (String, Option<String>) = sqlx::query_as(
@@ -212,7 +212,9 @@ impl OwnTables {
                  AND EXISTS (SELECT 1 FROM {lease} WHERE app_schema IS NULL)
                  AND EXISTS (SELECT 1 FROM {} AS entry WHERE entry.migration_id = open.id
                      AND position('\"external_id\"' IN entry.entry) > 0)
-                 AND NOT {row_is_here} LIMIT 1",
+                 AND NOT {row_is_here}
+                 AND EXISTS (SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'cloud_migration' AND relkind IN ('r', 'p')
+                     AND relnamespace <> (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())) LIMIT 1",
             self.migration(),
             self.journal(),
         )))

@@ -19,7 +19,7 @@ use super::scheduler::check_ins;
 use super::stillness::Stillness;
 use super::switch::Changed;
 use crate::error::failed;
-use crate::guard::Fence;
+use crate::guard::{Effort, Fence};
 use crate::nodes::{self, lately};
 use crate::patience::pause;
 
@@ -188,8 +188,11 @@ impl ReadOnlyGuard for PostgresAppDb {
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
         self.switch(token, &Switch::Back(before), &Cancellation::new())
             .await?;
-        // Whatever is left of it does nothing any more, and goes by `recover`, `uninstall` or the next migration.
-        self.remove_guard(Fence::Lease(token)).await.map(drop)
+        // Whatever is left of it does nothing any more, and goes by `recover`, `uninstall`, a node that serves or the next
+        // migration.
+        self.remove_guard(Fence::Lease(token), Effort::Asked)
+            .await
+            .map(drop)
     }
 
     async fn watch(&self, strength: ReadOnlyStrength) -> Result<(), PortError> {

@@ -20,7 +20,7 @@ use super::scheduler::wake_up;
 use super::triggers;
 use super::undo_script::{bumped, literal};
 use crate::error::failed;
-use crate::guard::Fence;
+use crate::guard::{Effort, Fence};
 use crate::patience::{GivenUp, PAUSE, Patience};
 
 /// Where Metabase's nodes check in.
@@ -140,12 +140,12 @@ impl DeadMansSwitch for PostgresAppDb {
             changed.record(&self.own, &mut transaction).await?;
         }
         commit(transaction, "disarm the dead man's switch").await?;
-        if let Err(error) = self.remove_switch(Fence::Lease(token)).await {
+        if let Err(error) = self.remove_switch(Fence::Lease(token), Effort::Asked).await {
             let why = error.leaves_behind()?;
             tracing::warn!(
                 target: "cloud_migration", error = why.chain(),
-                "the trigger {TRIGGER} on {CHECK_INS} stays behind for now: it does nothing, and goes with the next \
-                 migration, or by `metaferry recover` or `uninstall`"
+                "the trigger {TRIGGER} on {CHECK_INS} stays behind for now: it does nothing, and goes by a node \
+                 that serves, with the next migration, or by `metaferry recover` or `uninstall`"
             );
         }
         Ok(())
@@ -154,8 +154,12 @@ impl DeadMansSwitch for PostgresAppDb {
 
 impl PostgresAppDb {
     /// Takes trigger and function away, where they are.
-    pub(super) async fn remove_switch(&self, fence: Fence) -> Result<(), GivenUp> {
-        self.remove_trigger(fence, CHECK_INS, TRIGGER, REMOVE_MAX).await?;
+    pub(super) async fn remove_switch(&self, fence: Fence, effort: Effort) -> Result<(), GivenUp> {
+        let at_most = match effort {
+            Effort::Asked => REMOVE_MAX,
+            Effort::InPassing => Duration::ZERO,
+        };
+        self.remove_trigger(fence, CHECK_INS, TRIGGER, at_most).await?;
         let what = "remove the function of the dead man's switch";
         Ok(self
             .remove_function(fence, &self.own.switch_function(), what)

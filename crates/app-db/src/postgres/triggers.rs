@@ -29,6 +29,16 @@ pub(super) async fn limit(connection: &mut PgConnection) -> Result<i32, PortErro
     Ok(session)
 }
 
+/// The same for a try that nobody may queue behind.
+async fn wait_for_nobody(connection: &mut PgConnection) -> Result<(), PortError> {
+    run(
+        connection,
+        "SET LOCAL lock_timeout = '10ms'".to_owned(),
+        "limit the wait for locks",
+    )
+    .await
+}
+
 /// Ends what that session is about, and not the session: everybody may of his own.
 pub(super) async fn end_statement(pool: &PgPool, session: i32) {
     let asked = sqlx::query("SELECT pg_cancel_backend($1)")
@@ -113,6 +123,9 @@ impl PostgresAppDb {
                 return Ok(());
             }
             limit(&mut transaction).await?;
+            if at_most.is_zero() {
+                wait_for_nobody(&mut transaction).await?;
+            }
             match try_run(&mut transaction, dropping(table, trigger)).await {
                 Ok(()) => return Ok(commit(transaction, &what).await?),
                 Err(error) => {

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use super::app_db::{PostgresAppDb, commit};
 use super::connect::quoted;
 use crate::error::failed;
-use crate::guard::Fence;
+use crate::guard::{Effort, Fence};
 use crate::uninstall::{UNINSTALL, claim, still_there};
 
 /// Where sessions are listed.
@@ -29,7 +29,9 @@ impl PostgresAppDb {
             };
             let lease = claim(&app_db, &app_db, UNINSTALL).await?;
             let names = async {
-                let left = app_db.remove_triggers(Fence::Lease(lease.token)).await?;
+                let left = app_db
+                    .remove_triggers(Fence::Lease(lease.token), Effort::Asked)
+                    .await?;
                 // As long as one is there, our tables stay: by them it is found again.
                 if left.is_empty() {
                     app_db.remove(lease.token).await
@@ -46,7 +48,7 @@ impl PostgresAppDb {
             }
         }
         // Triggers whose tables of ours are gone.
-        let swept = Self::remove_leftovers(pool).await?;
+        let swept = Self::remove_leftovers(pool, Effort::Asked).await?;
         if !swept.left.is_empty() {
             return Err(still_there(&swept.left, SESSIONS));
         }

@@ -5,6 +5,7 @@ mod removal;
 
 use std::time::{Duration, Instant};
 
+use metaferry_app_db::Effort;
 use metaferry_app_db::postgres::PostgresAppDb;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::ReadOnlyStrength::{self, Enforced, Flag};
@@ -257,7 +258,7 @@ async fn what_a_lock_kept_keeps_our_tables_and_goes_when_it_can() {
     let kept = "metaferry_guard_rows on collection".to_owned();
     let mut reader = database.connect().await;
     raw(&mut reader, "BEGIN; SELECT * FROM collection").await;
-    let swept = PostgresAppDb::remove_leftovers(database.pool().await)
+    let swept = PostgresAppDb::remove_leftovers(database.pool().await, Effort::Asked)
         .await
         .unwrap();
     assert_eq!(swept.left, std::slice::from_ref(&kept));
@@ -272,7 +273,7 @@ async fn what_a_lock_kept_keeps_our_tables_and_goes_when_it_can() {
     let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'metaferry'";
     assert!(!database.rows(tables).await.is_empty());
     raw(&mut reader, "ROLLBACK").await;
-    let swept = PostgresAppDb::remove_leftovers(database.pool().await)
+    let swept = PostgresAppDb::remove_leftovers(database.pool().await, Effort::Asked)
         .await
         .unwrap();
     assert_eq!((swept.removed, swept.left), (vec![kept], Vec::new()));
@@ -309,7 +310,7 @@ async fn while_somebody_migrates_nothing_is_a_leftover() {
     let Some(database) = app_db().await else { return };
     let app_db = database.open().await;
     engage(&app_db).await;
-    let refused = PostgresAppDb::remove_leftovers(database.pool().await)
+    let refused = PostgresAppDb::remove_leftovers(database.pool().await, Effort::Asked)
         .await
         .unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Conflict);

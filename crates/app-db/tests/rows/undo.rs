@@ -214,13 +214,19 @@ async fn it_takes_triggers_away_and_waits_for_nobody_who_uses_a_table() {
     assert!(all.len() > 100, "{all:?}");
     let mut reader = database.connect().await;
     raw(&mut reader, "BEGIN; SELECT count(*) FROM collection").await;
-    psql(&database, &path);
-    let left = database.rows(OURS).await;
     let guards = ["rows", "truncate", "update"].map(|of| format!("(collectionmetaferry_guard_{of})"));
     let kept = guards
         .into_iter()
         .chain(["(guard)".to_owned(), "(trip_switch)".to_owned()]);
-    assert_eq!(left, kept.collect::<Vec<_>>());
+    let kept: Vec<String> = kept.collect();
+    // The server's own vacuum may use another table for a moment.
+    for _ in 0..10 {
+        psql(&database, &path);
+        if database.rows(OURS).await == kept {
+            break;
+        }
+    }
+    assert_eq!(database.rows(OURS).await, kept);
     raw(&mut reader, "ROLLBACK").await;
     psql(&database, &path);
     assert_eq!(database.rows(OURS).await, [""; 0]);

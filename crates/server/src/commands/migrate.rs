@@ -22,6 +22,8 @@ use crate::exit::{CommandError, Ending};
 use crate::output::{Output, Progress};
 use crate::{shutdown, stranded, wiring};
 
+/// How long the end of a migration waits for what is only told beside it.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How often an interrupt is passed on, so that it also reaches a migration that is only just beginning.
 const INTERRUPT_EVERY: Duration = Duration::from_millis(200);
 
@@ -287,7 +289,8 @@ impl Crossing {
         };
         // It has ended well, or as it was asked to, also where the app DB cannot be asked now.
         let seconds = end.ok().flatten().as_ref().and_then(read_only_seconds);
-        let left = wiring::leftovers(&self.address).await.unwrap_or_default();
+        let left = tokio::time::timeout(ANSWER_MAX, wiring::leftovers(&self.address)).await;
+        let left = left.map(Result::unwrap_or_default).unwrap_or_default();
         ending::tell(state, seconds, &left, self.output)
     }
 }

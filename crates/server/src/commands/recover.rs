@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use metaferry_app_db::Leftovers;
+use metaferry_app_db::{Effort, Leftovers};
 use metaferry_domain::effect::Effect;
 use metaferry_domain::history::in_words;
 use metaferry_domain::lease::HeldLease;
@@ -79,7 +79,11 @@ async fn sweep(
     let (key, mut there, Leftovers { mut removed, left }) = if args.dry_run {
         ("would", wiring::leftovers(address).await?, Leftovers::default())
     } else {
-        ("recovered", Vec::new(), wiring::remove_leftovers(address).await?)
+        (
+            "recovered",
+            Vec::new(),
+            wiring::remove_leftovers(address, Effort::Asked).await?,
+        )
     };
     let (files, told) = if args.dry_run {
         (stranded::find(&orchestrator, term).await?, &mut there)

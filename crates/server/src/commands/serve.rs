@@ -72,6 +72,14 @@ async fn overdue() {
     tokio::time::sleep(SHUTDOWN_MAX).await;
 }
 
+/// Does this process migrate? Then it needs its triggers.
+async fn is_at_work(orchestrator: &Orchestrator) -> bool {
+    match orchestrator.view().await {
+        Some(view) => !view.borrow().state.is_settled(),
+        None => false,
+    }
+}
+
 /// So that a lease that has run out is noticed soon.
 const LOOKS_PER_TERM: u32 = 5;
 
@@ -85,7 +93,9 @@ async fn recover(orchestrator: Orchestrator, mut sweep: Sweep, term: Duration) {
         if let Err(error) = looked {
             tracing::warn!(target: "cloud_migration", error = error.chain(), "could not look for migrations to recover");
         }
-        sweep.try_if_due().await;
+        if !is_at_work(&orchestrator).await {
+            sweep.try_if_due().await;
+        }
         tokio::time::sleep(term / LOOKS_PER_TERM).await;
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use metaferry_app_db::Leftovers;
 use metaferry_app_db::mysql::{MySqlAppDb, MySqlServer};
 use metaferry_app_db::postgres::{PostgresAppDb, PostgresServer};
 use metaferry_app_db::sqlite::SqliteState;
+use metaferry_app_db::{Effort, Leftovers};
 use metaferry_domain::ports::{JournalStore, MigrationRows};
 use metaferry_metabase::env::address::AppDbAddress;
 
@@ -50,11 +50,15 @@ pub(crate) async fn leftovers(address: &AppDbAddress) -> Result<Vec<String>, Com
     match address {
         AppDbAddress::Postgres(server) => {
             let pool = PostgresServer::new(server).pool(CONNECTIONS_MAX).await?;
-            Ok(PostgresAppDb::leftovers(&pool).await?)
+            let there = PostgresAppDb::leftovers(&pool).await;
+            pool.close().await;
+            Ok(there?)
         }
         AppDbAddress::MySql(server) => {
             let pool = MySqlServer::new(server).pool(CONNECTIONS_MAX).await?;
-            Ok(MySqlAppDb::leftovers(&pool).await?)
+            let there = MySqlAppDb::leftovers(&pool).await;
+            pool.close().await;
+            Ok(there?)
         }
         // There are no triggers of ours.
         AppDbAddress::H2 { .. } => Ok(Vec::new()),
@@ -62,15 +66,22 @@ pub(crate) async fn leftovers(address: &AppDbAddress) -> Result<Vec<String>, Com
 }
 
 /// Takes them away.
-pub(crate) async fn remove_leftovers(address: &AppDbAddress) -> Result<Leftovers, CommandError> {
+pub(crate) async fn remove_leftovers(
+    address: &AppDbAddress,
+    effort: Effort,
+) -> Result<Leftovers, CommandError> {
     match address {
         AppDbAddress::Postgres(server) => {
             let pool = PostgresServer::new(server).pool(CONNECTIONS_MAX).await?;
-            Ok(PostgresAppDb::remove_leftovers(pool).await?)
+            let swept = PostgresAppDb::remove_leftovers(pool.clone(), effort).await;
+            pool.close().await;
+            Ok(swept?)
         }
         AppDbAddress::MySql(server) => {
             let pool = MySqlServer::new(server).pool(CONNECTIONS_MAX).await?;
-            Ok(MySqlAppDb::remove_leftovers(pool).await?)
+            let swept = MySqlAppDb::remove_leftovers(pool.clone(), effort).await;
+            pool.close().await;
+            Ok(swept?)
         }
         AppDbAddress::H2 { .. } => Ok(Leftovers::default()),
     }

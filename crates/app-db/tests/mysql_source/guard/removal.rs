@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use metaferry_app_db::Effort;
 use metaferry_app_db::mysql::MySqlAppDb;
 use metaferry_domain::ports::{LeaseStore as _, ReadOnlyGuard as _};
 use metaferry_domain::{Cancellation, ErrorKind};
@@ -21,7 +22,7 @@ async fn behind_a_long_reader_it_is_disarmed_at_once_and_removed_later_mariadb()
     let Some(database) = app_db().await else { return };
     let app_db = open(&database).await;
     let (token, before) = engage(&app_db).await;
-    let refused = MySqlAppDb::remove_leftovers(pool(&database).await)
+    let refused = MySqlAppDb::remove_leftovers(pool(&database).await, Effort::Asked)
         .await
         .unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Conflict, "somebody migrates");
@@ -47,7 +48,9 @@ async fn behind_a_long_reader_it_is_disarmed_at_once_and_removed_later_mariadb()
         shown
     );
     raw(&mut reader, "ROLLBACK").await.unwrap();
-    let swept = MySqlAppDb::remove_leftovers(pool(&database).await).await.unwrap();
+    let swept = MySqlAppDb::remove_leftovers(pool(&database).await, Effort::Asked)
+        .await
+        .unwrap();
     assert_eq!((swept.removed, swept.left), (shown, Vec::new()));
     assert_eq!(ours(&database).await, [""; 0]);
     database.drop().await;
