@@ -249,12 +249,14 @@ fn a_check_beside_a_migration_goes_on_to_its_end_postgres() {
     network.slow_down_to(SLOW_BYTES_PER_SECOND / 8);
     let reads = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'setting'::regclass AND granted";
     world.wait_for("it reads the catalogue", || world.sql(reads) == "t");
+    network.go_silent();
     let mut migrate = world.metaferry();
     let arguments = ["migrate", "--yes", "--read-only", "none", "--from", &world.url];
     let migrated = migrate.args(arguments).output().unwrap();
     assert_eq!(migrated.status.code(), Some(0), "{}", told(&migrated));
     assert_eq!(world.sql(reads), "t", "it came too late to tell anything");
     network.slow_down_to(usize::MAX);
+    network.speak_again();
     let checked = check.unwrap().wait_with_output().unwrap();
     assert_eq!(checked.status.code(), Some(0), "{}", findings(&checked));
 }
