@@ -18,6 +18,8 @@ use crate::patience::{PAUSE, Patience};
 pub(super) const GENTLE: Waits = Waits::OnceBusyFor(Duration::from_secs(5));
 /// Between two tries where nobody queues behind us.
 const TRY_EVERY: Duration = Duration::from_millis(20);
+/// What each table is given of that when the earlier ones have used it up: longer than who reads and then writes mostly needs.
+const GENTLE_LEAST: Duration = Duration::from_millis(500);
 /// How long it waits for who has a table in use all the time, and everybody else for it.
 const WAIT_SECONDS: u32 = 1;
 
@@ -25,7 +27,8 @@ const WAIT_SECONDS: u32 = 1;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Waits {
     Never,
-    /// Once a table has been in use for so long, at each try.
+    /// Once a table has been in use for so long, at each try; all together, so that many in use take no longer than it is
+    /// tried at all.
     OnceBusyFor(Duration),
 }
 
@@ -83,7 +86,7 @@ impl DdlSession {
             .see(run(&mut self.connection, sql), || end_statement(pool, id))
             .await;
         match &tried {
-            Ok(()) => self.manners.done(),
+            Ok(()) => self.manners.done(Instant::now()),
             Err(error) if busy(error).is_some() => self.manners.in_use(Instant::now()),
             Err(_) => {}
         }
@@ -102,10 +105,13 @@ struct Manners {
     waits: Waits,
     /// The table that is being changed.
     table: String,
-    /// When it was first found in use.
+    /// When it was first found in use, and how long it has been since.
     busy_since: Option<Instant>,
+    busy_for: Duration,
     /// Was it in use at the last try?
     is_in_use: bool,
+    /// How long nobody was waited for at earlier tables in use.
+    spent: Duration,
 }
 
 impl Manners {
@@ -115,20 +121,25 @@ impl Manners {
             waits,
             table: String::new(),
             busy_since: None,
+            busy_for: Duration::ZERO,
             is_in_use: false,
+            spent: Duration::ZERO,
         }
     }
 
     /// How long the next try may wait, of that table.
     fn wait_seconds(&mut self, table: &str, now: Instant) -> u32 {
         if self.table != table {
-            *self = Self::new(self.flavour, self.waits);
-            table.clone_into(&mut self.table);
+            *self = Self {
+                table: table.to_owned(),
+                spent: self.spent + self.busy_for.min(self.gentle()),
+                ..Self::new(self.flavour, self.waits)
+            };
         }
         let least = self.flavour.least_lock_wait_seconds();
         match (self.waits, self.busy_since) {
-            (Waits::OnceBusyFor(gentle), Some(since))
-                if self.is_in_use && now.saturating_duration_since(since) >= gentle =>
+            (Waits::OnceBusyFor(_), Some(since))
+                if self.is_in_use && now.saturating_duration_since(since) >= self.gentle() =>
             {
                 WAIT_SECONDS.max(least)
             }
@@ -136,13 +147,30 @@ impl Manners {
         }
     }
 
-    fn done(&mut self) {
+    /// How long nobody is waited for at this table.
+    fn gentle(&self) -> Duration {
+        match self.waits {
+            Waits::OnceBusyFor(gentle) => gentle.saturating_sub(self.spent).max(GENTLE_LEAST),
+            Waits::Never => Duration::ZERO,
+        }
+    }
+
+    fn done(&mut self, now: Instant) {
+        if self.is_in_use {
+            self.look(now);
+        }
         self.is_in_use = false;
     }
 
     fn in_use(&mut self, now: Instant) {
         self.is_in_use = true;
         self.busy_since.get_or_insert(now);
+        self.look(now);
+    }
+
+    fn look(&mut self, now: Instant) {
+        let since = self.busy_since.unwrap_or(now);
+        self.busy_for = now.saturating_duration_since(since);
     }
 }
 
@@ -172,7 +200,7 @@ pub(super) async fn end_statement(pool: &MySqlPool, id: i64) {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Manners, Waits};
+    use super::{GENTLE_LEAST, Manners, Waits};
     use crate::mysql::flavour::Flavour;
 
     const GENTLE: Duration = Duration::from_secs(5);
@@ -190,7 +218,7 @@ mod tests {
         let (mut manners, at) = on_mariadb();
         for second in 0..100 {
             assert_eq!(manners.wait_seconds(&format!("table {second}"), at(second)), 0);
-            manners.done();
+            manners.done(at(second));
         }
         assert_eq!(manners.wait_seconds("busy", at(100)), 0);
         manners.in_use(at(100));
@@ -206,7 +234,7 @@ mod tests {
         manners.wait_seconds("busy", at(0));
         manners.in_use(at(0));
         assert_eq!(manners.wait_seconds("busy", at(9)), 1);
-        manners.done();
+        manners.done(at(10));
         assert_eq!(manners.wait_seconds("busy", at(10)), 0, "of the same table");
         manners.in_use(at(10));
         assert_eq!(manners.wait_seconds("busy", at(11)), 1, "which has had its time");
@@ -216,8 +244,25 @@ mod tests {
             0,
             "the busy one is left as it is"
         );
-        manners.in_use(at(13));
-        assert_eq!(manners.wait_seconds("next", at(17)), 0);
+    }
+
+    /// Each had five seconds of its own: with ten in use the whole was tried again and again.
+    #[test]
+    fn many_tables_in_use_have_its_time_together_and_a_moment_each() {
+        let (mut manners, at) = on_mariadb();
+        manners.wait_seconds("first", at(0));
+        manners.in_use(at(0));
+        manners.done(at(2));
+        manners.wait_seconds("second", at(9));
+        manners.in_use(at(10));
+        assert_eq!(manners.wait_seconds("second", at(12)), 0, "three are left");
+        assert_eq!(manners.wait_seconds("second", at(13)), 1);
+        manners.done(at(14));
+        manners.wait_seconds("third", at(14));
+        manners.in_use(at(14));
+        let soon = at(14) + GENTLE_LEAST / 2;
+        assert_eq!(manners.wait_seconds("third", soon), 0);
+        assert_eq!(manners.wait_seconds("third", soon + GENTLE_LEAST), 1);
     }
 
     #[test]
