@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use metaferry_app_db::Effort;
+use metaferry_app_db::postgres::PostgresAppDb;
 use metaferry_domain::ErrorKind;
 use metaferry_domain::ports::{LeaseStore as _, ReadOnlyGuard as _};
 use metaferry_test_kit::contract::still_tables::{HELD_OFF, MANY};
@@ -120,5 +122,31 @@ async fn a_broken_connection_is_an_error_and_a_retry_removes_all() {
     raw(&mut reader, "ROLLBACK").await;
     app_db.restore(token, &before).await.unwrap();
     assert_eq!(database.rows(OURS).await, [""; 0]);
+    database.drop().await;
+}
+
+/// A node that serves does so by itself, and must not keep people waiting for triggers that do nothing.
+#[tokio::test]
+async fn in_passing_it_gives_up_at_the_first_table_in_use() {
+    let Some(database) = app_db().await else { return };
+    let app_db = database.open().await;
+    engage(&app_db).await;
+    database.expire().await;
+    let mut reader = database.connect().await;
+    raw(&mut reader, "BEGIN; SELECT * FROM collection").await;
+    let is_free = |trigger: &String| !trigger.ends_with(" on collection");
+    let in_passing = PostgresAppDb::remove_leftovers(database.pool().await, Effort::InPassing)
+        .await
+        .unwrap();
+    assert!(in_passing.left.iter().any(is_free), "{in_passing:?}");
+    // Whoever asks for it gets all that is free.
+    let swept = PostgresAppDb::remove_leftovers(database.pool().await, Effort::Asked)
+        .await
+        .unwrap();
+    assert!(
+        !swept.left.is_empty() && !swept.left.iter().any(is_free),
+        "{swept:?}"
+    );
+    raw(&mut reader, "ROLLBACK").await;
     database.drop().await;
 }
