@@ -48,17 +48,7 @@ impl<'a> Patience<'a> {
     where
         I: Future<Output = ()> + Send,
     {
-        let mut tried = pin!(tried);
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut tried => return done,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-            if self.cancel.is_cancelled() && tokio::time::timeout(INTERRUPT_MAX, interrupt()).await.is_err() {
-                tracing::debug!("the server does not hear that a statement is to end");
-            }
-        }
+        see(self.cancel, tried, interrupt).await
     }
 
     /// Returns after so long if another try is worth it.
@@ -76,6 +66,44 @@ impl<'a> Patience<'a> {
             Some(Busy::Deadlock) => Err(GivenUp::InUse(failed(what, error))),
             None => Err(GivenUp::Failed(failed(what, error))),
         }
+    }
+}
+
+async fn see<T, I>(
+    cancel: &Cancellation,
+    tried: impl Future<Output = T> + Send,
+    interrupt: impl Fn() -> I + Send,
+) -> T
+where
+    I: Future<Output = ()> + Send,
+{
+    let mut tried = pin!(tried);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut tried => return done,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        if cancel.is_cancelled() && tokio::time::timeout(INTERRUPT_MAX, interrupt()).await.is_err() {
+            tracing::debug!("the server does not hear that a statement is to end");
+        }
+    }
+}
+
+/// Sees work on rows to its end, which others may keep locked. It waits for them as long as it is wanted: then `interrupt`
+/// tells the server to end the statement that waits, and this is [`ErrorKind::Cancelled`].
+pub(crate) async fn while_wanted<T, I>(
+    cancel: &Cancellation,
+    work: impl Future<Output = Result<T, PortError>> + Send,
+    interrupt: impl Fn() -> I + Send,
+) -> Result<T, PortError>
+where
+    I: Future<Output = ()> + Send,
+{
+    match see(cancel, work, interrupt).await {
+        // Of a statement that was ended the server says no more than that.
+        Err(error) if error.kind != ErrorKind::Precondition => Err(cancel.check().err().unwrap_or(error)),
+        done => done,
     }
 }
 

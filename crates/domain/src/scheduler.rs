@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::lease::FencingToken;
 use crate::ports::{PausedBefore, Scheduler};
 use crate::quiesce::RunningJobs;
-use crate::{ErrorKind, PortError};
+use crate::{Cancellation, ErrorKind, PortError};
 
 /// Jobs of this process. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -100,7 +100,12 @@ impl Scheduler for InProcessScheduler {
         })
     }
 
-    async fn quiesce(&self, _token: FencingToken, _before: &PausedBefore) -> Result<(), PortError> {
+    async fn quiesce(
+        &self,
+        _token: FencingToken,
+        _before: &PausedBefore,
+        _cancel: &Cancellation,
+    ) -> Result<(), PortError> {
         self.lock().quiesced = Quiesced::Yes;
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! Read-only switched by Metabase itself: one node is asked to, and writes the setting as its version does; then every node
 //! is asked what it goes by.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +88,24 @@ fn no_address() -> PortError {
 /// So long each node may take to put read-only back: users wait to write, and there are other ways.
 const PUT_BACK_MAX: Duration = Duration::from_secs(3);
 
+/// How often it is looked whether an answer is wanted still.
+const WANTED_EVERY: Duration = Duration::from_millis(50);
+
+/// The answer to a question, as long as it is wanted. Whoever was asked to change something is waited for all the same.
+async fn while_wanted<T>(
+    cancel: &Cancellation,
+    answer: impl Future<Output = Result<T, PortError>> + Send,
+) -> Result<T, PortError> {
+    let mut answer = pin!(answer);
+    loop {
+        tokio::select! {
+            biased;
+            answered = &mut answer => return answered,
+            () = tokio::time::sleep(WANTED_EVERY) => cancel.check()?,
+        }
+    }
+}
+
 /// So long a row may take to show what a node answered that it has written.
 const SHOWN_MAX: Duration = Duration::from_secs(2);
 /// Between two looks at it.
@@ -132,15 +152,18 @@ impl ToldReadOnly {
     }
 
     /// Asks for a value: the first node that answers within `each`, which is what comes back. To ask another one again is no
-    /// harm: it is the same value.
+    /// harm: it is the same value. Once `cancel` is raised no other one is asked; who was is waited for, because what it
+    /// carries out after that nobody would take back.
     async fn set(
         &self,
         token: FencingToken,
         value: Option<&str>,
         each: Duration,
+        cancel: &Cancellation,
     ) -> Result<&NodeApi, PortError> {
         let mut last = no_address();
         for node in &self.nodes {
+            cancel.check()?;
             self.prove_lease(token).await?;
             let set = tokio::time::timeout(each, node.set_read_only(value)).await;
             match set.unwrap_or_else(|_| Err(silent(node, each))) {
@@ -167,12 +190,12 @@ impl ToldReadOnly {
         }
     }
 
-    async fn ask_to_switch(&self, token: FencingToken) -> Result<(), PortError> {
+    async fn ask_to_switch(&self, token: FencingToken, cancel: &Cancellation) -> Result<(), PortError> {
         let Behind::AppDb(guard) = &self.behind else {
-            return self.set(token, Some(OURS), SWITCH_MAX).await.map(drop);
+            return self.set(token, Some(OURS), SWITCH_MAX, cancel).await.map(drop);
         };
-        let was = self.effective().await?;
-        let asked = self.set(token, Some(OURS), SWITCH_MAX).await?;
+        let was = while_wanted(cancel, self.effective()).await?;
+        let asked = self.set(token, Some(OURS), SWITCH_MAX, cancel).await?;
         let shown = self.is_shown(&**guard).await;
         if matches!(shown, Ok(true)) {
             return Ok(());
@@ -238,12 +261,12 @@ impl ReadOnlyGuard for ToldReadOnly {
             return Ok(());
         }
         if let Behind::AppDb(guard) = &self.behind {
-            guard.announce(token, before).await?;
+            guard.announce(token, before, cancel).await?;
         }
-        let now = self.value().await?;
+        let now = while_wanted(cancel, self.value()).await?;
         before.still_holds(now.as_deref())?;
         if now.as_deref() != Some(OURS) {
-            self.ask_to_switch(token).await?;
+            self.ask_to_switch(token, cancel).await?;
         }
         match &self.behind {
             // The row is as it is to be: what is left are triggers, where they are wanted.
@@ -323,17 +346,21 @@ impl ReadOnlyGuard for ToldReadOnly {
 
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
         let is_ours = before.value.as_ref() != Some(&before.ours);
+        let wanted = Cancellation::new();
         match &self.behind {
             Behind::OneNode => {
                 if is_ours && self.value().await?.as_ref() == Some(&before.ours) {
-                    self.set(token, before.value.as_deref(), PUT_BACK_MAX).await?;
+                    self.set(token, before.value.as_deref(), PUT_BACK_MAX, &wanted)
+                        .await?;
                 }
                 Ok(())
             }
             Behind::AppDb(guard) => {
                 if is_ours
                     && self.value().await?.as_ref() == Some(&before.ours)
-                    && let Err(error) = self.set(token, before.value.as_deref(), PUT_BACK_MAX).await
+                    && let Err(error) = self
+                        .set(token, before.value.as_deref(), PUT_BACK_MAX, &wanted)
+                        .await
                 {
                     if error.kind == ErrorKind::Precondition {
                         return Err(error);

@@ -83,11 +83,9 @@ impl Orchestrator {
     /// # Errors
     /// If the app DB cannot be reached; the migration of this process is asked to stop all the same.
     pub async fn cancel(&self, by: Canceller) -> Result<u64, PortError> {
-        let cancelled = self.ports.rows.cancel_all().await;
-        if let Some(running) = &*self.running.lock().await {
-            running.cancel.send_replace(Some(by));
-        }
-        cancelled
+        // First: the row may be kept locked by somebody.
+        self.interrupt(by).await;
+        self.ports.rows.cancel_all().await
     }
 
     /// Asks the migration that this process steers to stop, and no other.

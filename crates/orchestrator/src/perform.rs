@@ -90,7 +90,8 @@ impl Performance {
             Effect::AwaitReadOnly => self.await_read_only().await?,
             Effect::QuiesceScheduler => {
                 let before = known(self.paused_before.as_ref(), "what was paused before")?;
-                self.ports.scheduler.quiesce(self.token()?, before).await?;
+                let scheduler = &self.ports.scheduler;
+                scheduler.quiesce(self.token()?, before, &self.cancel).await?;
             }
             Effect::AwaitRunningJobs => self.await_running_jobs().await?,
             Effect::CopySnapshot => return self.copy_snapshot().await,

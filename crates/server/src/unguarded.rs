@@ -106,7 +106,7 @@ impl Scheduler for Unguarded {
         Ok(PausedBefore { json: String::new() })
     }
 
-    async fn quiesce(&self, _: FencingToken, _: &PausedBefore) -> Result<(), PortError> {
+    async fn quiesce(&self, _: FencingToken, _: &PausedBefore, _: &Cancellation) -> Result<(), PortError> {
         Ok(())
     }
 

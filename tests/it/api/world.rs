@@ -240,6 +240,18 @@ impl World {
         Held { world: self, child }
     }
 
+    /// `lock` is taken by another session, and kept until what is answered is dropped.
+    pub(crate) fn keep_locked(&self, lock: &str) -> Held<'_> {
+        let child = self.hold(lock);
+        self.wait_for("it is locked", || {
+            self.sql(
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'metaferry-test-lock' AND wait_event = 'PgSleep'",
+            ) != "0"
+        });
+        Held { world: self, child }
+    }
+
     /// The step from `init` to `setup` of the next migration waits in the app DB until what is answered is dropped. A first
     /// migration must have made our tables.
     pub(crate) fn hold_in_init(&self) -> Held<'_> {

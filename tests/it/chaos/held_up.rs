@@ -1,8 +1,10 @@
-//! Somebody's long transaction keeps a table in use that is to get a trigger: whoever asks the program to stop is heard
+//! Somebody's long transaction keeps in use or locked what the program is about to change: whoever asks it to stop is heard
 //! all the same, and nothing stays of what was made by then.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use metaferry_domain::effect::Effect;
 
 use super::judge::broken;
 use super::metaferry;
@@ -26,23 +28,96 @@ enum Stop {
 #[test]
 fn a_stop_is_heard_while_a_guarded_table_is_kept_in_use_postgres() {
     let Some(place) = OnPostgres::new() else { return };
-    is_heard(&place, "read_only_on", "enforced", GUARDED);
+    is_heard_at_a_table(&place, "read_only_on", "enforced", GUARDED);
     // What the dead man's switch needs.
-    is_heard(&place, "arm_switch", "flag", "qrtz_scheduler_state");
+    is_heard_at_a_table(&place, "arm_switch", "flag", "qrtz_scheduler_state");
 }
 
 #[test]
 fn a_stop_is_heard_while_a_guarded_table_is_kept_in_use_mariadb() {
     let Some(maria) = Maria::new() else { return };
-    is_heard(&OnMaria::new(&maria), "read_only_on", "enforced", GUARDED);
+    is_heard_at_a_table(&OnMaria::new(&maria), "read_only_on", "enforced", GUARDED);
 }
 
-/// `effect` is what waits.
-fn is_heard(place: &dyn Place, effect: &str, strength: &str, table: &str) {
-    let journal = place.own("journal");
+#[test]
+fn a_stop_is_heard_while_a_row_is_kept_locked_postgres() {
+    let Some(place) = OnPostgres::new() else { return };
+    is_heard_at_a_row(&place);
+}
+
+#[test]
+fn a_stop_is_heard_while_a_row_is_kept_locked_mariadb() {
+    let Some(maria) = Maria::new() else { return };
+    is_heard_at_a_row(&OnMaria::new(&maria));
+}
+
+fn is_heard_at_a_table(place: &dyn Place, effect: &str, strength: &str, table: &str) {
     for stop in [Stop::Row, Stop::Interrupt] {
         let before = place.as_it_is();
         let kept = place.keep_in_use(table);
+        let waits = || place.waits_for_a_table() && has_begun(place, effect);
+        let heard = Heard::after(place, strength, stop, waits, || {
+            if strength == "enforced" {
+                assert!(place.leftovers().len() > 30, "most triggers are there");
+            }
+        });
+        heard.judge(place, &before, &["cancelled"]);
+        drop(kept);
+        place.forget();
+    }
+}
+
+fn is_heard_at_a_row(place: &dyn Place) {
+    // Of a row that is not there yet an operator's SQL says nothing.
+    for (effect, name, stops, states) in [
+        (Effect::InsertRow, "insert_row", &[Stop::Interrupt][..], &[][..]),
+        (
+            Effect::ReadOnlyOn,
+            "read_only_on",
+            &[Stop::Row, Stop::Interrupt],
+            &["cancelled"],
+        ),
+        (
+            Effect::QuiesceScheduler,
+            "quiesce_scheduler",
+            &[Stop::Row, Stop::Interrupt],
+            &["cancelled"],
+        ),
+    ] {
+        for stop in stops {
+            let before = place.as_it_is();
+            let kept = place.keep_locked(effect);
+            let waits = || place.waits_for_a_row() && has_begun(place, name);
+            let heard = Heard::after(place, "flag", *stop, waits, || {});
+            heard.judge(place, &before, states);
+            drop(kept);
+            place.forget();
+        }
+    }
+}
+
+fn has_begun(place: &dyn Place, effect: &str) -> bool {
+    let journal = place.own("journal");
+    let begun = format!("SELECT count(*) > 0 FROM {journal} WHERE entry LIKE '%effect_started%{effect}%'");
+    ["1", "t"].contains(&&*place.ask(&begun)[0])
+}
+
+/// How a migration ended that was asked to stop.
+struct Heard {
+    asked: String,
+    took: Duration,
+    code: Option<i32>,
+}
+
+impl Heard {
+    /// It is asked once it `waits`, and `then` was looked at.
+    fn after(
+        place: &dyn Place,
+        strength: &str,
+        stop: Stop,
+        waits: impl FnMut() -> bool,
+        then: impl FnOnce(),
+    ) -> Self {
         let mut migrate: Command = metaferry(place);
         let migrating = migrate
             .args(["--json", "migrate", "--yes", "--read-only", strength])
@@ -51,14 +126,8 @@ fn is_heard(place: &dyn Place, effect: &str, strength: &str, table: &str) {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let mut migrating = Process(migrating.spawn().unwrap());
-        place.shore().wait_for("it waits for the table", || {
-            let begun =
-                format!("SELECT count(*) > 0 FROM {journal} WHERE entry LIKE '%effect_started%{effect}%'");
-            place.waits_for_a_table() && ["1", "t"].contains(&&*place.ask(&begun)[0])
-        });
-        if strength == "enforced" {
-            assert!(place.leftovers().len() > 30, "most triggers are there");
-        }
+        place.shore().wait_for("it waits for who is in the way", waits);
+        then();
         match stop {
             Stop::Row => {
                 place.ask("UPDATE cloud_migration SET state = 'cancelled'");
@@ -71,16 +140,20 @@ fn is_heard(place: &dyn Place, effect: &str, strength: &str, table: &str) {
             status = migrating.0.try_wait().unwrap();
             status.is_some()
         });
-        let took = since.elapsed();
-        assert_eq!(broken(place, &before), [""; 0], "{stop:?} {strength}");
-        assert_eq!(
-            place.ask("SELECT DISTINCT state FROM cloud_migration"),
-            ["cancelled"],
-            "{stop:?} {strength}"
-        );
-        assert_eq!(status.unwrap().code(), Some(130), "{stop:?} {strength}");
-        assert!(took < UNDONE_WITHIN, "{stop:?} {strength}: {took:?}");
-        drop(kept);
-        place.forget();
+        Self {
+            asked: format!("{stop:?} {strength}"),
+            took: since.elapsed(),
+            code: status.unwrap().code(),
+        }
+    }
+
+    /// All is as before, soon.
+    fn judge(&self, place: &dyn Place, before: &[String], states: &[&str]) {
+        let Self { asked, took, code } = self;
+        assert_eq!(broken(place, before), [""; 0], "{asked}");
+        let now = place.ask("SELECT DISTINCT state FROM cloud_migration");
+        assert_eq!(now, states, "{asked}");
+        assert_eq!(*code, Some(130), "{asked}");
+        assert!(*took < UNDONE_WITHIN, "{asked}: {took:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! An app DB on one server or the other, with all that is asked of it here.
 
+use metaferry_domain::effect::Effect;
 use metaferry_sample::credentials::{SUPERUSER_API_KEY, SUPERUSER_SESSION};
 
 use crate::api::shore::Shore;
@@ -66,6 +67,12 @@ pub(super) trait Place: Sync {
     /// Whether somebody waits to make a trigger on a table.
     fn waits_for_a_table(&self) -> bool;
 
+    /// Another session's transaction that keeps locked what `effect` writes; it ends with what is answered.
+    fn keep_locked(&self, effect: Effect) -> Box<dyn Kept + '_>;
+
+    /// Whether somebody waits for it.
+    fn waits_for_a_row(&self) -> bool;
+
     /// How read-only may be switched on.
     fn strengths(&self) -> &'static [&'static str];
 
@@ -83,6 +90,15 @@ pub(super) trait Place: Sync {
 
     /// By which a superuser is known to the API.
     fn superuser(&self) -> String;
+}
+
+/// What locks the rows that `effect` writes.
+fn row_of(effect: Effect) -> &'static str {
+    match effect {
+        Effect::ReadOnlyOn => "SELECT * FROM setting FOR UPDATE",
+        Effect::QuiesceScheduler => "SELECT * FROM QRTZ_LOCKS FOR UPDATE",
+        other => panic!("{other} writes rows of ours only"),
+    }
 }
 
 /// A transaction of another session.
@@ -184,6 +200,19 @@ impl Place for OnPostgres {
     fn waits_for_a_table(&self) -> bool {
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'ShareRowExclusiveLock'
              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        self.ask(waiting) != ["0"]
+    }
+
+    fn keep_locked(&self, effect: Effect) -> Box<dyn Kept + '_> {
+        Box::new(self.0.keep_locked(match effect {
+            Effect::InsertRow => "LOCK TABLE cloud_migration IN EXCLUSIVE MODE",
+            other => row_of(other),
+        }))
+    }
+
+    fn waits_for_a_row(&self) -> bool {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = 'metaferry' AND wait_event_type = 'Lock'";
         self.ask(waiting) != ["0"]
     }
 
@@ -303,6 +332,22 @@ impl Place for OnMaria<'_> {
     fn waits_for_a_table(&self) -> bool {
         let waiting = "SELECT count(*) FROM information_schema.processlist
              WHERE db = database() AND state = 'Waiting for table metadata lock'";
+        self.ask(waiting) != ["0"]
+    }
+
+    fn keep_locked(&self, effect: Effect) -> Box<dyn Kept + '_> {
+        Box::new(self.database.hold(match effect {
+            // The gap that a new row would be in.
+            Effect::InsertRow => "SELECT * FROM cloud_migration FOR UPDATE",
+            other => row_of(other),
+        }))
+    }
+
+    fn waits_for_a_row(&self) -> bool {
+        // InnoDB's own list of who waits stays as it is while somebody asks for it more often than ten times a second.
+        let waiting = "SELECT count(*) FROM information_schema.processlist
+             WHERE db = database() AND command <> 'Sleep' AND time_ms > 300 AND info NOT LIKE '%SLEEP%'
+                 AND id <> connection_id()";
         self.ask(waiting) != ["0"]
     }
 

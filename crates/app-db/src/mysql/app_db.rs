@@ -6,12 +6,12 @@ use std::time::Duration;
 use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
 use sqlx::pool::PoolConnection;
-use sqlx::{MySql, MySqlPool, Transaction};
+use sqlx::{MySql, MySqlConnection, MySqlPool, Transaction};
 
 use super::guard_session::GuardSession;
 use super::own_tables;
 use super::stillness::Watch;
-use crate::error::failed;
+use crate::error::{failed, mysql_number};
 use crate::guard::Fence;
 use crate::own_rows::{database_token, no_longer_held};
 
@@ -29,6 +29,10 @@ pub struct MySqlAppDb {
 
 /// As `--read-only-max` has it by default.
 const GUARD_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// How often it is looked whether nobody else is in a transaction under the lease, and the pause between two looks.
+const ALONE_LOOKS: u32 = 10;
+const ALONE_EVERY: Duration = Duration::from_millis(30);
 
 /// The server's clock now, in microseconds since 1970, whatever the session's zone: not `NOW()`, which stands still
 /// while a statement waits for a lock.
@@ -81,21 +85,51 @@ impl MySqlAppDb {
     /// Waiting in it is bounded by the pool's sessions: for locks, and on MariaDB for us, by the server itself, which
     /// ends the transaction of a machine that has gone silent, so that another can take the lease.
     pub(super) async fn fenced(&self, token: FencingToken) -> Result<Transaction<'static, MySql>, PortError> {
-        let prove = |error| failed("prove the lease", error);
         let mut transaction = self.begin().await?;
         sqlx::query("SELECT id FROM metaferry_lease WHERE id = 2 LOCK IN SHARE MODE")
             .fetch_optional(&mut *transaction)
             .await
-            .map_err(prove)?;
+            .map_err(|error| failed("prove the lease", error))?;
+        self.prove(&mut transaction, token).await?;
+        Ok(transaction)
+    }
+
+    /// A transaction under `token` while no other one is under way, if that is so at some moment soon: what it reads without
+    /// a lock then no unheard answer of an earlier one changes any more. It waits for nobody.
+    pub(super) async fn alone(
+        &self,
+        token: FencingToken,
+    ) -> Result<Option<Transaction<'static, MySql>>, PortError> {
+        for look in 0..ALONE_LOOKS {
+            if look > 0 {
+                tokio::time::sleep(ALONE_EVERY).await;
+            }
+            let mut transaction = self.begin().await?;
+            let fence = sqlx::query("SELECT id FROM metaferry_lease WHERE id = 2 FOR UPDATE NOWAIT")
+                .fetch_optional(&mut *transaction)
+                .await;
+            match fence {
+                Ok(_) => {
+                    self.prove(&mut transaction, token).await?;
+                    return Ok(Some(transaction));
+                }
+                Err(error) if is_locked(&error) => {}
+                Err(error) => return Err(failed("prove the lease", error)),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn prove(&self, connection: &mut MySqlConnection, token: FencingToken) -> Result<(), PortError> {
         let held: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
             "SELECT token FROM metaferry_lease WHERE id = 1 AND token = ? AND expires_at_micros > {NOW_MICROS}"
         )))
         .bind(database_token(token)?)
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(connection)
         .await
-        .map_err(prove)?;
+        .map_err(|error| failed("prove the lease", error))?;
         match held {
-            Some(_) => Ok(transaction),
+            Some(_) => Ok(()),
             None => Err(no_longer_held(token)),
         }
     }
@@ -114,6 +148,27 @@ impl MySqlAppDb {
             .await
             .map_err(|error| failed("begin a transaction in the app DB", error))
     }
+}
+
+/// Ends a transaction: what failed in it is taken back before that is told, so that whoever looks next is alone.
+pub(super) async fn ended<T>(
+    transaction: Transaction<'static, MySql>,
+    done: Result<T, PortError>,
+    what: &str,
+) -> Result<T, PortError> {
+    match done {
+        Ok(value) => commit(transaction, what).await.map(|()| value),
+        Err(error) => {
+            // Without an answer the session is lost, and the server takes it back.
+            let _ = transaction.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+/// Refused at once, because somebody else has it: MariaDB and MySQL say so by different numbers.
+fn is_locked(error: &sqlx::Error) -> bool {
+    matches!(mysql_number(error), Some(1205 | 3572))
 }
 
 pub(super) async fn commit(transaction: Transaction<'static, MySql>, what: &str) -> Result<(), PortError> {

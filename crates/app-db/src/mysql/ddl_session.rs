@@ -188,6 +188,13 @@ pub(super) async fn id_of(connection: &mut MySqlConnection) -> Result<i64, sqlx:
         .await
 }
 
+/// The same, for work on rows.
+pub(super) async fn session_of(connection: &mut MySqlConnection) -> Result<i64, PortError> {
+    id_of(connection)
+        .await
+        .map_err(|error| failed("ask for the session's own number", error))
+}
+
 /// Ends what that session is about, and not the session: everybody may of his own.
 pub(super) async fn end_statement(pool: &MySqlPool, id: i64) {
     let sql = format!("KILL QUERY {id}");

@@ -1,17 +1,19 @@
 //! The rows of `cloud_migration`, exactly in Metabase's shape and under its guard.
 
 use async_trait::async_trait;
-use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::{Phase, RowId};
 use metaferry_domain::ports::{GuardedUpdate, MigrationRow, MigrationRows, NewMigrationRow};
+use metaferry_domain::{Cancellation, PortError};
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
-use super::app_db::{MySqlAppDb, commit};
+use super::app_db::{MySqlAppDb, commit, ended};
 use super::connect::text;
+use super::ddl_session::{end_statement, session_of};
 use crate::error::failed;
 use crate::own_rows::{RawMigrationRow, i32_id, not_written};
+use crate::patience::while_wanted;
 
 /// What every query of a row selects, in this order.
 const COLUMNS: &str = "id, external_id, upload_url, state, CAST(progress AS SIGNED), \
@@ -19,40 +21,17 @@ const COLUMNS: &str = "id, external_id, upload_url, state, CAST(progress AS SIGN
 
 #[async_trait]
 impl MigrationRows for MySqlAppDb {
-    async fn insert(&self, token: FencingToken, row: &NewMigrationRow) -> Result<MigrationRow, PortError> {
-        let write = |error| failed("insert into cloud_migration", error);
+    async fn insert(
+        &self,
+        token: FencingToken,
+        row: &NewMigrationRow,
+        cancel: &Cancellation,
+    ) -> Result<MigrationRow, PortError> {
         let mut transaction = self.fenced(token).await?;
-        let there = sqlx::query(AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM cloud_migration WHERE BINARY external_id = ?"
-        )))
-        .bind(&row.external_id)
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(write)?;
-        let inserted = match there {
-            Some(there) => there,
-            None => {
-                let done = sqlx::query(
-                    "INSERT INTO cloud_migration (external_id, upload_url, state, progress, created_at, updated_at)
-                     VALUES (?, ?, 'init', 0, SYSDATE(6), SYSDATE(6))",
-                )
-                .bind(&row.external_id)
-                .bind(&row.upload_url)
-                .execute(&mut *transaction)
-                .await
-                .map_err(write)?;
-                sqlx::query(AssertSqlSafe(format!(
-                    "SELECT {COLUMNS} FROM cloud_migration WHERE id = ?"
-                )))
-                .bind(done.last_insert_id())
-                .fetch_one(&mut *transaction)
-                .await
-                .map_err(write)?
-            }
-        };
-        let inserted = migration_row(&inserted)?;
-        commit(transaction, "insert into cloud_migration").await?;
-        Ok(inserted)
+        let session = session_of(&mut transaction).await?;
+        let inserting = insert(&mut transaction, row);
+        let inserted = while_wanted(cancel, inserting, || end_statement(&self.pool, session)).await;
+        ended(transaction, inserted, "insert into cloud_migration").await
     }
 
     async fn reopen(
@@ -60,36 +39,13 @@ impl MigrationRows for MySqlAppDb {
         token: FencingToken,
         id: RowId,
         row: &NewMigrationRow,
+        cancel: &Cancellation,
     ) -> Result<GuardedUpdate, PortError> {
-        let write = |error| failed("reopen the row in cloud_migration", error);
         let mut transaction = self.fenced(token).await?;
-        // MySQL reads no table that it updates; the lock keeps the answer true.
-        let newest: Option<i32> = sqlx::query_scalar(
-            "SELECT id FROM cloud_migration ORDER BY created_at DESC, id DESC LIMIT 1 FOR UPDATE",
-        )
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(write)?;
-        let updated = if newest == Some(i32_id(id)?) {
-            sqlx::query(
-                "UPDATE cloud_migration
-                 SET state = 'init', progress = 0, upload_url = ?, external_id = ?, updated_at = SYSDATE(6)
-                 WHERE id = ? AND (state IN ('error', 'cancelled') OR (state = 'init' AND BINARY external_id = ?))",
-            )
-            .bind(&row.upload_url)
-            .bind(&row.external_id)
-            .bind(i32_id(id)?)
-            .bind(&row.external_id)
-            .execute(&mut *transaction)
-            .await
-            .map_err(write)?
-            .rows_affected()
-        } else {
-            0
-        };
-        let outcome = outcome(&mut transaction, id, updated).await?;
-        commit(transaction, "reopen the row in cloud_migration").await?;
-        Ok(outcome)
+        let session = session_of(&mut transaction).await?;
+        let reopening = reopen(&mut transaction, id, row);
+        let reopened = while_wanted(cancel, reopening, || end_statement(&self.pool, session)).await;
+        ended(transaction, reopened, "reopen the row in cloud_migration").await
     }
 
     async fn update_guarded(
@@ -147,6 +103,73 @@ impl MigrationRows for MySqlAppDb {
         .map(|done| done.rows_affected())
         .map_err(|error| failed("cancel in cloud_migration", error))
     }
+}
+
+/// The row that is there, or a new one.
+async fn insert(connection: &mut MySqlConnection, row: &NewMigrationRow) -> Result<MigrationRow, PortError> {
+    let write = |error| failed("insert into cloud_migration", error);
+    let there = sqlx::query(AssertSqlSafe(format!(
+        "SELECT {COLUMNS} FROM cloud_migration WHERE BINARY external_id = ?"
+    )))
+    .bind(&row.external_id)
+    .fetch_optional(&mut *connection)
+    .await
+    .map_err(write)?;
+    let inserted = match there {
+        Some(there) => there,
+        None => {
+            let done = sqlx::query(
+                "INSERT INTO cloud_migration (external_id, upload_url, state, progress, created_at, updated_at)
+                 VALUES (?, ?, 'init', 0, SYSDATE(6), SYSDATE(6))",
+            )
+            .bind(&row.external_id)
+            .bind(&row.upload_url)
+            .execute(&mut *connection)
+            .await
+            .map_err(write)?;
+            sqlx::query(AssertSqlSafe(format!(
+                "SELECT {COLUMNS} FROM cloud_migration WHERE id = ?"
+            )))
+            .bind(done.last_insert_id())
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(write)?
+        }
+    };
+    migration_row(&inserted)
+}
+
+async fn reopen(
+    connection: &mut MySqlConnection,
+    id: RowId,
+    row: &NewMigrationRow,
+) -> Result<GuardedUpdate, PortError> {
+    let write = |error| failed("reopen the row in cloud_migration", error);
+    // MySQL reads no table that it updates; the lock keeps the answer true.
+    let newest: Option<i32> = sqlx::query_scalar(
+        "SELECT id FROM cloud_migration ORDER BY created_at DESC, id DESC LIMIT 1 FOR UPDATE",
+    )
+    .fetch_optional(&mut *connection)
+    .await
+    .map_err(write)?;
+    let updated = if newest == Some(i32_id(id)?) {
+        sqlx::query(
+            "UPDATE cloud_migration
+             SET state = 'init', progress = 0, upload_url = ?, external_id = ?, updated_at = SYSDATE(6)
+             WHERE id = ? AND (state IN ('error', 'cancelled') OR (state = 'init' AND BINARY external_id = ?))",
+        )
+        .bind(&row.upload_url)
+        .bind(&row.external_id)
+        .bind(i32_id(id)?)
+        .bind(&row.external_id)
+        .execute(&mut *connection)
+        .await
+        .map_err(write)?
+        .rows_affected()
+    } else {
+        0
+    };
+    outcome(connection, id, updated).await
 }
 
 async fn outcome(

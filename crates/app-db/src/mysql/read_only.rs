@@ -13,14 +13,15 @@ use metaferry_metabase::read_only::ReadOnlyMode;
 use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, READ_ONLY_MODE};
 use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 
-use super::app_db::{MySqlAppDb, NOW_MICROS, commit};
+use super::app_db::{MySqlAppDb, NOW_MICROS, ended};
 use super::connect::text;
+use super::ddl_session::{end_statement, session_of};
 use super::scheduler::check_ins;
 use super::stillness::{Stillness, View, Watch, lost};
 use crate::error::failed;
 use crate::guard::{Effort, Fence};
 use crate::nodes::{self, lately};
-use crate::patience::pause;
+use crate::patience::{pause, while_wanted};
 
 /// What switching does to the row of [`READ_ONLY_MODE`].
 enum Switch<'a> {
@@ -112,7 +113,12 @@ impl ReadOnlyGuard for MySqlAppDb {
         })
     }
 
-    async fn announce(&self, _: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
+    async fn announce(
+        &self,
+        _: FencingToken,
+        before: &ReadOnlyBefore,
+        _: &Cancellation,
+    ) -> Result<(), PortError> {
         // There is no switch that would have to know.
         let mut connection = self.connection().await?;
         before.still_holds(setting(&mut connection, READ_ONLY_MODE, "").await?.as_deref())
@@ -247,7 +253,7 @@ impl MySqlAppDb {
         cancel: &Cancellation,
     ) -> Result<(), PortError> {
         for _ in 0..BUMP_TRIES {
-            match self.try_switch(token, switch).await? {
+            match self.try_switch(token, switch, cancel).await? {
                 None => return Ok(()),
                 Some(wait) => pause(wait, cancel).await?,
             }
@@ -262,29 +268,47 @@ impl MySqlAppDb {
         &self,
         token: FencingToken,
         switch: &Switch<'_>,
+        cancel: &Cancellation,
     ) -> Result<Option<Duration>, PortError> {
-        let mut transaction = self.fenced(token).await?;
-        let now = setting(&mut transaction, READ_ONLY_MODE, " FOR UPDATE").await?;
-        let wanted = match switch {
-            Switch::On(before) => {
-                before.still_holds(now.as_deref())?;
-                Some(before.ours.as_str())
-            }
-            Switch::Back(before) if now.as_ref() == Some(&before.ours) => before.value.as_deref(),
-            Switch::Back(_) => return Ok(None),
-        };
-        if now.as_deref() == wanted {
+        if let Switch::Back(before) = switch
+            && let Some(mut transaction) = self.alone(token).await?
+            && setting(&mut transaction, READ_ONLY_MODE, "").await?.as_ref() != Some(&before.ours)
+        {
+            // Whoever keeps the setting locked is not waited for.
             return Ok(None);
         }
-        let text = match told_by(&mut transaction, " FOR UPDATE").await? {
-            Bump::Write(text) | Bump::FirstWrite(text) => text,
-            Bump::Wait { micros } => return Ok(Some(Duration::from_micros(micros))),
-        };
-        put(&mut transaction, READ_ONLY_MODE, wanted).await?;
-        put(&mut transaction, LAST_UPDATED, Some(&text)).await?;
-        commit(transaction, "write the setting read-only-mode").await?;
-        Ok(None)
+        let mut transaction = self.fenced(token).await?;
+        let session = session_of(&mut transaction).await?;
+        let switching = switched(&mut transaction, switch);
+        let done = while_wanted(cancel, switching, || end_statement(&self.pool, session)).await;
+        ended(transaction, done, "write the setting read-only-mode").await
     }
+}
+
+/// Writes it under the locks of both rows; answers how long it must wait for the clock before, having written nothing.
+async fn switched(
+    connection: &mut MySqlConnection,
+    switch: &Switch<'_>,
+) -> Result<Option<Duration>, PortError> {
+    let now = setting(connection, READ_ONLY_MODE, " FOR UPDATE").await?;
+    let wanted = match switch {
+        Switch::On(before) => {
+            before.still_holds(now.as_deref())?;
+            Some(before.ours.as_str())
+        }
+        Switch::Back(before) if now.as_ref() == Some(&before.ours) => before.value.as_deref(),
+        Switch::Back(_) => return Ok(None),
+    };
+    if now.as_deref() == wanted {
+        return Ok(None);
+    }
+    let text = match told_by(connection, " FOR UPDATE").await? {
+        Bump::Write(text) | Bump::FirstWrite(text) => text,
+        Bump::Wait { micros } => return Ok(Some(Duration::from_micros(micros))),
+    };
+    put(connection, READ_ONLY_MODE, wanted).await?;
+    put(connection, LAST_UPDATED, Some(&text)).await?;
+    Ok(None)
 }
 
 /// How every node is told of a changed setting; `lock` of the row that tells them is kept until it is written.

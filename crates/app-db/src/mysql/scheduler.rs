@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::{PausedBefore, Scheduler};
 use metaferry_domain::quiesce::{CheckIn, RunningJobs};
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::quartz::liveness::{Observation, judge_nodes, running_jobs};
-use metaferry_metabase::quartz::plan::{self, StateChange, pause_plan, paused_now, resume_plan};
+use metaferry_metabase::quartz::plan::{self, ResumePlan, StateChange, pause_plan, paused_now, resume_plan};
 use metaferry_metabase::quartz::{
     Concurrency, FiredRow, FiredState, JobKey, SCHEDULER_NAME, TRIGGER_ACCESS, TriggerKey, TriggerRow,
     TriggerState, WAKE_UP,
@@ -19,9 +19,11 @@ use metaferry_metabase::quartz::{
 use sqlx::mysql::MySqlRow;
 use sqlx::{MySqlConnection, Row};
 
-use super::app_db::{MySqlAppDb, commit};
+use super::app_db::{MySqlAppDb, commit, ended};
 use super::connect::text;
+use super::ddl_session::{end_statement, session_of};
 use crate::error::{failed, mysql_number};
+use crate::patience::while_wanted;
 use crate::waking;
 
 /// Looks at the nodes that are kept; the first and the latest decide.
@@ -94,26 +96,20 @@ impl Scheduler for MySqlQuartz {
         Ok(PausedBefore { json })
     }
 
-    async fn quiesce(&self, token: FencingToken, _: &PausedBefore) -> Result<(), PortError> {
+    async fn quiesce(
+        &self,
+        token: FencingToken,
+        _: &PausedBefore,
+        cancel: &Cancellation,
+    ) -> Result<(), PortError> {
         let mut transaction = self.app_db.fenced(token).await?;
         if !exists(&mut transaction).await? {
             return Ok(());
         }
-        lock_triggers(&mut transaction).await?;
-        let plan = pause_plan(
-            &triggers(&mut transaction).await?,
-            &paused_groups(&mut transaction).await?,
-        );
-        change_states(&mut transaction, &plan.states).await?;
-        for group in &plan.insert_groups {
-            sqlx::query("INSERT INTO QRTZ_PAUSED_TRIGGER_GRPS (sched_name, trigger_group) VALUES (?, ?)")
-                .bind(SCHEDULER_NAME)
-                .bind(group)
-                .execute(&mut *transaction)
-                .await
-                .map_err(|error| failed("pause a group of Quartz's triggers", error))?;
-        }
-        commit(transaction, "pause Quartz's triggers").await
+        let session = session_of(&mut transaction).await?;
+        let pausing = pause(&mut transaction);
+        let paused = while_wanted(cancel, pausing, || end_statement(&self.app_db.pool, session)).await;
+        ended(transaction, paused, "pause Quartz's triggers").await
     }
 
     async fn running_jobs(&self) -> Result<Vec<RunningJobs>, PortError> {
@@ -143,17 +139,21 @@ impl Scheduler for MySqlQuartz {
             )
             .because(error)
         })?;
+        if let Some(mut transaction) = self.app_db.alone(token).await? {
+            if !exists(&mut transaction).await? {
+                return Ok(());
+            }
+            // Whoever keeps Quartz's lock is not waited for.
+            if to_resume(&mut transaction, &before).await?.is_empty() {
+                return Ok(());
+            }
+        }
         let mut transaction = self.app_db.fenced(token).await?;
         if !exists(&mut transaction).await? {
             return Ok(());
         }
         lock_triggers(&mut transaction).await?;
-        let plan = resume_plan(
-            &before,
-            &triggers(&mut transaction).await?,
-            &paused_groups(&mut transaction).await?,
-            &fired(&mut transaction).await?,
-        );
+        let plan = to_resume(&mut transaction, &before).await?;
         change_states(&mut transaction, &plan.states).await?;
         for group in &plan.delete_groups {
             sqlx::query("DELETE FROM QRTZ_PAUSED_TRIGGER_GRPS WHERE sched_name = ? AND trigger_group = ?")
@@ -169,6 +169,35 @@ impl Scheduler for MySqlQuartz {
         }
         Ok(())
     }
+}
+
+/// Under Quartz's lock.
+async fn pause(connection: &mut MySqlConnection) -> Result<(), PortError> {
+    lock_triggers(connection).await?;
+    let plan = pause_plan(&triggers(connection).await?, &paused_groups(connection).await?);
+    change_states(connection, &plan.states).await?;
+    for group in &plan.insert_groups {
+        sqlx::query("INSERT INTO QRTZ_PAUSED_TRIGGER_GRPS (sched_name, trigger_group) VALUES (?, ?)")
+            .bind(SCHEDULER_NAME)
+            .bind(group)
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| failed("pause a group of Quartz's triggers", error))?;
+    }
+    Ok(())
+}
+
+/// What is to be put back.
+async fn to_resume(
+    connection: &mut MySqlConnection,
+    before: &plan::PausedBefore,
+) -> Result<ResumePlan, PortError> {
+    Ok(resume_plan(
+        before,
+        &triggers(connection).await?,
+        &paused_groups(connection).await?,
+        &fired(connection).await?,
+    ))
 }
 
 /// Takes the lock under which Quartz's nodes change triggers, for the rest of the transaction.

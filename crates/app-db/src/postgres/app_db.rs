@@ -15,6 +15,11 @@ use crate::own_rows::{database_token, no_longer_held};
 
 /// The longest wait for another session's lock within a transaction under the lease.
 pub(super) const LOCK_TIMEOUT: &str = "10s";
+/// The same where nobody else of ours may begin meanwhile.
+const ALONE_LOCK_TIMEOUT: &str = "500ms";
+/// How often it is looked whether nobody else is in a transaction under the lease, and the pause between two looks.
+const ALONE_LOOKS: u32 = 10;
+const ALONE_EVERY: Duration = Duration::from_millis(30);
 /// The server ends a transaction under the lease whose client says nothing for so long.
 const SILENCE_TIMEOUT: &str = "10s";
 
@@ -109,6 +114,36 @@ impl PostgresAppDb {
         }
     }
 
+    /// A transaction under `token` while no other one is under way, if that is so at some moment soon: what it reads without
+    /// a lock then no unheard answer of an earlier one changes any more. It keeps the lease's row, and waits for nobody.
+    pub(super) async fn alone(
+        &self,
+        token: FencingToken,
+    ) -> Result<Option<Transaction<'static, Postgres>>, PortError> {
+        let sql = format!(
+            "SELECT 1 FROM (
+                 SELECT set_config('lock_timeout', '{ALONE_LOCK_TIMEOUT}', true),
+                     set_config('idle_in_transaction_session_timeout', '{SILENCE_TIMEOUT}', true)
+                 FROM {} WHERE token = $1 AND expires_at > clock_timestamp() FOR UPDATE SKIP LOCKED) AS held",
+            self.own.lease()
+        );
+        for look in 0..ALONE_LOOKS {
+            if look > 0 {
+                tokio::time::sleep(ALONE_EVERY).await;
+            }
+            let mut transaction = self.begin().await?;
+            let held: Option<i32> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql.clone()))
+                .bind(database_token(token)?)
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(|error| failed("prove the lease", error))?;
+            if held.is_some() {
+                return Ok(Some(transaction));
+            }
+        }
+        Ok(None)
+    }
+
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, PortError> {
         self.pool
             .begin()
@@ -132,6 +167,22 @@ impl PostgresAppDb {
         match held {
             Some(_) => Ok(()),
             None => Err(no_longer_held(token)),
+        }
+    }
+}
+
+/// Ends a transaction: what failed in it is taken back before that is told, so that whoever looks next is alone.
+pub(super) async fn ended<T>(
+    transaction: Transaction<'static, Postgres>,
+    done: Result<T, PortError>,
+    what: &str,
+) -> Result<T, PortError> {
+    match done {
+        Ok(value) => commit(transaction, what).await.map(|()| value),
+        Err(error) => {
+            // Without an answer the session is lost, and the server takes it back.
+            let _ = transaction.rollback().await;
+            Err(error)
         }
     }
 }

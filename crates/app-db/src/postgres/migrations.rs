@@ -1,16 +1,18 @@
 //! The rows of `cloud_migration`, exactly in Metabase's shape and under its guard.
 
 use async_trait::async_trait;
-use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::{Phase, RowId};
 use metaferry_domain::ports::{GuardedUpdate, MigrationRow, MigrationRows, NewMigrationRow};
+use metaferry_domain::{Cancellation, PortError};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::app_db::{PostgresAppDb, commit};
+use super::app_db::{PostgresAppDb, commit, ended};
+use super::triggers::{end_statement, session_of};
 use crate::error::failed;
 use crate::own_rows::{RawMigrationRow, i32_id, not_written};
+use crate::patience::while_wanted;
 
 /// What every query of a row selects, in this order.
 const COLUMNS: &str = "id, external_id, upload_url, state, progress, \
@@ -18,31 +20,17 @@ const COLUMNS: &str = "id, external_id, upload_url, state, progress, \
 
 #[async_trait]
 impl MigrationRows for PostgresAppDb {
-    async fn insert(&self, token: FencingToken, row: &NewMigrationRow) -> Result<MigrationRow, PortError> {
-        let write = |error| failed("insert into cloud_migration", error);
+    async fn insert(
+        &self,
+        token: FencingToken,
+        row: &NewMigrationRow,
+        cancel: &Cancellation,
+    ) -> Result<MigrationRow, PortError> {
         let mut transaction = self.fenced(token).await?;
-        let there = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM cloud_migration WHERE external_id = $1"
-        )))
-        .bind(&row.external_id)
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(write)?;
-        let inserted = match there {
-            Some(there) => there,
-            None => sqlx::query(sqlx::AssertSqlSafe(format!(
-                "INSERT INTO cloud_migration (external_id, upload_url, created_at, updated_at)
-                 VALUES ($1, $2, clock_timestamp(), clock_timestamp()) RETURNING {COLUMNS}"
-            )))
-            .bind(&row.external_id)
-            .bind(&row.upload_url)
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(write)?,
-        };
-        let inserted = migration_row(&inserted)?;
-        commit(transaction, "insert into cloud_migration").await?;
-        Ok(inserted)
+        let session = session_of(&mut transaction).await?;
+        let inserting = insert(&mut transaction, row);
+        let inserted = while_wanted(cancel, inserting, || end_statement(&self.pool, session)).await;
+        ended(transaction, inserted, "insert into cloud_migration").await
     }
 
     async fn reopen(
@@ -50,24 +38,13 @@ impl MigrationRows for PostgresAppDb {
         token: FencingToken,
         id: RowId,
         row: &NewMigrationRow,
+        cancel: &Cancellation,
     ) -> Result<GuardedUpdate, PortError> {
         let mut transaction = self.fenced(token).await?;
-        let updated = sqlx::query(
-            "UPDATE cloud_migration
-             SET state = 'init', progress = 0, external_id = $2, upload_url = $3, updated_at = clock_timestamp()
-             WHERE id = $1 AND (state IN ('error', 'cancelled') OR (state = 'init' AND external_id = $2))
-               AND NOT EXISTS (SELECT 1 FROM cloud_migration newer, cloud_migration this
-                               WHERE this.id = $1 AND (newer.created_at, newer.id) > (this.created_at, this.id))",
-        )
-        .bind(i32_id(id)?)
-        .bind(&row.external_id)
-        .bind(&row.upload_url)
-        .execute(&mut *transaction)
-        .await
-        .map_err(|error| failed("reopen the row in cloud_migration", error))?;
-        let outcome = outcome(&mut transaction, id, updated.rows_affected()).await?;
-        commit(transaction, "reopen the row in cloud_migration").await?;
-        Ok(outcome)
+        let session = session_of(&mut transaction).await?;
+        let reopening = reopen(&mut transaction, id, row);
+        let reopened = while_wanted(cancel, reopening, || end_statement(&self.pool, session)).await;
+        ended(transaction, reopened, "reopen the row in cloud_migration").await
     }
 
     async fn update_guarded(
@@ -125,6 +102,52 @@ impl MigrationRows for PostgresAppDb {
         .map(|done| done.rows_affected())
         .map_err(|error| failed("cancel in cloud_migration", error))
     }
+}
+
+/// The row that is there, or a new one.
+async fn insert(connection: &mut PgConnection, row: &NewMigrationRow) -> Result<MigrationRow, PortError> {
+    let write = |error| failed("insert into cloud_migration", error);
+    let there = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "SELECT {COLUMNS} FROM cloud_migration WHERE external_id = $1"
+    )))
+    .bind(&row.external_id)
+    .fetch_optional(&mut *connection)
+    .await
+    .map_err(write)?;
+    let inserted = match there {
+        Some(there) => there,
+        None => sqlx::query(sqlx::AssertSqlSafe(format!(
+            "INSERT INTO cloud_migration (external_id, upload_url, created_at, updated_at)
+             VALUES ($1, $2, clock_timestamp(), clock_timestamp()) RETURNING {COLUMNS}"
+        )))
+        .bind(&row.external_id)
+        .bind(&row.upload_url)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(write)?,
+    };
+    migration_row(&inserted)
+}
+
+async fn reopen(
+    connection: &mut PgConnection,
+    id: RowId,
+    row: &NewMigrationRow,
+) -> Result<GuardedUpdate, PortError> {
+    let updated = sqlx::query(
+        "UPDATE cloud_migration
+         SET state = 'init', progress = 0, external_id = $2, upload_url = $3, updated_at = clock_timestamp()
+         WHERE id = $1 AND (state IN ('error', 'cancelled') OR (state = 'init' AND external_id = $2))
+           AND NOT EXISTS (SELECT 1 FROM cloud_migration newer, cloud_migration this
+                           WHERE this.id = $1 AND (newer.created_at, newer.id) > (this.created_at, this.id))",
+    )
+    .bind(i32_id(id)?)
+    .bind(&row.external_id)
+    .bind(&row.upload_url)
+    .execute(&mut *connection)
+    .await
+    .map_err(|error| failed("reopen the row in cloud_migration", error))?;
+    outcome(connection, id, updated.rows_affected()).await
 }
 
 async fn outcome(connection: &mut PgConnection, id: RowId, updated: u64) -> Result<GuardedUpdate, PortError> {

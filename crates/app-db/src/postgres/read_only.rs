@@ -13,15 +13,16 @@ use metaferry_metabase::read_only::ReadOnlyMode;
 use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, READ_ONLY_MODE};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::app_db::{PostgresAppDb, commit};
+use super::app_db::{PostgresAppDb, commit, ended};
 use super::guard::{Guarded, guard_obstacle};
 use super::scheduler::check_ins;
 use super::stillness::Stillness;
 use super::switch::Changed;
+use super::triggers::{end_statement, session_of};
 use crate::error::failed;
 use crate::guard::{Effort, Fence};
 use crate::nodes::{self, lately};
-use crate::patience::pause;
+use crate::patience::{pause, while_wanted};
 
 /// What switching does to the row of [`READ_ONLY_MODE`].
 enum Switch<'a> {
@@ -140,13 +141,17 @@ impl ReadOnlyGuard for PostgresAppDb {
         })
     }
 
-    async fn announce(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
+    async fn announce(
+        &self,
+        token: FencingToken,
+        before: &ReadOnlyBefore,
+        cancel: &Cancellation,
+    ) -> Result<(), PortError> {
         let mut transaction = self.fenced(token).await?;
-        before.still_holds(
-            setting(&mut transaction, READ_ONLY_MODE, " FOR UPDATE")
-                .await?
-                .as_deref(),
-        )?;
+        let session = session_of(&mut transaction).await?;
+        let locking = setting(&mut transaction, READ_ONLY_MODE, " FOR UPDATE");
+        let now = while_wanted(cancel, locking, || end_statement(&self.pool, session)).await?;
+        before.still_holds(now.as_deref())?;
         // What the switch could not put back rightly, it must not touch.
         if column_obstacle(&mut transaction).await?.is_none() {
             Changed::ReadOnly(before)
@@ -239,7 +244,7 @@ impl PostgresAppDb {
         cancel: &Cancellation,
     ) -> Result<(), PortError> {
         for _ in 0..BUMP_TRIES {
-            match self.try_switch(token, switch).await? {
+            match self.try_switch(token, switch, cancel).await? {
                 None => return Ok(()),
                 Some(wait) => pause(wait, cancel).await?,
             }
@@ -254,32 +259,65 @@ impl PostgresAppDb {
         &self,
         token: FencingToken,
         switch: &Switch<'_>,
+        cancel: &Cancellation,
     ) -> Result<Option<Duration>, PortError> {
+        const WHAT: &str = "write the setting read-only-mode";
+        if let Switch::Back(_) = switch
+            && let Some(mut transaction) = self.alone(token).await?
+            && !switch.changes(setting(&mut transaction, READ_ONLY_MODE, "").await?.as_deref())
+        {
+            // Whoever keeps the setting locked is not waited for.
+            self.note(&mut transaction, switch).await?;
+            return commit(transaction, WHAT).await.map(|()| None);
+        }
         let mut transaction = self.fenced(token).await?;
-        let now = setting(&mut transaction, READ_ONLY_MODE, " FOR UPDATE").await?;
+        let session = session_of(&mut transaction).await?;
+        let switching = self.switched(&mut transaction, switch);
+        match while_wanted(cancel, switching, || end_statement(&self.pool, session)).await {
+            // What was written down by then is not yet to be.
+            Ok(Some(wait)) => transaction
+                .rollback()
+                .await
+                .map(|()| Some(wait))
+                .map_err(|error| failed(WHAT, error)),
+            done => ended(transaction, done, WHAT).await,
+        }
+    }
+
+    /// Writes it under the locks of both rows; answers how long it must wait for the clock before, having written nothing
+    /// that may stay.
+    async fn switched(
+        &self,
+        connection: &mut PgConnection,
+        switch: &Switch<'_>,
+    ) -> Result<Option<Duration>, PortError> {
+        let now = setting(connection, READ_ONLY_MODE, " FOR UPDATE").await?;
         switch.admit(now.as_deref())?;
         // Its lock, before the lease's row is written to: renewing the lease would wait for whoever has this one.
-        setting(&mut transaction, LAST_UPDATED, " FOR UPDATE").await?;
-        match column_obstacle(&mut transaction).await? {
+        setting(connection, LAST_UPDATED, " FOR UPDATE").await?;
+        match column_obstacle(connection).await? {
             Some(refused) if switch.changes(now.as_deref()) => return Err(refused),
             // Metabase's API has switched; the dead man's switch could not put it back rightly.
-            Some(_) => {}
-            None => switch.changed().record(&self.own, &mut transaction).await?,
+            Some(_) => self.arm_guard(connection, switch.guarded()).await?,
+            None => self.note(connection, switch).await?,
         }
-        self.arm_guard(&mut transaction, switch.guarded()).await?;
         if !switch.changes(now.as_deref()) {
-            commit(transaction, "write the setting read-only-mode").await?;
             return Ok(None);
         }
         let wanted = switch.wanted();
-        let text = match told_by(&mut transaction, " FOR UPDATE").await? {
+        let text = match told_by(connection, " FOR UPDATE").await? {
             Bump::Write(text) | Bump::FirstWrite(text) => text,
             Bump::Wait { micros } => return Ok(Some(Duration::from_micros(micros))),
         };
-        put(&mut transaction, READ_ONLY_MODE, wanted).await?;
-        put(&mut transaction, LAST_UPDATED, Some(&text)).await?;
-        commit(transaction, "write the setting read-only-mode").await?;
+        put(connection, READ_ONLY_MODE, wanted).await?;
+        put(connection, LAST_UPDATED, Some(&text)).await?;
         Ok(None)
+    }
+
+    /// What the dead man's switch and the guard have to know.
+    async fn note(&self, connection: &mut PgConnection, switch: &Switch<'_>) -> Result<(), PortError> {
+        switch.changed().record(&self.own, connection).await?;
+        self.arm_guard(connection, switch.guarded()).await
     }
 }
 

@@ -8,19 +8,21 @@ use async_trait::async_trait;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::{PausedBefore, Scheduler};
 use metaferry_domain::quiesce::{CheckIn, RunningJobs};
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use metaferry_metabase::quartz::liveness::{Observation, judge_nodes, running_jobs};
-use metaferry_metabase::quartz::plan::{self, StateChange, pause_plan, paused_now, resume_plan};
+use metaferry_metabase::quartz::plan::{self, ResumePlan, StateChange, pause_plan, paused_now, resume_plan};
 use metaferry_metabase::quartz::{
     Concurrency, FiredRow, FiredState, JobKey, SCHEDULER_NAME, TRIGGER_ACCESS, TriggerKey, TriggerRow,
     TriggerState, WAKE_UP,
 };
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::app_db::{LOCK_TIMEOUT, PostgresAppDb, commit};
+use super::app_db::{LOCK_TIMEOUT, PostgresAppDb, commit, ended};
 use super::switch::{CHECK_INS, Changed};
+use super::triggers::{end_statement, session_of};
 use super::undo_script::literal;
 use crate::error::{failed, sql_state};
+use crate::patience::while_wanted;
 use crate::waking;
 
 /// Looks at the nodes that are kept; the first and the latest decide.
@@ -43,6 +45,24 @@ impl PostgresQuartz {
             looks: Arc::default(),
             since: Instant::now(),
         }
+    }
+
+    /// Under Quartz's lock.
+    async fn pause(&self, connection: &mut PgConnection, before: &PausedBefore) -> Result<(), PortError> {
+        lock_triggers(connection).await?;
+        let plan = pause_plan(&triggers(connection).await?, &paused_groups(connection).await?);
+        change_states(connection, &plan.states).await?;
+        for group in &plan.insert_groups {
+            sqlx::query("INSERT INTO qrtz_paused_trigger_grps (sched_name, trigger_group) VALUES ($1, $2)")
+                .bind(SCHEDULER_NAME)
+                .bind(group)
+                .execute(&mut *connection)
+                .await
+                .map_err(|error| failed("pause a group of Quartz's triggers", error))?;
+        }
+        Changed::Scheduler(&before.json)
+            .record(&self.app_db.own, connection)
+            .await
     }
 
     async fn exists(&self) -> Result<bool, PortError> {
@@ -94,29 +114,20 @@ impl Scheduler for PostgresQuartz {
         Ok(PausedBefore { json })
     }
 
-    async fn quiesce(&self, token: FencingToken, before: &PausedBefore) -> Result<(), PortError> {
+    async fn quiesce(
+        &self,
+        token: FencingToken,
+        before: &PausedBefore,
+        cancel: &Cancellation,
+    ) -> Result<(), PortError> {
         if !self.exists().await? {
             return Ok(());
         }
         let mut transaction = self.app_db.fenced(token).await?;
-        lock_triggers(&mut transaction).await?;
-        let plan = pause_plan(
-            &triggers(&mut transaction).await?,
-            &paused_groups(&mut transaction).await?,
-        );
-        change_states(&mut transaction, &plan.states).await?;
-        for group in &plan.insert_groups {
-            sqlx::query("INSERT INTO qrtz_paused_trigger_grps (sched_name, trigger_group) VALUES ($1, $2)")
-                .bind(SCHEDULER_NAME)
-                .bind(group)
-                .execute(&mut *transaction)
-                .await
-                .map_err(|error| failed("pause a group of Quartz's triggers", error))?;
-        }
-        Changed::Scheduler(&before.json)
-            .record(&self.app_db.own, &mut transaction)
-            .await?;
-        commit(transaction, "pause Quartz's triggers").await
+        let session = session_of(&mut transaction).await?;
+        let pausing = self.pause(&mut transaction, before);
+        let paused = while_wanted(cancel, pausing, || end_statement(&self.app_db.pool, session)).await;
+        ended(transaction, paused, "pause Quartz's triggers").await
     }
 
     async fn running_jobs(&self) -> Result<Vec<RunningJobs>, PortError> {
@@ -154,14 +165,18 @@ impl Scheduler for PostgresQuartz {
         if !self.exists().await? {
             return Ok(());
         }
+        if let Some(mut transaction) = self.app_db.alone(token).await?
+            && to_resume(&mut transaction, &before).await?.is_empty()
+        {
+            // Whoever keeps Quartz's lock is not waited for.
+            Changed::SchedulerRestored
+                .record(&self.app_db.own, &mut transaction)
+                .await?;
+            return commit(transaction, "resume Quartz's triggers").await;
+        }
         let mut transaction = self.app_db.fenced(token).await?;
         lock_triggers(&mut transaction).await?;
-        let plan = resume_plan(
-            &before,
-            &triggers(&mut transaction).await?,
-            &paused_groups(&mut transaction).await?,
-            &fired(&mut transaction).await?,
-        );
+        let plan = to_resume(&mut transaction, &before).await?;
         change_states(&mut transaction, &plan.states).await?;
         for group in &plan.delete_groups {
             sqlx::query("DELETE FROM qrtz_paused_trigger_grps WHERE sched_name = $1 AND trigger_group = $2")
@@ -180,6 +195,19 @@ impl Scheduler for PostgresQuartz {
         }
         Ok(())
     }
+}
+
+/// What is to be put back.
+async fn to_resume(
+    connection: &mut PgConnection,
+    before: &plan::PausedBefore,
+) -> Result<ResumePlan, PortError> {
+    Ok(resume_plan(
+        before,
+        &triggers(connection).await?,
+        &paused_groups(connection).await?,
+        &fired(connection).await?,
+    ))
 }
 
 /// Takes Quartz's own lock. Held for milliseconds: every node waits for it.

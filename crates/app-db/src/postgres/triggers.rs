@@ -39,6 +39,14 @@ async fn wait_for_nobody(connection: &mut PgConnection) -> Result<(), PortError>
     .await
 }
 
+/// By what the server knows a session.
+pub(super) async fn session_of(connection: &mut PgConnection) -> Result<i32, PortError> {
+    sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(connection)
+        .await
+        .map_err(|error| failed("ask for the session's own number", error))
+}
+
 /// Ends what that session is about, and not the session: everybody may of his own.
 pub(super) async fn end_statement(pool: &PgPool, session: i32) {
     let asked = sqlx::query("SELECT pg_cancel_backend($1)")

@@ -1,10 +1,10 @@
 //! Rows in the shape of `cloud_migration`, for an app DB whose own table cannot be written.
 
 use async_trait::async_trait;
-use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::{Phase, RowId};
 use metaferry_domain::ports::{GuardedUpdate, MigrationRow, MigrationRows, NewMigrationRow};
+use metaferry_domain::{Cancellation, PortError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -17,7 +17,12 @@ const COLUMNS: &str = "id, external_id, upload_url, state, progress, created_at_
 
 #[async_trait]
 impl MigrationRows for SqliteState {
-    async fn insert(&self, token: FencingToken, row: &NewMigrationRow) -> Result<MigrationRow, PortError> {
+    async fn insert(
+        &self,
+        token: FencingToken,
+        row: &NewMigrationRow,
+        _: &Cancellation,
+    ) -> Result<MigrationRow, PortError> {
         let write = |error| failed("insert a row for the migration", error);
         let mut transaction = self.fenced(token).await?;
         let there = sqlx::query(sqlx::AssertSqlSafe(format!(
@@ -49,6 +54,7 @@ impl MigrationRows for SqliteState {
         token: FencingToken,
         id: RowId,
         row: &NewMigrationRow,
+        _: &Cancellation,
     ) -> Result<GuardedUpdate, PortError> {
         let mut transaction = self.fenced(token).await?;
         let updated = sqlx::query(sqlx::AssertSqlSafe(format!(

@@ -1,6 +1,7 @@
 //! Nodes of Quartz beside us, on MariaDB: what they claim while everything is paused, and that they are woken afterwards.
 
 use metaferry_app_db::mysql::MySqlQuartz;
+use metaferry_domain::Cancellation;
 use metaferry_domain::ports::{LeaseStore as _, PausedBefore, Scheduler as _};
 use sqlx::Connection as _;
 
@@ -25,7 +26,7 @@ async fn what_a_node_claims_while_it_is_being_paused_is_paused() {
     sqlx::raw_sql(claim).execute(&mut node).await.unwrap();
     let pausing = tokio::spawn({
         let quartz = quartz.clone();
-        async move { quartz.quiesce(lease.token, &before).await }
+        async move { quartz.quiesce(lease.token, &before, &Cancellation::new()).await }
     });
     let waits = "SELECT count(*) FROM information_schema.processlist
         WHERE db = database() AND info LIKE 'UPDATE QRTZ_TRIGGERS%'";

@@ -273,7 +273,10 @@ async fn read_only_and_quartz_are_switched_and_exactly_put_back() {
         "{bumped}: whole seconds here"
     );
     assert!(bumped.as_str() > "2025-05-31 23:59:59", "{bumped}");
-    quartz.quiesce(lease.token, &saved.1).await.unwrap();
+    quartz
+        .quiesce(lease.token, &saved.1, &Cancellation::new())
+        .await
+        .unwrap();
     let engaged = seen(&database).await;
     assert_eq!(engaged[..8], ENGAGED.map(str::to_owned), "{engaged:#?}");
     assert_eq!(jobs(&quartz).await, 1);
@@ -356,7 +359,10 @@ async fn undo_sql_puts_everything_back_by_the_client_alone_and_then_changes_noth
         )
         .await
         .unwrap();
-    quartz.quiesce(lease.token, &saved.1).await.unwrap();
+    quartz
+        .quiesce(lease.token, &saved.1, &Cancellation::new())
+        .await
+        .unwrap();
     let bumped = last_updated(&database).await;
 
     let expected: Vec<String> = before_us

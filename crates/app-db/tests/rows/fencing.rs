@@ -41,7 +41,10 @@ async fn every_change(
                 .await,
         ),
         ("read-only restored", app_db.restore(token, &flag).await),
-        ("triggers paused", quartz.quiesce(token, &paused).await),
+        (
+            "triggers paused",
+            quartz.quiesce(token, &paused, &Cancellation::new()).await,
+        ),
         ("triggers resumed", quartz.restore(token, &paused).await),
         ("undo.sql", stored),
     ]
@@ -109,7 +112,7 @@ async fn taking_the_lease_waits_for_work_under_it_and_renewing_does_not() {
     .await;
     let quartz = PostgresQuartz::new(app_db.clone());
     let paused = quartz.before().await.unwrap();
-    let work = tokio::spawn(async move { quartz.quiesce(first.token, &paused).await });
+    let work = tokio::spawn(async move { quartz.quiesce(first.token, &paused, &Cancellation::new()).await });
     database.until_one_waits("query LIKE '%qrtz_locks%'").await;
     tokio::time::timeout(Duration::from_secs(5), app_db.renew(&first))
         .await
@@ -175,7 +178,7 @@ async fn a_cancel_by_plain_sql_wins() {
         external_id: "a".to_owned(),
         upload_url: "https://store.example/a".to_owned(),
     };
-    let row = app_db.insert(token, &new).await.unwrap();
+    let row = app_db.insert(token, &new, &Cancellation::new()).await.unwrap();
     let update = async |phase, progress| {
         app_db
             .update_guarded(token, row.id, phase, progress)

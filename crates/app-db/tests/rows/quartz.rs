@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use metaferry_app_db::postgres::PostgresQuartz;
-use metaferry_domain::ErrorKind;
 use metaferry_domain::ports::Scheduler as _;
+use metaferry_domain::{Cancellation, ErrorKind};
 use metaferry_metabase::quartz::Concurrency::{self, Concurrent, NonConcurrent};
 
 use crate::database::{TestDatabase, raw, token};
@@ -85,7 +85,10 @@ async fn everything_is_paused_and_then_as_it_was() {
     let contents = database.contents().await;
     let before = quartz.before().await.unwrap();
     for _ in 0..2 {
-        quartz.quiesce(token, &before).await.unwrap();
+        quartz
+            .quiesce(token, &before, &Cancellation::new())
+            .await
+            .unwrap();
         let running = "SELECT trigger_name FROM qrtz_triggers WHERE trigger_state IN ('WAITING', 'ACQUIRED', 'BLOCKED')";
         assert_eq!(database.rows(running).await, [""; 0], "nothing can fire");
         let groups = "SELECT trigger_group FROM qrtz_paused_trigger_grps WHERE sched_name = 'MetabaseScheduler' ORDER BY 1";
@@ -143,7 +146,10 @@ async fn what_came_and_ended_meanwhile_is_as_without_us() {
     let token = token(&app_db).await;
     let quartz = PostgresQuartz::new(app_db);
     let before = quartz.before().await.unwrap();
-    quartz.quiesce(token, &before).await.unwrap();
+    quartz
+        .quiesce(token, &before, &Cancellation::new())
+        .await
+        .unwrap();
     meanwhile(&database).await;
     quartz.restore(token, &before).await.unwrap();
     expect_meanwhile(&database).await;
@@ -202,7 +208,7 @@ async fn what_a_node_claims_while_it_is_being_paused_is_paused() {
         "BEGIN; UPDATE qrtz_triggers SET trigger_state = 'ACQUIRED' WHERE trigger_state = 'WAITING'",
     )
     .await;
-    let pausing = tokio::spawn(async move { quartz.quiesce(token, &before).await });
+    let pausing = tokio::spawn(async move { quartz.quiesce(token, &before, &Cancellation::new()).await });
     database
         .until_one_waits("query LIKE 'UPDATE qrtz_triggers%'")
         .await;
@@ -224,14 +230,20 @@ async fn nodes_are_woken_when_schedules_run_again_and_not_otherwise() {
     let token = token(&app_db).await;
     let quartz = PostgresQuartz::new(app_db);
     let before = quartz.before().await.unwrap();
-    quartz.quiesce(token, &before).await.unwrap();
+    quartz
+        .quiesce(token, &before, &Cancellation::new())
+        .await
+        .unwrap();
     quartz.restore(token, &before).await.unwrap();
     assert_eq!(database.rows(check_ins).await, [""; 0], "there is nobody to wake");
     database
         .execute("INSERT INTO qrtz_scheduler_state VALUES ('MetabaseScheduler', 'n1', 7, 7500)")
         .await;
     for _ in 0..2 {
-        quartz.quiesce(token, &before).await.unwrap();
+        quartz
+            .quiesce(token, &before, &Cancellation::new())
+            .await
+            .unwrap();
         quartz.restore(token, &before).await.unwrap();
         assert_eq!(database.rows(check_ins).await, ["(metaferry,0)", "(n1,7)"]);
     }
@@ -255,7 +267,10 @@ async fn without_rows_to_lock_pausing_makes_them() {
     let token = token(&app_db).await;
     let quartz = PostgresQuartz::new(app_db);
     let before = quartz.before().await.unwrap();
-    quartz.quiesce(token, &before).await.unwrap();
+    quartz
+        .quiesce(token, &before, &Cancellation::new())
+        .await
+        .unwrap();
     assert_eq!(
         database.rows("SELECT lock_name FROM qrtz_locks").await,
         ["(TRIGGER_ACCESS)"]
@@ -282,7 +297,10 @@ async fn a_lock_that_another_session_keeps_is_waited_for_and_then_named() {
     )
     .await;
     let began = Instant::now();
-    let error = quartz.quiesce(token, &before).await.unwrap_err();
+    let error = quartz
+        .quiesce(token, &before, &Cancellation::new())
+        .await
+        .unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert!(
@@ -292,7 +310,10 @@ async fn a_lock_that_another_session_keeps_is_waited_for_and_then_named() {
     );
     assert_eq!(database.rows(STATES).await, ["(g|t|WAITING)"]);
     raw(&mut other, "ROLLBACK").await;
-    quartz.quiesce(token, &before).await.unwrap();
+    quartz
+        .quiesce(token, &before, &Cancellation::new())
+        .await
+        .unwrap();
     assert_eq!(database.rows(STATES).await, ["(g|t|PAUSED)"]);
     database.drop().await;
 }
@@ -306,7 +327,10 @@ async fn without_quartz_there_is_nothing_to_pause() {
     let token = token(&app_db).await;
     let quartz = PostgresQuartz::new(app_db);
     let before = quartz.before().await.unwrap();
-    quartz.quiesce(token, &before).await.unwrap();
+    quartz
+        .quiesce(token, &before, &Cancellation::new())
+        .await
+        .unwrap();
     assert_eq!(jobs(&quartz).await, 0);
     quartz.restore(token, &before).await.unwrap();
     database.drop().await;

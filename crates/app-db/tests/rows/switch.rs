@@ -34,7 +34,10 @@ async fn set_up(app_db: &PostgresAppDb) {
         .unwrap();
     let quartz = PostgresQuartz::new(app_db.clone());
     let paused = quartz.before().await.unwrap();
-    quartz.quiesce(token, &paused).await.unwrap();
+    quartz
+        .quiesce(token, &paused, &Cancellation::new())
+        .await
+        .unwrap();
 }
 
 /// Everything but the check-ins themselves.

@@ -25,7 +25,10 @@ async fn set_up(app_db: &PostgresAppDb) -> (tempfile::TempDir, String) {
         .unwrap();
     let quartz = PostgresQuartz::new(app_db.clone());
     let paused = quartz.before().await.unwrap();
-    quartz.quiesce(token, &paused).await.unwrap();
+    quartz
+        .quiesce(token, &paused, &Cancellation::new())
+        .await
+        .unwrap();
     (folder, path)
 }
 

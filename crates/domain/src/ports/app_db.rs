@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 
-use crate::PortError;
 use crate::lease::FencingToken;
 use crate::migration::{Phase, RowId};
 use crate::row_batch::Instant;
+use crate::{Cancellation, PortError};
 
 /// A row of `cloud_migration`, which Metabase shows and anybody may end.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,13 +71,20 @@ pub enum GuardedUpdate {
 
 /// `cloud_migration`, exactly in Metabase's shape.
 ///
+/// Once `cancel` is raised, waiting for whoever keeps the table or a row locked ends, and it is known that nothing was written.
+///
 /// Every write first proves `token` against the lease in the same transaction and fails with
 /// [`Precondition`](crate::ErrorKind::Precondition) if it is no longer the lease's.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait MigrationRows: Send + Sync {
     /// Inserts a row in `init`. Asked again with the same `external_id` it answers the row that is there.
-    async fn insert(&self, token: FencingToken, row: &NewMigrationRow) -> Result<MigrationRow, PortError>;
+    async fn insert(
+        &self,
+        token: FencingToken,
+        row: &NewMigrationRow,
+        cancel: &Cancellation,
+    ) -> Result<MigrationRow, PortError>;
 
     /// Takes a row from `error` or `cancelled` back to `init` at 0 with a new external id, if it is the newest one.
     async fn reopen(
@@ -85,6 +92,7 @@ pub trait MigrationRows: Send + Sync {
         token: FencingToken,
         id: RowId,
         row: &NewMigrationRow,
+        cancel: &Cancellation,
     ) -> Result<GuardedUpdate, PortError>;
 
     /// Writes state and progress if the row is not terminal. One statement, atomic.

@@ -95,8 +95,13 @@ pub trait ReadOnlyGuard: Send + Sync {
 
     /// Writes down what must be put back, without switching: somebody else is asked to. [`Conflict`](ErrorKind::Conflict)
     /// as [`ReadOnlyGuard::engage`] has it.
-    async fn announce(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
-        let _ = (token, before);
+    async fn announce(
+        &self,
+        token: FencingToken,
+        before: &ReadOnlyBefore,
+        cancel: &Cancellation,
+    ) -> Result<(), PortError> {
+        let _ = (token, before, cancel);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ fn what_was_paused_before_stays_paused_and_nothing_else() {
     let scheduler = InProcessScheduler::new();
     scheduler.pause("by hand");
     let before = now(scheduler.before()).unwrap();
-    now(scheduler.quiesce(FencingToken(1), &before)).unwrap();
+    now(scheduler.quiesce(FencingToken(1), &before, &Cancellation::new())).unwrap();
     assert!(scheduler.begin("sync").is_none());
     assert!(scheduler.begin("never named before").is_none());
     now(scheduler.restore(FencingToken(1), &before)).unwrap();
@@ -30,7 +30,7 @@ fn running_jobs_end_in_their_own_time() {
     let scheduler = InProcessScheduler::new();
     let (first, second) = (scheduler.begin("sync"), scheduler.begin("sync"));
     let before = now(scheduler.before()).unwrap();
-    now(scheduler.quiesce(FencingToken(1), &before)).unwrap();
+    now(scheduler.quiesce(FencingToken(1), &before, &Cancellation::new())).unwrap();
     let running = || now(scheduler.running_jobs()).unwrap();
     assert_eq!(running()[0].jobs, ["sync", "sync"]);
     drop(first);
@@ -44,7 +44,7 @@ fn resuming_one_job_meanwhile_takes_effect_afterwards() {
     let scheduler = InProcessScheduler::new();
     scheduler.pause("pulse");
     let before = now(scheduler.before()).unwrap();
-    now(scheduler.quiesce(FencingToken(1), &before)).unwrap();
+    now(scheduler.quiesce(FencingToken(1), &before, &Cancellation::new())).unwrap();
     scheduler.resume("pulse");
     assert!(scheduler.begin("pulse").is_none());
     now(scheduler.restore(FencingToken(1), &before)).unwrap();

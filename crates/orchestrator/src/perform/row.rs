@@ -30,10 +30,15 @@ impl Performance {
                     "another migration of this app DB was begun",
                 ));
             }
-            let row = self.ports.rows.insert(self.token()?, &new).await?;
+            let row = self.ports.rows.insert(self.token()?, &new, &self.cancel).await?;
             return Ok(Fact::InsertRow { row: row.id });
         };
-        match self.ports.rows.reopen(self.token()?, row, &new).await? {
+        match self
+            .ports
+            .rows
+            .reopen(self.token()?, row, &new, &self.cancel)
+            .await?
+        {
             GuardedUpdate::Written => Ok(Fact::InsertRow { row }),
             GuardedUpdate::Ended(phase) => Err(PortError::new(
                 ErrorKind::Precondition,

@@ -113,6 +113,20 @@ impl Driver {
         }
     }
 
+    /// The same for what the next time makes up for: whoever asks to cancel does not wait for it.
+    pub(super) async fn glanced<T>(
+        &self,
+        what: &str,
+        answer: impl Future<Output = Result<T, PortError>> + Send,
+    ) -> Result<Result<T, PortError>, LeaseGone> {
+        let mut asked = self.cancel_requests.clone();
+        tokio::select! {
+            biased;
+            answer = self.answered(LOOK_MAX, what, answer) => answer,
+            Ok(()) = asked.changed() => Ok(Err(PortError::new(ErrorKind::Cancelled, what))),
+        }
+    }
+
     /// Marks the journal as settled. Where that fails the journal says it all the same, and recovering marks it.
     pub(super) async fn settle(&self) {
         let Tenure::Released(token) = self.state.run().tenure else {

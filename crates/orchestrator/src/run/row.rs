@@ -30,7 +30,7 @@ impl Driver {
         let written = self
             .faults
             .strike(Effect::WriteProgress, &*self.ports.clock, written);
-        match self.answered(LOOK_MAX, "writing progress", written).await? {
+        match self.glanced("writing progress", written).await? {
             Ok(GuardedUpdate::Written) => Ok(()),
             // Boxed: what is recorded of it may write progress again.
             Ok(GuardedUpdate::Ended(_) | GuardedUpdate::Missing) => Box::pin(self.look_at_row()).await,
@@ -57,7 +57,7 @@ impl Driver {
             return Ok(());
         }
         let looked = self
-            .answered(LOOK_MAX, "a look at the row", our_row(&self.ports, run))
+            .glanced("a look at the row", our_row(&self.ports, run))
             .await?;
         let end = match looked {
             Ok(OurRow::There(row)) => {

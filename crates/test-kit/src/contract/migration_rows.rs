@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
-use metaferry_domain::ErrorKind;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::{Phase, RowId};
 use metaferry_domain::ports::{GuardedUpdate, MigrationRow, NewMigrationRow};
+use metaferry_domain::{Cancellation, ErrorKind};
 
 use super::{AppDbUnderTest, TERM_MS, refused, stale_tokens, take};
 
@@ -41,7 +41,7 @@ fn new(number: u32) -> NewMigrationRow {
 
 async fn insert(db: &dyn AppDbUnderTest, token: FencingToken, number: u32) -> MigrationRow {
     db.rows()
-        .insert(token, &new(number))
+        .insert(token, &new(number), &Cancellation::new())
         .await
         .expect("a row is inserted")
 }
@@ -187,7 +187,11 @@ async fn a_row_is_opened_again(db: &dyn AppDbUnderTest) {
     for (number, end) in (2..).zip([Phase::Error, Phase::Cancelled]) {
         write(db, token, row.id, end, 60).await;
         for round in ["opened", "opened again: an answer was lost"] {
-            let opened = db.rows().reopen(token, row.id, &new(number)).await.unwrap();
+            let opened = db
+                .rows()
+                .reopen(token, row.id, &new(number), &Cancellation::new())
+                .await
+                .unwrap();
             assert_eq!(opened, GuardedUpdate::Written, "from {end}, {round}");
         }
         let there = get(db, row.id).await;
@@ -203,7 +207,12 @@ async fn only_the_newest_ended_row_is_opened_again(db: &dyn AppDbUnderTest) {
     let older = insert(db, token, 1).await;
     write(db, token, older.id, Phase::Error, 10).await;
     let newer = insert(db, token, 2).await;
-    let reopen = async |id| db.rows().reopen(token, id, &new(3)).await.unwrap();
+    let reopen = async |id| {
+        db.rows()
+            .reopen(token, id, &new(3), &Cancellation::new())
+            .await
+            .unwrap()
+    };
     assert_eq!(
         reopen(older.id).await,
         GuardedUpdate::Ended(Phase::Error),
@@ -237,7 +246,7 @@ async fn writes_nothing_under_a_stale_token(db: &dyn AppDbUnderTest) {
         let updated = db.rows().update_guarded(token, open.id, Phase::Setup, 1).await;
         refused(updated, ErrorKind::Precondition, whose);
         refused(
-            db.rows().insert(token, &new(2)).await,
+            db.rows().insert(token, &new(2), &Cancellation::new()).await,
             ErrorKind::Precondition,
             whose,
         );
@@ -248,7 +257,10 @@ async fn writes_nothing_under_a_stale_token(db: &dyn AppDbUnderTest) {
         );
     }
     db.rows().cancel_all().await.unwrap();
-    let reopened = db.rows().reopen(first.token, open.id, &new(3)).await;
+    let reopened = db
+        .rows()
+        .reopen(first.token, open.id, &new(3), &Cancellation::new())
+        .await;
     refused(reopened, ErrorKind::Precondition, "opening again");
     assert_eq!(get(db, open.id).await.phase, Phase::Cancelled);
 }

@@ -8,7 +8,7 @@ use metaferry_domain::ports::{
     NewMigrationRow,
 };
 use metaferry_domain::row_batch::Instant;
-use metaferry_domain::{ErrorKind, PortError};
+use metaferry_domain::{Cancellation, ErrorKind, PortError};
 
 use super::aftermath::Replayed;
 use super::call::Call;
@@ -174,7 +174,12 @@ impl JournalStore for Process {
 
 #[async_trait]
 impl MigrationRows for Process {
-    async fn insert(&self, token: FencingToken, row: &NewMigrationRow) -> Result<MigrationRow, PortError> {
+    async fn insert(
+        &self,
+        token: FencingToken,
+        row: &NewMigrationRow,
+        _: &Cancellation,
+    ) -> Result<MigrationRow, PortError> {
         self.call(Call::Insert, |durable, moment| {
             durable.prove(token, moment.now_ms)?;
             if let Some(there) = durable
@@ -210,6 +215,7 @@ impl MigrationRows for Process {
         token: FencingToken,
         id: RowId,
         row: &NewMigrationRow,
+        _: &Cancellation,
     ) -> Result<GuardedUpdate, PortError> {
         self.call(Call::Reopen, |durable, moment| {
             durable.prove(token, moment.now_ms)?;

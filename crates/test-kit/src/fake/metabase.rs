@@ -109,7 +109,12 @@ impl Scheduler for Process {
         .await
     }
 
-    async fn quiesce(&self, token: FencingToken, _: &PausedBefore) -> Result<(), PortError> {
+    async fn quiesce(
+        &self,
+        token: FencingToken,
+        _: &PausedBefore,
+        _: &Cancellation,
+    ) -> Result<(), PortError> {
         self.call(Call::Quiesce, |durable, moment| {
             durable.prove(token, moment.now_ms)?;
             self.must_be_announced(Effect::QuiesceScheduler, durable, moment);
