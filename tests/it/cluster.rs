@@ -5,13 +5,14 @@ mod metabase;
 
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::api::SLOW_BYTES_PER_SECOND;
 use crate::api::network::Network;
 use crate::api::world::{Options, World};
-use crate::app_db::{Process, ended, told};
+use crate::app_db::{Process, ended, signal, told};
 use metabase::{KEY, Metabase, Rows};
 
 fn world(propagation_seconds: u32) -> Option<World> {
@@ -148,6 +149,40 @@ fn jobs_that_do_not_end_in_time_roll_it_back_and_are_named_postgres() {
     let reason = status(&world)["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("1 job (sync-and-analyze) on node-a"), "{reason}");
     assert_eq!(world.state_of_metabase(), before);
+}
+
+/// What a node carries out late is put back all the same.
+#[test]
+fn a_cancel_while_a_node_takes_its_time_is_heard_at_once_and_undone_when_it_has_answered_postgres() {
+    const TAKES: Duration = Duration::from_secs(5);
+    let Some(world) = world(0) else { return };
+    let metabase = Metabase::start(&postgres(&world), &[None]);
+    metabase.switch_after(TAKES);
+    let before = world.state_of_metabase();
+    let by_signal: fn(&World, &Child) = |_, child| signal("INT", child.id());
+    let by_row: fn(&World, &Child) = |world, _| {
+        world.sql("UPDATE cloud_migration SET state = 'cancelled'");
+    };
+    for stop in [by_signal, by_row] {
+        let asked = metabase.written().len();
+        let child = migrating(&world, &metabase, &[]);
+        world.wait_for("the node is asked", || metabase.written().len() > asked);
+        let begun = Instant::now();
+        stop(&world, &child);
+        let heard = "SELECT count(*) > 0 FROM metaferry.journal
+            WHERE entry LIKE '%cancel_requested%' OR entry LIKE '%row_ended_outside%'";
+        world.wait_for("it is heard", || world.sql(heard) == "t");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        world.wait_for("everybody is told", || status(&world)["state"] == "cancelled");
+        assert!(begun.elapsed() < TAKES, "{:?}", begun.elapsed());
+        let (_, code, said) = finish(child);
+        assert_eq!(code, 130, "{said}");
+        assert!(begun.elapsed() >= TAKES, "it must wait for what the node does");
+        assert_eq!(world.state_of_metabase(), before);
+        world.sql(
+            "DELETE FROM cloud_migration; DELETE FROM metaferry.journal; DELETE FROM metaferry.migration",
+        );
+    }
 }
 
 #[test]

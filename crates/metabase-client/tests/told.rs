@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -152,5 +153,25 @@ async fn what_somebody_has_set_meanwhile_is_not_written_over() {
         .await
         .unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Conflict, "{}", refused.chain());
+    assert_eq!(metabase.written(), [Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn a_question_is_given_up_once_nobody_wants_the_answer_and_nobody_else_is_asked_to_switch() {
+    let world = World::new(1);
+    let (metabase, node) = Metabase::start(&world).await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (_process, told, token) = told_by(&world, vec![node_at(&silent), node]).await;
+    let before = told.before().await.unwrap();
+    let cancel = Cancellation::new();
+    let engaging = told.engage(token, ReadOnlyStrength::Flag, &before, &cancel);
+    let stopping = async {
+        let asked = silent.accept().await;
+        cancel.cancel();
+        asked
+    };
+    let both = async { tokio::join!(engaging, stopping) };
+    let (engaged, _asked) = tokio::time::timeout(Duration::from_secs(2), both).await.unwrap();
+    assert_eq!(engaged.unwrap_err().kind, ErrorKind::Cancelled);
     assert_eq!(metabase.written(), [Value::Null; 0]);
 }

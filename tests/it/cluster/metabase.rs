@@ -97,6 +97,8 @@ struct Node {
     overridden: Option<bool>,
     cache: Arc<Mutex<Cache>>,
     asked: Arc<Mutex<Vec<String>>>,
+    /// How long it takes to switch read-only on.
+    switches_after: Arc<Mutex<Duration>>,
 }
 
 struct Cache {
@@ -110,6 +112,7 @@ pub(crate) struct Metabase {
     runtime: Option<tokio::runtime::Runtime>,
     addresses: Vec<SocketAddr>,
     asked: Arc<Mutex<Vec<String>>>,
+    switches_after: Arc<Mutex<Duration>>,
 }
 
 impl Metabase {
@@ -121,6 +124,7 @@ impl Metabase {
             .build()
             .unwrap();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let switches_after: Arc<Mutex<Duration>> = Arc::default();
         let mut addresses = Vec::new();
         for overridden in overrides {
             let node = Node {
@@ -132,6 +136,7 @@ impl Metabase {
                 rows: rows.clone(),
                 overridden: *overridden,
                 asked: Arc::clone(&asked),
+                switches_after: Arc::clone(&switches_after),
             };
             let routes = Router::new()
                 .route("/api/setting/read-only-mode", get(read).put(write))
@@ -146,7 +151,13 @@ impl Metabase {
             runtime: Some(runtime),
             addresses,
             asked,
+            switches_after,
         }
+    }
+
+    /// From now on it takes so long to switch read-only on.
+    pub(crate) fn switch_after(&self, time: Duration) {
+        *self.switches_after.lock().unwrap() = time;
     }
 
     pub(crate) fn address(&self, node: usize) -> String {
@@ -196,6 +207,10 @@ async fn write(State(node): State<Node>, headers: HeaderMap, Json(body): Json<Va
         return refusal;
     }
     node.asked.lock().unwrap().push(body.to_string());
+    if body["value"] == true {
+        let after = *node.switches_after.lock().unwrap();
+        tokio::time::sleep(after).await;
+    }
     let written = tokio::task::spawn_blocking(move || {
         let value = match &body["value"] {
             Value::Bool(value) => Some(value.to_string()),
