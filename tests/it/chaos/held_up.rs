@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use metaferry_domain::effect::Effect;
+use metaferry_domain::migration::Phase;
 
 use super::judge::broken;
 use super::metaferry;
@@ -96,6 +97,65 @@ fn is_heard_at_a_row(place: &dyn Place) {
     }
 }
 
+/// What was changed is put back at once, and how it ended is written as soon as it can be.
+#[test]
+fn all_is_undone_while_the_migrations_own_row_is_kept_locked_postgres() {
+    let Some(place) = OnPostgres::new() else { return };
+    is_undone_while_its_row_is_locked(&place);
+}
+
+#[test]
+fn all_is_undone_while_the_migrations_own_row_is_kept_locked_mariadb() {
+    let Some(maria) = Maria::new() else { return };
+    is_undone_while_its_row_is_locked(&OnMaria::new(&maria));
+}
+
+fn is_undone_while_its_row_is_locked(place: &dyn Place) {
+    for strength in place.strengths() {
+        let before = place.as_it_is();
+        let mut migrate = migrate(place, strength);
+        migrate
+            .env("METAFERRY_FAULT", "CopySnapshot:delay")
+            .env("METAFERRY_FAULT_SECONDS", "600");
+        let mut migrating = Process(migrate.spawn().unwrap());
+        let state = || place.ask("SELECT DISTINCT state FROM cloud_migration");
+        place.shore().wait_for("it dumps", || {
+            state() == ["dump"] && has_begun(place, "copy_snapshot")
+        });
+        let kept = place.keep_locked(Effect::WriteState(Phase::Cancelled));
+        signal("INT", migrating.0.id());
+        let since = Instant::now();
+        place.shore().wait_for("all is as before", || {
+            place.as_it_is() == before && place.leftovers().is_empty() && place.shore().dumps().is_empty()
+        });
+        let took = since.elapsed();
+        assert!(took < UNDONE_WITHIN, "{strength}: {took:?}");
+        assert_eq!(state(), ["dump"], "{strength}: it was locked");
+        assert_eq!(migrating.0.try_wait().unwrap(), None, "{strength}");
+        drop(kept);
+        let mut status = None;
+        place.shore().wait_for("it ends", || {
+            status = migrating.0.try_wait().unwrap();
+            status.is_some()
+        });
+        assert_eq!(status.unwrap().code(), Some(130), "{strength}");
+        assert_eq!(state(), ["cancelled"], "{strength}");
+        assert_eq!(broken(place, &before), [""; 0], "{strength}");
+        place.forget();
+    }
+}
+
+fn migrate(place: &dyn Place, strength: &str) -> Command {
+    let mut migrate: Command = metaferry(place);
+    migrate
+        .args(["--json", "migrate", "--yes", "--read-only", strength])
+        .args(["--from", &place.url()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    migrate
+}
+
 fn has_begun(place: &dyn Place, effect: &str) -> bool {
     let journal = place.own("journal");
     let begun = format!("SELECT count(*) > 0 FROM {journal} WHERE entry LIKE '%effect_started%{effect}%'");
@@ -118,14 +178,7 @@ impl Heard {
         waits: impl FnMut() -> bool,
         then: impl FnOnce(),
     ) -> Self {
-        let mut migrate: Command = metaferry(place);
-        let migrating = migrate
-            .args(["--json", "migrate", "--yes", "--read-only", strength])
-            .args(["--from", &place.url()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let mut migrating = Process(migrating.spawn().unwrap());
+        let mut migrating = Process(migrate(place, strength).spawn().unwrap());
         place.shore().wait_for("it waits for who is in the way", waits);
         then();
         match stop {

@@ -97,6 +97,7 @@ fn row_of(effect: Effect) -> &'static str {
     match effect {
         Effect::ReadOnlyOn => "SELECT * FROM setting FOR UPDATE",
         Effect::QuiesceScheduler => "SELECT * FROM QRTZ_LOCKS FOR UPDATE",
+        Effect::WriteState(_) => "SELECT * FROM cloud_migration FOR UPDATE",
         other => panic!("{other} writes rows of ours only"),
     }
 }
