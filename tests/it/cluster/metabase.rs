@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 /// An administrator's key.
 pub(crate) const KEY: &str = "mb_the+horse+that+is+never+shown==";
@@ -97,8 +98,8 @@ struct Node {
     overridden: Option<bool>,
     cache: Arc<Mutex<Cache>>,
     asked: Arc<Mutex<Vec<String>>>,
-    /// How long it takes to switch read-only on.
-    switches_after: Arc<Mutex<Duration>>,
+    /// Whether it is being waited for before read-only is switched on.
+    held: watch::Sender<bool>,
 }
 
 struct Cache {
@@ -112,7 +113,7 @@ pub(crate) struct Metabase {
     runtime: Option<tokio::runtime::Runtime>,
     addresses: Vec<SocketAddr>,
     asked: Arc<Mutex<Vec<String>>>,
-    switches_after: Arc<Mutex<Duration>>,
+    held: watch::Sender<bool>,
 }
 
 impl Metabase {
@@ -124,7 +125,7 @@ impl Metabase {
             .build()
             .unwrap();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let switches_after: Arc<Mutex<Duration>> = Arc::default();
+        let held = watch::Sender::new(false);
         let mut addresses = Vec::new();
         for overridden in overrides {
             let node = Node {
@@ -136,7 +137,7 @@ impl Metabase {
                 rows: rows.clone(),
                 overridden: *overridden,
                 asked: Arc::clone(&asked),
-                switches_after: Arc::clone(&switches_after),
+                held: held.clone(),
             };
             let routes = Router::new()
                 .route("/api/setting/read-only-mode", get(read).put(write))
@@ -151,13 +152,18 @@ impl Metabase {
             runtime: Some(runtime),
             addresses,
             asked,
-            switches_after,
+            held,
         }
     }
 
-    /// From now on it takes so long to switch read-only on.
-    pub(crate) fn switch_after(&self, time: Duration) {
-        *self.switches_after.lock().unwrap() = time;
+    /// Whoever asks to switch read-only on waits from now on.
+    pub(crate) fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    /// Until now.
+    pub(crate) fn let_go(&self) {
+        self.held.send_replace(false);
     }
 
     pub(crate) fn address(&self, node: usize) -> String {
@@ -208,8 +214,8 @@ async fn write(State(node): State<Node>, headers: HeaderMap, Json(body): Json<Va
     }
     node.asked.lock().unwrap().push(body.to_string());
     if body["value"] == true {
-        let after = *node.switches_after.lock().unwrap();
-        tokio::time::sleep(after).await;
+        let mut held = node.held.subscribe();
+        held.wait_for(|held| !held).await.unwrap();
     }
     let written = tokio::task::spawn_blocking(move || {
         let value = match &body["value"] {
