@@ -86,6 +86,38 @@ fn values_that_h2_cannot_hold_are_named_unless_their_table_stays() {
 }
 
 #[test]
+fn a_flag_that_nodes_could_not_be_told_of_is_found() {
+    let Some(app_db) = AppDb::load() else { return };
+    let set = |key: &str, value: &str| {
+        psql(
+            &app_db.url,
+            &format!(
+                "INSERT INTO setting (key, value) VALUES ('{key}', '{value}') ON CONFLICT (key) DO UPDATE SET value = '{value}'"
+            ),
+        );
+    };
+    set("read-only-mode", "false");
+    for (told_at, why) in [
+        ("the day before", "no time as Metabase writes it on Postgres"),
+        ("2999-01-01 00:00:00.123456+00", "in the future"),
+    ] {
+        set("settings-last-updated", told_at);
+        for strength in ["flag", "enforced"] {
+            let found = Found::by(&app_db, &app_db.url, &["--read-only", strength]);
+            assert_eq!(found.code, 3, "{}", found.json);
+            let messages = found.messages("read_only_setting");
+            assert!(
+                matches!(messages.as_slice(), [one] if one.contains(told_at) && one.contains(why)),
+                "{}",
+                found.json
+            );
+        }
+        let without = Found::by(&app_db, &app_db.url, &["--read-only", "none"]);
+        assert_eq!(without.code, 0, "{}", without.json);
+    }
+}
+
+#[test]
 fn what_cannot_be_translated_is_named() {
     let Some(app_db) = AppDb::load() else { return };
     psql(
