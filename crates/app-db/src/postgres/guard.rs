@@ -7,7 +7,7 @@ use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 
 use super::app_db::{PostgresAppDb, commit};
-use super::guard_triggers::{Found, GuardedTable, TRIGGERS, definitions, guarded_tables};
+use super::guard_triggers::{Found, GuardedTable, ON_ROWS, definitions, guarded_tables, is_ours};
 use super::own_tables::OwnTables;
 use super::triggers;
 use super::undo_script::literal;
@@ -137,7 +137,7 @@ impl PostgresAppDb {
         let sql = format!(
             "SELECT count(DISTINCT coalesce(held.pid::text, held.virtualtransaction))
              FROM pg_catalog.pg_locks held
-             JOIN pg_catalog.pg_trigger guard ON guard.tgrelid = held.relation AND guard.tgname = '{TRIGGERS}_rows'
+             JOIN pg_catalog.pg_trigger guard ON guard.tgrelid = held.relation AND guard.tgname = '{ON_ROWS}'
              LEFT JOIN pg_catalog.pg_stat_activity session ON session.pid = held.pid
              WHERE held.locktype = 'relation' AND held.mode = 'RowExclusiveLock'
                  AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
@@ -199,7 +199,8 @@ impl PostgresAppDb {
         let read = |error| failed("look for triggers that guard tables", error);
         let rows = sqlx::query(AssertSqlSafe(format!(
             "SELECT tgrelid::regclass::text, tgname::text FROM pg_catalog.pg_trigger
-             WHERE NOT tgisinternal AND tgname IN ('{TRIGGERS}_rows', '{TRIGGERS}_update', '{TRIGGERS}_truncate') ORDER BY 1, 2"
+             WHERE {} ORDER BY 1, 2",
+            is_ours(None)
         )))
         .fetch_all(&self.pool)
         .await

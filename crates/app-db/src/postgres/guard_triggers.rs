@@ -9,8 +9,21 @@ use super::connect::quoted;
 use super::own_tables::OwnTables;
 use crate::error::failed;
 
-/// What the names of our triggers begin with.
-pub(super) const TRIGGERS: &str = "metaferry_guard";
+/// The trigger that every guarded table has.
+pub(super) const ON_ROWS: &str = "metaferry_guard_rows";
+const ON_TRUNCATE: &str = "metaferry_guard_truncate";
+const ON_UPDATE: &str = "metaferry_guard_update";
+
+/// The condition on `pg_trigger` that a trigger is one of a guarded table's, or the one named.
+pub(super) fn is_ours(or: Option<&str>) -> String {
+    let names: Vec<String> = [Some(ON_ROWS), Some(ON_TRUNCATE), Some(ON_UPDATE), or]
+        .into_iter()
+        .flatten()
+        .map(|name| format!("'{name}'"))
+        .collect();
+    format!("NOT tgisinternal AND tgname IN ({})", names.join(", "))
+}
+
 /// A table that must not change.
 pub(super) struct GuardedTable {
     /// With its schema, quoted.
@@ -109,13 +122,12 @@ pub(super) struct Definition {
 }
 
 impl Definition {
-    fn new(suffix: &str, fired: &str, function: &str) -> Self {
-        let name = format!("{TRIGGERS}{suffix}");
+    fn new(name: &str, fired: &str, function: &str) -> Self {
         let sql = format!("CREATE TRIGGER {name} BEFORE {fired} EXECUTE FUNCTION {function}");
         let mark = mark(&sql);
         Self {
             sql: format!("{sql}('{mark}')"),
-            name,
+            name: name.to_owned(),
             mark,
         }
     }
@@ -160,14 +172,14 @@ fn mark(text: &str) -> String {
 /// The triggers of one table. An update that changes nothing, or only what is exempt, fires none.
 pub(super) fn definitions(table: &GuardedTable, own: &OwnTables) -> Vec<Definition> {
     let (name, function) = (&table.name, own.guard_function());
-    let define = |suffix, fired: String| Definition::new(suffix, &fired, &function);
+    let define = |trigger, fired: String| Definition::new(trigger, &fired, &function);
     let mut definitions = vec![
-        define("_rows", format!("INSERT OR DELETE ON {name} FOR EACH ROW")),
-        define("_truncate", format!("TRUNCATE ON {name} FOR EACH STATEMENT")),
+        define(ON_ROWS, format!("INSERT OR DELETE ON {name} FOR EACH ROW")),
+        define(ON_TRUNCATE, format!("TRUNCATE ON {name} FOR EACH STATEMENT")),
     ];
     if !table.differs.is_empty() {
         definitions.push(define(
-            "_update",
+            ON_UPDATE,
             format!("UPDATE ON {name} FOR EACH ROW WHEN ({})", table.differs),
         ));
     }

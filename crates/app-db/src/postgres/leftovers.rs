@@ -6,7 +6,7 @@ use metaferry_domain::ports::LeaseStore as _;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::app_db::PostgresAppDb;
-use super::guard_triggers::TRIGGERS;
+use super::guard_triggers::is_ours;
 use super::switch::{CHECK_INS, TRIGGER};
 use crate::error::failed;
 use crate::guard::{Effort, Fence};
@@ -20,8 +20,8 @@ impl PostgresAppDb {
     pub async fn leftovers(pool: &PgPool) -> Result<Vec<String>, PortError> {
         let sql = format!(
             "SELECT tgname::text || ' on ' || tgrelid::regclass::text FROM pg_catalog.pg_trigger
-             WHERE NOT tgisinternal
-                 AND tgname IN ('{TRIGGER}', '{TRIGGERS}_rows', '{TRIGGERS}_update', '{TRIGGERS}_truncate') ORDER BY 1"
+             WHERE {} ORDER BY 1",
+            is_ours(Some(TRIGGER))
         );
         sqlx::query_scalar(AssertSqlSafe(sql))
             .fetch_all(pool)

@@ -12,7 +12,7 @@ use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
 
 use super::app_db::{PostgresAppDb, commit};
 use super::connect::quoted;
-use super::guard_triggers::TRIGGERS;
+use super::guard_triggers::is_ours;
 use super::own_tables::OwnTables;
 use super::read_only::column_obstacle;
 use super::scheduler::{PostgresQuartz, wake_up};
@@ -182,13 +182,13 @@ fn own_rows(own: &OwnTables) -> String {
 /// that nobody may be waited for.
 fn triggers(own: &OwnTables) -> String {
     let (guard, switch) = (own.guard_function(), own.switch_function());
+    let ours = is_ours(Some(SWITCH));
     format!(
         "    PERFORM set_config('lock_timeout', '10ms', true);
     FOR ours IN
         SELECT tgname, tgrelid::regclass AS relation FROM pg_catalog.pg_trigger
             JOIN pg_catalog.pg_class c ON c.oid = tgrelid
-        WHERE NOT tgisinternal AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
-            AND tgname IN ('{SWITCH}', '{TRIGGERS}_rows', '{TRIGGERS}_update', '{TRIGGERS}_truncate')
+        WHERE {ours} AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
     LOOP
         BEGIN
             EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', ours.tgname, ours.relation);

@@ -111,8 +111,8 @@ async fn sweep(
         return Ok(Ending::Done);
     }
     output.say(
-        "a trigger could not be removed: find the sessions that keep its table's lock in pg_stat_activity, wait for them or end \
-         them, and run `metaferry recover` again",
+        "a trigger could not be removed: find the sessions that keep its table's lock (pg_stat_activity, SHOW FULL PROCESSLIST), wait for \
+         them or end them, and run `metaferry recover` again",
     );
     Ok(Ending::Failed)
 }
