@@ -24,6 +24,16 @@ pub(crate) enum Fence {
     NoTables,
 }
 
+/// Who switches the setting that shows read-only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Switched {
+    /// We alone, each time under the lease.
+    #[default]
+    ByUs,
+    /// Metabase too, because it was asked to: nobody can tell when its transaction ends.
+    ByMetabase,
+}
+
 /// How much is done to take triggers away that do nothing any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {

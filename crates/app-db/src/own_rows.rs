@@ -8,6 +8,8 @@ use metaferry_domain::row_batch::Instant;
 use metaferry_domain::{ErrorKind, PortError};
 use uuid::Uuid;
 
+use crate::error::{Busy, busy, failed};
+
 /// Tokens are counted from 1 in steps of 1 by the database itself.
 pub(crate) fn database_token(token: FencingToken) -> Result<i64, PortError> {
     i64::try_from(token.0).map_err(|_| {
@@ -133,6 +135,22 @@ pub(crate) fn not_written(state: Option<&str>) -> Result<GuardedUpdate, PortErro
     state.map_or(Ok(GuardedUpdate::Missing), |state| {
         Ok(GuardedUpdate::Ended(phase(state)?))
     })
+}
+
+/// Why rows could not be cancelled.
+pub(crate) fn not_cancelled(error: sqlx::Error) -> PortError {
+    const WHAT: &str = "cancel in cloud_migration";
+    match busy(&error) {
+        Some(Busy::InUse { find }) => PortError::new(
+            ErrorKind::Unavailable,
+            format!(
+                "{WHAT}: another session keeps the row locked; find it {find} and end it, or interrupt the metaferry that \
+                 migrates"
+            ),
+        )
+        .because(error),
+        Some(Busy::Deadlock) | None => failed(WHAT, error),
+    }
 }
 
 /// `cloud_migration.id` is an integer.

@@ -1,5 +1,6 @@
-//! Statements that need a table for themselves, which others keep in use: each try waits a moment only, because everybody
-//! who comes later queues behind us, and none goes on once it is no longer wanted.
+//! Statements that wait for others, and none longer than it is wanted: for rows that somebody keeps locked, and for tables
+//! that they need for themselves and others keep in use. Of these each try waits a moment only, because everybody who comes
+//! later queues behind us.
 
 use std::future::Future;
 use std::pin::pin;
@@ -9,6 +10,9 @@ use metaferry_domain::{Cancellation, ErrorKind, PortError};
 
 use crate::error::{Busy, busy, failed};
 
+/// How often it is looked whether nobody else is in a transaction under the lease, and the pause after each look.
+pub(crate) const ALONE_LOOKS: u32 = 10;
+pub(crate) const ALONE_EVERY: Duration = Duration::from_millis(30);
 /// Between two tries that waited, so that those who queued behind us get their turn.
 pub(crate) const PAUSE: Duration = Duration::from_millis(300);
 /// How often it is looked whether it is still wanted.

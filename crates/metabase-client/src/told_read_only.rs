@@ -163,8 +163,8 @@ impl ToldReadOnly {
     ) -> Result<&NodeApi, PortError> {
         let mut last = no_address();
         for node in &self.nodes {
-            cancel.check()?;
             self.prove_lease(token).await?;
+            cancel.check()?;
             let set = tokio::time::timeout(each, node.set_read_only(value)).await;
             match set.unwrap_or_else(|_| Err(silent(node, each))) {
                 Ok(()) => return Ok(node),

@@ -12,13 +12,16 @@ use super::guard_session::GuardSession;
 use super::own_tables;
 use super::stillness::Watch;
 use crate::error::{failed, mysql_number};
-use crate::guard::Fence;
+use crate::guard::{Fence, Switched};
 use crate::own_rows::{database_token, no_longer_held};
+use crate::patience::{ALONE_EVERY, ALONE_LOOKS};
 
 /// A MySQL or MariaDB app DB, for everything but moving rows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct MySqlAppDb {
     pub(super) pool: MySqlPool,
+    /// Who switches the setting read-only-mode.
+    pub(super) switched: Switched,
     /// From when on stillness is measured, once it is. Clones share it.
     watch: Arc<Mutex<Watch>>,
     /// When tables that are guarded can be written again, whatever has become of us.
@@ -29,10 +32,6 @@ pub struct MySqlAppDb {
 
 /// As `--read-only-max` has it by default.
 const GUARD_MAX: Duration = Duration::from_secs(30 * 60);
-
-/// How often it is looked whether nobody else is in a transaction under the lease, and the pause between two looks.
-const ALONE_LOOKS: u32 = 10;
-const ALONE_EVERY: Duration = Duration::from_millis(30);
 
 /// The server's clock now, in microseconds since 1970, whatever the session's zone: not `NOW()`, which stands still
 /// while a statement waits for a lock.
@@ -56,6 +55,7 @@ impl MySqlAppDb {
             pool,
             watch: Arc::default(),
             guard_max: GUARD_MAX,
+            switched: Switched::default(),
             guard: Arc::default(),
         }
     }
@@ -64,6 +64,16 @@ impl MySqlAppDb {
     #[must_use]
     pub fn with_guard_max(self, guard_max: Duration) -> Self {
         Self { guard_max, ..self }
+    }
+
+    /// The same, where Metabase itself is asked to switch the setting: what it has not committed yet is waited for when it is
+    /// put back.
+    #[must_use]
+    pub fn switched_by_metabase(self) -> Self {
+        Self {
+            switched: Switched::ByMetabase,
+            ..self
+        }
     }
 
     pub(super) fn watch_state(&self) -> MutexGuard<'_, Watch> {
@@ -86,12 +96,22 @@ impl MySqlAppDb {
     /// ends the transaction of a machine that has gone silent, so that another can take the lease.
     pub(super) async fn fenced(&self, token: FencingToken) -> Result<Transaction<'static, MySql>, PortError> {
         let mut transaction = self.begin().await?;
+        self.fence(&mut transaction, token).await?;
+        Ok(transaction)
+    }
+
+    /// The same in a transaction that has locked before what it is about: as long as it waits for that it holds nobody up
+    /// who takes the lease, or must know that none is under way.
+    pub(super) async fn fence(
+        &self,
+        connection: &mut MySqlConnection,
+        token: FencingToken,
+    ) -> Result<(), PortError> {
         sqlx::query("SELECT id FROM metaferry_lease WHERE id = 2 LOCK IN SHARE MODE")
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut *connection)
             .await
             .map_err(|error| failed("prove the lease", error))?;
-        self.prove(&mut transaction, token).await?;
-        Ok(transaction)
+        self.prove(connection, token).await
     }
 
     /// A transaction under `token` while no other one is under way, if that is so at some moment soon: what it reads without
@@ -100,10 +120,7 @@ impl MySqlAppDb {
         &self,
         token: FencingToken,
     ) -> Result<Option<Transaction<'static, MySql>>, PortError> {
-        for look in 0..ALONE_LOOKS {
-            if look > 0 {
-                tokio::time::sleep(ALONE_EVERY).await;
-            }
+        for _ in 0..ALONE_LOOKS {
             let mut transaction = self.begin().await?;
             let fence = sqlx::query("SELECT id FROM metaferry_lease WHERE id = 2 FOR UPDATE NOWAIT")
                 .fetch_optional(&mut *transaction)
@@ -113,13 +130,17 @@ impl MySqlAppDb {
                     self.prove(&mut transaction, token).await?;
                     return Ok(Some(transaction));
                 }
-                Err(error) if is_locked(&error) => {}
+                Err(error) if is_locked(&error) => {
+                    drop(transaction);
+                    tokio::time::sleep(ALONE_EVERY).await;
+                }
                 Err(error) => return Err(failed("prove the lease", error)),
             }
         }
         Ok(None)
     }
 
+    /// The lease is ours, for as long as the fence is kept.
     async fn prove(&self, connection: &mut MySqlConnection, token: FencingToken) -> Result<(), PortError> {
         let held: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
             "SELECT token FROM metaferry_lease WHERE id = 1 AND token = ? AND expires_at_micros > {NOW_MICROS}"
@@ -142,7 +163,7 @@ impl MySqlAppDb {
         }
     }
 
-    async fn begin(&self) -> Result<Transaction<'static, MySql>, PortError> {
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, MySql>, PortError> {
         self.pool
             .begin()
             .await

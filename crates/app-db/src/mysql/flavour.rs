@@ -138,17 +138,17 @@ impl Flavour {
     }
 
     /// What a session for single rows sets beside: it sees what others commit, as Metabase's own do, and waits ten
-    /// seconds at most. On MariaDB the server also ends the transaction of a client that says nothing for so long;
+    /// seconds at most for rows, and for one where somebody has a whole table: who does not wait for the answer leaves no session behind that does. On MariaDB the server also ends the transaction of a client that says nothing for so long;
     /// MySQL has no such time.
     pub(super) fn settings_for_rows(self) -> &'static str {
         match self {
             Self::MariaDb => {
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-                 SET SESSION innodb_lock_wait_timeout = 10, lock_wait_timeout = 10, idle_transaction_timeout = 10"
+                 SET SESSION innodb_lock_wait_timeout = 10, lock_wait_timeout = 1, idle_transaction_timeout = 10"
             }
             Self::MySql => {
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-                 SET SESSION innodb_lock_wait_timeout = 10, lock_wait_timeout = 10"
+                 SET SESSION innodb_lock_wait_timeout = 10, lock_wait_timeout = 1"
             }
         }
     }

@@ -12,7 +12,7 @@ use super::app_db::{MySqlAppDb, commit, ended};
 use super::connect::text;
 use super::ddl_session::{end_statement, session_of};
 use crate::error::failed;
-use crate::own_rows::{RawMigrationRow, i32_id, not_written};
+use crate::own_rows::{RawMigrationRow, i32_id, not_cancelled, not_written};
 use crate::patience::while_wanted;
 
 /// What every query of a row selects, in this order.
@@ -55,7 +55,13 @@ impl MigrationRows for MySqlAppDb {
         phase: Phase,
         progress: u8,
     ) -> Result<GuardedUpdate, PortError> {
-        let mut transaction = self.fenced(token).await?;
+        let mut transaction = self.begin().await?;
+        sqlx::query("SELECT id FROM cloud_migration WHERE id = ? FOR UPDATE")
+            .bind(i32_id(id)?)
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| failed("update cloud_migration", error))?;
+        self.fence(&mut transaction, token).await?;
         let updated = sqlx::query(
             "UPDATE cloud_migration SET state = ?, progress = ?, updated_at = SYSDATE(6)
              WHERE id = ? AND state NOT IN ('done', 'error', 'cancelled')",
@@ -101,7 +107,7 @@ impl MigrationRows for MySqlAppDb {
         .execute(&self.pool)
         .await
         .map(|done| done.rows_affected())
-        .map_err(|error| failed("cancel in cloud_migration", error))
+        .map_err(not_cancelled)
     }
 }
 

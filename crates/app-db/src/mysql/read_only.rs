@@ -19,7 +19,7 @@ use super::ddl_session::{end_statement, session_of};
 use super::scheduler::check_ins;
 use super::stillness::{Stillness, View, Watch, lost};
 use crate::error::failed;
-use crate::guard::{Effort, Fence};
+use crate::guard::{Effort, Fence, Switched};
 use crate::nodes::{self, lately};
 use crate::patience::{pause, while_wanted};
 
@@ -271,10 +271,8 @@ impl MySqlAppDb {
         cancel: &Cancellation,
     ) -> Result<Option<Duration>, PortError> {
         if let Switch::Back(before) = switch
-            && let Some(mut transaction) = self.alone(token).await?
-            && setting(&mut transaction, READ_ONLY_MODE, "").await?.as_ref() != Some(&before.ours)
+            && self.is_not_ours(token, before).await?
         {
-            // Whoever keeps the setting locked is not waited for.
             return Ok(None);
         }
         let mut transaction = self.fenced(token).await?;
@@ -282,6 +280,25 @@ impl MySqlAppDb {
         let switching = switched(&mut transaction, switch);
         let done = while_wanted(cancel, switching, || end_statement(&self.pool, session)).await;
         ended(transaction, done, "write the setting read-only-mode").await
+    }
+
+    /// Whether the setting is not ours for sure, and nothing is to be put back: whoever keeps it locked is not waited for.
+    async fn is_not_ours(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<bool, PortError> {
+        if self.switched == Switched::ByMetabase {
+            return Ok(false);
+        }
+        let Some(mut transaction) = self.alone(token).await? else {
+            return Ok(false);
+        };
+        let now = setting(&mut transaction, READ_ONLY_MODE, "").await;
+        // Before others begin: it keeps the fence.
+        let _ = transaction.rollback().await;
+        match now {
+            Ok(now) => Ok(now.as_ref() != Some(&before.ours)),
+            // The whole table is somebody's.
+            Err(error) if error.kind == ErrorKind::Unavailable => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

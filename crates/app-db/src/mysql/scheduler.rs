@@ -48,6 +48,30 @@ impl MySqlQuartz {
         }
     }
 
+    /// Whether nothing is paused by us for sure: whoever keeps Quartz's lock is not waited for.
+    async fn is_as_before(
+        &self,
+        token: FencingToken,
+        before: &plan::PausedBefore,
+    ) -> Result<bool, PortError> {
+        let Some(mut transaction) = self.app_db.alone(token).await? else {
+            return Ok(false);
+        };
+        let plan = match exists(&mut transaction).await {
+            Ok(true) => to_resume(&mut transaction, before).await,
+            Ok(false) => Ok(ResumePlan::default()),
+            Err(error) => Err(error),
+        };
+        // Before others begin: it keeps the fence.
+        let _ = transaction.rollback().await;
+        match plan {
+            Ok(plan) => Ok(plan.is_empty()),
+            // A whole table is somebody's.
+            Err(error) if error.kind == ErrorKind::Unavailable => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Has nodes look at once for what they may fire again. Without it they do so a little later.
     async fn wake_up(&self, token: FencingToken) -> Result<(), PortError> {
         let mut transaction = self.app_db.fenced(token).await?;
@@ -139,14 +163,8 @@ impl Scheduler for MySqlQuartz {
             )
             .because(error)
         })?;
-        if let Some(mut transaction) = self.app_db.alone(token).await? {
-            if !exists(&mut transaction).await? {
-                return Ok(());
-            }
-            // Whoever keeps Quartz's lock is not waited for.
-            if to_resume(&mut transaction, &before).await?.is_empty() {
-                return Ok(());
-            }
+        if self.is_as_before(token, &before).await? {
+            return Ok(());
         }
         let mut transaction = self.app_db.fenced(token).await?;
         if !exists(&mut transaction).await? {

@@ -5,21 +5,19 @@ use std::time::Duration;
 
 use metaferry_domain::PortError;
 use metaferry_domain::lease::FencingToken;
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr as _, SqlStr, Transaction};
 
 use super::own_tables::OwnTables;
 use super::stillness::Stillness;
 use crate::error::failed;
-use crate::guard::Fence;
+use crate::guard::{Fence, Switched};
 use crate::own_rows::{database_token, no_longer_held};
+use crate::patience::{ALONE_EVERY, ALONE_LOOKS};
 
 /// The longest wait for another session's lock within a transaction under the lease.
 pub(super) const LOCK_TIMEOUT: &str = "10s";
 /// The same where nobody else of ours may begin meanwhile.
 const ALONE_LOCK_TIMEOUT: &str = "500ms";
-/// How often it is looked whether nobody else is in a transaction under the lease, and the pause between two looks.
-const ALONE_LOOKS: u32 = 10;
-const ALONE_EVERY: Duration = Duration::from_millis(30);
 /// The server ends a transaction under the lease whose client says nothing for so long.
 const SILENCE_TIMEOUT: &str = "10s";
 
@@ -30,6 +28,8 @@ pub struct PostgresAppDb {
     pub(super) own: OwnTables,
     /// When tables that are guarded can be written again, whatever has become of us.
     pub(super) guard_max: Duration,
+    /// Who switches the setting read-only-mode.
+    pub(super) switched: Switched,
     /// From when on stillness is measured, once it is. Clones share it.
     stillness: Arc<Mutex<Option<Stillness>>>,
 }
@@ -49,6 +49,7 @@ impl PostgresAppDb {
             pool,
             own,
             guard_max: GUARD_MAX,
+            switched: Switched::default(),
             stillness: Arc::default(),
         })
     }
@@ -57,6 +58,16 @@ impl PostgresAppDb {
     #[must_use]
     pub fn with_guard_max(self, guard_max: Duration) -> Self {
         Self { guard_max, ..self }
+    }
+
+    /// The same, where Metabase itself is asked to switch the setting: what it has not committed yet is waited for when it is
+    /// put back.
+    #[must_use]
+    pub fn switched_by_metabase(self) -> Self {
+        Self {
+            switched: Switched::ByMetabase,
+            ..self
+        }
     }
 
     /// Looks at an app DB without creating anything; `None` if our tables are not there.
@@ -68,6 +79,7 @@ impl PostgresAppDb {
             pool,
             own,
             guard_max: GUARD_MAX,
+            switched: Switched::default(),
             stillness: Arc::default(),
         }))
     }
@@ -83,6 +95,7 @@ impl PostgresAppDb {
             pool,
             own,
             guard_max: GUARD_MAX,
+            switched: Switched::default(),
             stillness: Arc::default(),
         })
     }
@@ -127,10 +140,7 @@ impl PostgresAppDb {
                  FROM {} WHERE token = $1 AND expires_at > clock_timestamp() FOR UPDATE SKIP LOCKED) AS held",
             self.own.lease()
         );
-        for look in 0..ALONE_LOOKS {
-            if look > 0 {
-                tokio::time::sleep(ALONE_EVERY).await;
-            }
+        for _ in 0..ALONE_LOOKS {
             let mut transaction = self.begin().await?;
             let held: Option<i32> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql.clone()))
                 .bind(database_token(token)?)
@@ -140,18 +150,45 @@ impl PostgresAppDb {
             if held.is_some() {
                 return Ok(Some(transaction));
             }
+            drop(transaction);
+            tokio::time::sleep(ALONE_EVERY).await;
         }
         Ok(None)
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, PortError> {
+        self.begin_with(SqlStr::from_static("BEGIN")).await
+    }
+
+    async fn begin_with(&self, begin: SqlStr) -> Result<Transaction<'static, Postgres>, PortError> {
         self.pool
-            .begin()
+            .begin_with(begin)
             .await
             .map_err(|error| failed("begin a transaction in the app DB", error))
     }
 
-    async fn prove(&self, connection: &mut PgConnection, token: FencingToken) -> Result<(), PortError> {
+    /// To look at what others may keep locked: whoever waits for the answer waits for nobody else for long, and who does not
+    /// leaves no session behind that does.
+    pub(super) async fn glance(&self) -> Result<Transaction<'static, Postgres>, PortError> {
+        self.begin_with(SqlStr::from_static("BEGIN; SET LOCAL lock_timeout = '1s'"))
+            .await
+    }
+
+    /// A transaction that proves `token` once it has locked what it is about, by [`PostgresAppDb::prove`]: as long as it
+    /// waits for that it holds nobody up who takes the lease, or must know that none is under way.
+    pub(super) async fn to_be_fenced(&self) -> Result<Transaction<'static, Postgres>, PortError> {
+        let begin = format!(
+            "BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';
+             SET LOCAL idle_in_transaction_session_timeout = '{SILENCE_TIMEOUT}'"
+        );
+        self.begin_with(sqlx::AssertSqlSafe(begin).into_sql_str()).await
+    }
+
+    pub(super) async fn prove(
+        &self,
+        connection: &mut PgConnection,
+        token: FencingToken,
+    ) -> Result<(), PortError> {
         let sql = format!(
             "SELECT token FROM (
                  SELECT token, set_config('lock_timeout', '{LOCK_TIMEOUT}', true),

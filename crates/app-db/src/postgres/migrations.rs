@@ -11,7 +11,7 @@ use sqlx::{PgConnection, Row};
 use super::app_db::{PostgresAppDb, commit, ended};
 use super::triggers::{end_statement, session_of};
 use crate::error::failed;
-use crate::own_rows::{RawMigrationRow, i32_id, not_written};
+use crate::own_rows::{RawMigrationRow, i32_id, not_cancelled, not_written};
 use crate::patience::while_wanted;
 
 /// What every query of a row selects, in this order.
@@ -54,7 +54,13 @@ impl MigrationRows for PostgresAppDb {
         phase: Phase,
         progress: u8,
     ) -> Result<GuardedUpdate, PortError> {
-        let mut transaction = self.fenced(token).await?;
+        let mut transaction = self.to_be_fenced().await?;
+        sqlx::query("SELECT 1 FROM cloud_migration WHERE id = $1 FOR UPDATE")
+            .bind(i32_id(id)?)
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| failed("update cloud_migration", error))?;
+        self.prove(&mut transaction, token).await?;
         let updated = sqlx::query(
             "UPDATE cloud_migration SET state = $2, progress = $3, updated_at = clock_timestamp()
              WHERE id = $1 AND state NOT IN ('done', 'error', 'cancelled')",
@@ -75,7 +81,7 @@ impl MigrationRows for PostgresAppDb {
             "SELECT {COLUMNS} FROM cloud_migration WHERE id = $1"
         )))
         .bind(i32_id(id)?)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.glance().await?)
         .await
         .map_err(|error| failed("read cloud_migration", error))?;
         row.as_ref().map(migration_row).transpose()
@@ -86,21 +92,23 @@ impl MigrationRows for PostgresAppDb {
             "SELECT {COLUMNS} FROM cloud_migration ORDER BY created_at DESC, id DESC LIMIT $1"
         )))
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.glance().await?)
         .await
         .map_err(|error| failed("read cloud_migration", error))?;
         rows.iter().map(migration_row).collect()
     }
 
     async fn cancel_all(&self) -> Result<u64, PortError> {
-        sqlx::query(
+        let mut transaction = self.glance().await?;
+        let done = sqlx::query(
             "UPDATE cloud_migration SET state = 'cancelled', updated_at = clock_timestamp()
              WHERE state NOT IN ('done', 'error', 'cancelled')",
         )
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await
-        .map(|done| done.rows_affected())
-        .map_err(|error| failed("cancel in cloud_migration", error))
+        .map_err(not_cancelled)?;
+        commit(transaction, "cancel in cloud_migration").await?;
+        Ok(done.rows_affected())
     }
 }
 

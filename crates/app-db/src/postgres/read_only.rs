@@ -20,7 +20,7 @@ use super::stillness::Stillness;
 use super::switch::Changed;
 use super::triggers::{end_statement, session_of};
 use crate::error::failed;
-use crate::guard::{Effort, Fence};
+use crate::guard::{Effort, Fence, Switched};
 use crate::nodes::{self, lately};
 use crate::patience::{pause, while_wanted};
 
@@ -150,15 +150,18 @@ impl ReadOnlyGuard for PostgresAppDb {
         let mut transaction = self.fenced(token).await?;
         let session = session_of(&mut transaction).await?;
         let locking = setting(&mut transaction, READ_ONLY_MODE, " FOR UPDATE");
-        let now = while_wanted(cancel, locking, || end_statement(&self.pool, session)).await?;
-        before.still_holds(now.as_deref())?;
-        // What the switch could not put back rightly, it must not touch.
-        if column_obstacle(&mut transaction).await?.is_none() {
-            Changed::ReadOnly(before)
-                .record(&self.own, &mut transaction)
-                .await?;
-        }
-        commit(transaction, "write down what must be put back").await
+        let now = while_wanted(cancel, locking, || end_statement(&self.pool, session)).await;
+        let announced = async {
+            before.still_holds(now?.as_deref())?;
+            // What the switch could not put back rightly, it must not touch.
+            if column_obstacle(&mut transaction).await?.is_none() {
+                let changed = Changed::ReadOnly(before);
+                changed.record(&self.own, &mut transaction).await?;
+            }
+            Ok(())
+        };
+        let announced = announced.await;
+        ended(transaction, announced, "write down what must be put back").await
     }
 
     async fn prove(
@@ -191,6 +194,10 @@ impl ReadOnlyGuard for PostgresAppDb {
     }
 
     async fn restore(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<(), PortError> {
+        // First, and for itself: whoever keeps the setting locked must not keep everybody from writing.
+        let mut transaction = self.fenced(token).await?;
+        self.arm_guard(&mut transaction, Guarded::No).await?;
+        commit(transaction, "let everybody write again").await?;
         self.switch(token, &Switch::Back(before), &Cancellation::new())
             .await?;
         // Whatever is left of it does nothing any more, and goes by `recover`, `uninstall`, a node that serves or the next
@@ -216,8 +223,7 @@ impl ReadOnlyGuard for PostgresAppDb {
     }
 
     async fn why_not_switched(&self) -> Result<Option<String>, PortError> {
-        let look = |error| failed("look how the nodes are told of a setting", error);
-        let mut connection = self.pool.acquire().await.map_err(look)?;
+        let mut connection = self.glance().await?;
         nodes::obstacle(look_how_told(&mut connection).await)
     }
 
@@ -231,8 +237,7 @@ impl ReadOnlyGuard for PostgresAppDb {
 
 impl PostgresAppDb {
     async fn read_only_value(&self) -> Result<Option<String>, PortError> {
-        let read = |error| failed("read the setting read-only-mode", error);
-        let mut connection = self.pool.acquire().await.map_err(read)?;
+        let mut connection = self.glance().await?;
         setting(&mut connection, READ_ONLY_MODE, "").await
     }
 
@@ -262,13 +267,10 @@ impl PostgresAppDb {
         cancel: &Cancellation,
     ) -> Result<Option<Duration>, PortError> {
         const WHAT: &str = "write the setting read-only-mode";
-        if let Switch::Back(_) = switch
-            && let Some(mut transaction) = self.alone(token).await?
-            && !switch.changes(setting(&mut transaction, READ_ONLY_MODE, "").await?.as_deref())
+        if let Switch::Back(before) = switch
+            && self.is_not_ours(token, before).await?
         {
-            // Whoever keeps the setting locked is not waited for.
-            self.note(&mut transaction, switch).await?;
-            return commit(transaction, WHAT).await.map(|()| None);
+            return Ok(None);
         }
         let mut transaction = self.fenced(token).await?;
         let session = session_of(&mut transaction).await?;
@@ -282,6 +284,32 @@ impl PostgresAppDb {
                 .map_err(|error| failed(WHAT, error)),
             done => ended(transaction, done, WHAT).await,
         }
+    }
+
+    /// Whether the setting is not ours for sure, and nothing is to be put back: whoever keeps it locked is not waited for.
+    async fn is_not_ours(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<bool, PortError> {
+        if self.switched == Switched::ByMetabase {
+            return Ok(false);
+        }
+        let Some(mut transaction) = self.alone(token).await? else {
+            return Ok(false);
+        };
+        let is_not_ours = match setting(&mut transaction, READ_ONLY_MODE, "").await {
+            Ok(now) => now.as_ref() != Some(&before.ours),
+            // The whole table is somebody's.
+            Err(error) if error.kind == ErrorKind::Unavailable => false,
+            Err(error) => return Err(error),
+        };
+        if is_not_ours {
+            Changed::ReadOnlyRestored
+                .record(&self.own, &mut transaction)
+                .await?;
+            commit(transaction, "write down that nothing must be put back").await?;
+        } else {
+            // Before others begin: it keeps the lease's row.
+            let _ = transaction.rollback().await;
+        }
+        Ok(is_not_ours)
     }
 
     /// Writes it under the locks of both rows; answers how long it must wait for the clock before, having written nothing

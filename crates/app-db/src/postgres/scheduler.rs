@@ -65,6 +65,33 @@ impl PostgresQuartz {
             .await
     }
 
+    /// Whether nothing is paused by us for sure: whoever keeps Quartz's lock is not waited for.
+    async fn is_as_before(
+        &self,
+        token: FencingToken,
+        before: &plan::PausedBefore,
+    ) -> Result<bool, PortError> {
+        let Some(mut transaction) = self.app_db.alone(token).await? else {
+            return Ok(false);
+        };
+        let is_as_before = match to_resume(&mut transaction, before).await {
+            Ok(plan) => plan.is_empty(),
+            // A whole table is somebody's.
+            Err(error) if error.kind == ErrorKind::Unavailable => false,
+            Err(error) => return Err(error),
+        };
+        if is_as_before {
+            Changed::SchedulerRestored
+                .record(&self.app_db.own, &mut transaction)
+                .await?;
+            commit(transaction, "write down that nothing must be resumed").await?;
+        } else {
+            // Before others begin: it keeps the lease's row.
+            let _ = transaction.rollback().await;
+        }
+        Ok(is_as_before)
+    }
+
     async fn exists(&self) -> Result<bool, PortError> {
         sqlx::query_scalar("SELECT to_regclass('qrtz_triggers') IS NOT NULL")
             .fetch_one(&self.app_db.pool)
@@ -97,12 +124,7 @@ pub(super) fn wake_up() -> String {
 impl Scheduler for PostgresQuartz {
     async fn before(&self) -> Result<PausedBefore, PortError> {
         let now = if self.exists().await? {
-            let mut connection = self
-                .app_db
-                .pool
-                .acquire()
-                .await
-                .map_err(|error| failed("read Quartz's triggers", error))?;
+            let mut connection = self.app_db.glance().await?;
             paused_now(
                 &triggers(&mut connection).await?,
                 &paused_groups(&mut connection).await?,
@@ -134,12 +156,7 @@ impl Scheduler for PostgresQuartz {
         if !self.exists().await? {
             return Ok(Vec::new());
         }
-        let mut connection = self
-            .app_db
-            .pool
-            .acquire()
-            .await
-            .map_err(|error| failed("read Quartz's running jobs", error))?;
+        let mut connection = self.app_db.glance().await?;
         let fired = fired(&mut connection).await?;
         let look = Observation {
             at_ms: i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX),
@@ -165,14 +182,8 @@ impl Scheduler for PostgresQuartz {
         if !self.exists().await? {
             return Ok(());
         }
-        if let Some(mut transaction) = self.app_db.alone(token).await?
-            && to_resume(&mut transaction, &before).await?.is_empty()
-        {
-            // Whoever keeps Quartz's lock is not waited for.
-            Changed::SchedulerRestored
-                .record(&self.app_db.own, &mut transaction)
-                .await?;
-            return commit(transaction, "resume Quartz's triggers").await;
+        if self.is_as_before(token, &before).await? {
+            return Ok(());
         }
         let mut transaction = self.app_db.fenced(token).await?;
         lock_triggers(&mut transaction).await?;

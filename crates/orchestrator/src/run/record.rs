@@ -113,13 +113,16 @@ impl Driver {
         }
     }
 
-    /// The same for what the next time makes up for: whoever asks to cancel does not wait for it.
+    /// The same for what the next time makes up for: whoever asks to cancel for the first time does not wait for it.
     pub(super) async fn glanced<T>(
         &self,
         what: &str,
         answer: impl Future<Output = Result<T, PortError>> + Send,
     ) -> Result<Result<T, PortError>, LeaseGone> {
         let mut asked = self.cancel_requests.clone();
+        if asked.borrow().is_some() {
+            return self.answered(LOOK_MAX, what, answer).await;
+        }
         tokio::select! {
             biased;
             answer = self.answered(LOOK_MAX, what, answer) => answer,

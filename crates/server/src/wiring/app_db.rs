@@ -78,6 +78,10 @@ pub(super) async fn app_db(
                 Purpose::Migrate => PostgresAppDb::open(pool.clone()).await?,
             }
             .with_guard_max(read_only_max);
+            let app_db = match config.metabase_api {
+                Some(_) => app_db.switched_by_metabase(),
+                None => app_db,
+            };
             let probe = PostgresProbe::new(PostgresServer::new(server), pool.clone());
             let authenticator = metaferry_app_db::postgres::authenticator(
                 pool,
@@ -142,6 +146,10 @@ pub(super) async fn app_db(
                 Purpose::Migrate => MySqlAppDb::open(pool.clone()).await?,
             }
             .with_guard_max(read_only_max);
+            let app_db = match config.metabase_api {
+                Some(_) => app_db.switched_by_metabase(),
+                None => app_db,
+            };
             let authenticator = metaferry_app_db::mysql::authenticator(
                 pool,
                 config.metabase.max_session_age_minutes,
