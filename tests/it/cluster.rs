@@ -170,9 +170,11 @@ fn a_cancel_while_a_node_takes_its_time_is_heard_at_once_and_undone_when_it_has_
         stop(&world, &child);
         let heard = "SELECT count(*) > 0 FROM metaferry.journal
             WHERE entry LIKE '%cancel_requested%' OR entry LIKE '%row_ended_outside%'";
-        world.wait_for("it is heard", || world.sql(heard) == "t");
+        let state = "SELECT DISTINCT state FROM cloud_migration";
+        world.wait_for("it is heard and everybody told", || {
+            world.sql(heard) == "t" && world.sql(state) == "cancelled"
+        });
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-        world.wait_for("everybody is told", || status(&world)["state"] == "cancelled");
         assert_eq!(
             child.try_wait().unwrap(),
             None,
@@ -182,6 +184,7 @@ fn a_cancel_while_a_node_takes_its_time_is_heard_at_once_and_undone_when_it_has_
         let (_, code, said) = finish(child);
         assert_eq!(code, 130, "{said}");
         assert_eq!(world.state_of_metabase(), before);
+        assert_eq!(world.sql(state), "cancelled");
         world.sql(
             "DELETE FROM cloud_migration; DELETE FROM metaferry.journal; DELETE FROM metaferry.migration",
         );

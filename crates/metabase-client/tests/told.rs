@@ -58,9 +58,14 @@ impl Metabase {
 }
 
 fn node_at(listener: &tokio::net::TcpListener) -> NodeApi {
+    node_that_answers_within(listener, ApiConfig::default().answer)
+}
+
+fn node_that_answers_within(listener: &tokio::net::TcpListener, answer: Duration) -> NodeApi {
     let address = format!("http://{}", listener.local_addr().unwrap());
     let config = ApiConfig {
         route: Route::Direct,
+        answer,
         ..ApiConfig::default()
     };
     NodeApi::new(&address, &Secret::new("mb_key"), config).unwrap()
@@ -157,7 +162,7 @@ async fn what_somebody_has_set_meanwhile_is_not_written_over() {
 }
 
 #[tokio::test]
-async fn a_question_is_given_up_once_nobody_wants_the_answer_and_nobody_else_is_asked_to_switch() {
+async fn a_question_is_given_up_once_nobody_wants_the_answer() {
     let world = World::new(1);
     let (metabase, node) = Metabase::start(&world).await;
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -172,6 +177,32 @@ async fn a_question_is_given_up_once_nobody_wants_the_answer_and_nobody_else_is_
     };
     let both = async { tokio::join!(engaging, stopping) };
     let (engaged, _asked) = tokio::time::timeout(Duration::from_secs(2), both).await.unwrap();
+    assert_eq!(engaged.unwrap_err().kind, ErrorKind::Cancelled);
+    assert_eq!(metabase.written(), [Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn nobody_else_is_asked_to_switch_once_it_is_not_wanted() {
+    let world = World::new(1);
+    let (metabase, node) = Metabase::start(&world).await;
+    let cancel = Cancellation::new();
+    let write = {
+        let cancel = cancel.clone();
+        async move || {
+            cancel.cancel();
+            std::future::pending::<StatusCode>().await
+        }
+    };
+    let routes = Router::new().route(
+        "/api/setting/read-only-mode",
+        get(async || Json(json!(false))).put(write),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let slow = node_that_answers_within(&listener, Duration::from_millis(300));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let (_process, told, token) = told_by(&world, vec![slow, node]).await;
+    let before = told.before().await.unwrap();
+    let engaged = told.engage(token, ReadOnlyStrength::Flag, &before, &cancel).await;
     assert_eq!(engaged.unwrap_err().kind, ErrorKind::Cancelled);
     assert_eq!(metabase.written(), [Value::Null; 0]);
 }

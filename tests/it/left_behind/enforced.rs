@@ -118,3 +118,28 @@ fn triggers_that_stay_because_others_use_the_table_are_named_and_go_when_they_ca
     drop(serving);
     assert_eq!(world.state_of_metabase(), before);
 }
+
+#[test]
+fn who_keeps_the_setting_locked_keeps_nobody_from_writing_once_it_is_cancelled_postgres() {
+    let Some(world) = world(Schema::Metabase) else {
+        return;
+    };
+    let before = world.state_of_metabase();
+    let quartz = hold_quartz(&world);
+    let migrating = enforced(&world).spawn().unwrap();
+    world.wait_for("tables are guarded", || write_is_refused(&world));
+    world.wait_for("the flag is on", || world.read_only() == "true");
+    let kept = world.keep_locked("SELECT * FROM setting FOR UPDATE");
+    let_go(&world, quartz);
+    world.sql("UPDATE cloud_migration SET state = 'cancelled'");
+    let cancelled_at = Instant::now();
+    world.wait_for("tables can be written again", || !write_is_refused(&world));
+    let took = cancelled_at.elapsed();
+    assert!(took <= Duration::from_secs(2), "{took:?}");
+    assert_eq!(world.read_only(), "true", "it is locked");
+    drop(kept);
+    let output = migrating.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", told(&output));
+    assert_eq!(world.state_of_metabase(), before);
+    assert_eq!(ours(&world), "");
+}

@@ -218,6 +218,48 @@ async fn what_a_node_claims_while_it_is_being_paused_is_paused() {
     database.drop().await;
 }
 
+/// Its answer was lost while the server had not committed it: who looks without the lock then finds nothing paused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_is_committed_after_nobody_listens_any_more_is_taken_back() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    add_trigger(&database, "g", "t", "WAITING", Concurrent).await;
+    database
+        .execute(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 PERFORM pg_advisory_xact_lock_shared(7); RETURN NULL; END $$;
+             CREATE CONSTRAINT TRIGGER waits AFTER INSERT ON qrtz_paused_trigger_grps DEFERRABLE INITIALLY DEFERRED
+                 FOR EACH ROW EXECUTE FUNCTION wait()",
+        )
+        .await;
+    let app_db = database.open().await;
+    let token = token(&app_db).await;
+    let quartz = PostgresQuartz::new(app_db);
+    let before = quartz.before().await.unwrap();
+    let mut other = database.connect().await;
+    raw(&mut other, "BEGIN; SELECT pg_advisory_xact_lock(7)").await;
+    let pausing = tokio::spawn({
+        let (quartz, before) = (quartz.clone(), before.clone());
+        async move { quartz.quiesce(token, &before, &Cancellation::new()).await }
+    });
+    database.until_one_waits("query LIKE 'COMMIT%'").await;
+    pausing.abort();
+    assert_eq!(
+        database.rows(STATES).await,
+        ["(g|t|WAITING)"],
+        "it is not seen yet"
+    );
+    let restoring = tokio::spawn(async move { quartz.restore(token, &before).await });
+    database.until_one_waits("query LIKE '%qrtz_locks%'").await;
+    raw(&mut other, "COMMIT").await;
+    restoring.await.unwrap().unwrap();
+    assert_eq!(database.rows(STATES).await, ["(g|t|WAITING)"]);
+    let groups = "SELECT trigger_group FROM qrtz_paused_trigger_grps";
+    assert_eq!(database.rows(groups).await, [""; 0]);
+    database.drop().await;
+}
+
 /// Nodes that found nothing to fire looked again only after half a minute.
 #[tokio::test]
 async fn nodes_are_woken_when_schedules_run_again_and_not_otherwise() {

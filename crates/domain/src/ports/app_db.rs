@@ -71,14 +71,15 @@ pub enum GuardedUpdate {
 
 /// `cloud_migration`, exactly in Metabase's shape.
 ///
-/// Once `cancel` is raised, waiting for whoever keeps the table or a row locked ends, and it is known that nothing was written.
-///
 /// Every write first proves `token` against the lease in the same transaction and fails with
 /// [`Precondition`](crate::ErrorKind::Precondition) if it is no longer the lease's.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait MigrationRows: Send + Sync {
     /// Inserts a row in `init`. Asked again with the same `external_id` it answers the row that is there.
+    ///
+    /// Once `cancel` is raised, waiting for whoever keeps the table or a row locked ends, and it is known that nothing was
+    /// written; where nobody can, as in a file of our own, it is not looked at.
     async fn insert(
         &self,
         token: FencingToken,
@@ -87,6 +88,7 @@ pub trait MigrationRows: Send + Sync {
     ) -> Result<MigrationRow, PortError>;
 
     /// Takes a row from `error` or `cancelled` back to `init` at 0 with a new external id, if it is the newest one.
+    /// `cancel` as for [`MigrationRows::insert`].
     async fn reopen(
         &self,
         token: FencingToken,
