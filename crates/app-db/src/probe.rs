@@ -10,14 +10,15 @@ use metaferry_domain::schema::Catalogue;
 /// How long one table's values are looked through before the answer is that nobody knows.
 pub(crate) const TABLE_MAX: Duration = Duration::from_secs(20);
 
-/// Metabase's tables that switching to read-only and pausing the scheduler write to, with what they are asked for.
-pub(crate) const WRITTEN: [(&str, &[&str]); 6] = [
+/// Metabase's tables that switching to read-only and pausing the scheduler write to or look at, with what they are asked for.
+pub(crate) const WRITTEN: [(&str, &[&str]); 7] = [
     ("setting", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("cloud_migration", &["SELECT", "INSERT", "UPDATE"]),
     ("qrtz_triggers", &["SELECT", "UPDATE"]),
     ("qrtz_paused_trigger_grps", &["SELECT", "INSERT", "DELETE"]),
     ("qrtz_locks", &["SELECT", "INSERT", "UPDATE"]),
     ("qrtz_fired_triggers", &["SELECT"]),
+    ("qrtz_scheduler_state", &["SELECT"]),
 ];
 
 /// A column with values that H2 cannot hold.
