@@ -41,6 +41,8 @@ public class QuartzNode {
     private static final int EVERY_MS = 200;
     /** Of those whose name says so: all of them together are not to be more than a busy machine can do. */
     private static final int SLOW_MS = 600;
+    /** Of those that a node claims well before their time: it looks half a minute ahead. */
+    private static final int LATER_MS = 20_000;
     private static final Object HELD = new Object();
 
     private static boolean isHeld;
@@ -62,13 +64,21 @@ public class QuartzNode {
             String[] words = line.split(" ");
             switch (words[0]) {
                 case "schedule":
-                    schedule(scheduler);
+                    schedule(scheduler, words.length > 1 ? "apart" : "alone");
                     break;
                 case "start":
                     scheduler.start();
                     break;
+                case "later":
+                    addJobs(scheduler);
+                    scheduler.scheduleJob(tick(words[1], "later", simple(LATER_MS, builder -> builder)));
+                    break;
                 case "add":
                     scheduler.scheduleJob(tick(words[1] + "-slow", "added", simple(SLOW_MS, builder -> builder)));
+                    break;
+                case "look":
+                    scheduler.standby();
+                    scheduler.start();
                     break;
                 case "last":
                     scheduler.triggerJob(new JobKey("lasting"));
@@ -89,12 +99,16 @@ public class QuartzNode {
         Runtime.getRuntime().halt(0);
     }
 
-    /** Schedules of every kind; those of two groups are paused at once. */
-    private static void schedule(Scheduler scheduler) throws Exception {
-        for (Class<? extends Job> job : List.of(Tick.class, Alone.class, Lasting.class)) {
+    private static void addJobs(Scheduler scheduler) throws Exception {
+        for (Class<? extends Job> job : List.of(Tick.class, Alone.class, Apart.class, Lasting.class)) {
             JobDetail detail = JobBuilder.newJob(job).withIdentity(job.getSimpleName().toLowerCase()).storeDurably().build();
             scheduler.addJob(detail, true);
         }
+    }
+
+    /** Schedules of every kind; those of two groups are paused at once. The second one's job of those that run alone is given. */
+    private static void schedule(Scheduler scheduler, String alone) throws Exception {
+        addJobs(scheduler);
         scheduler.pauseTriggers(GroupMatcher.triggerGroupEquals("asleep"));
         scheduler.scheduleJob(tick("one", "asleep", simple(EVERY_MS, builder -> builder)));
         scheduler.scheduleJob(tick("smart", "simple", simple(EVERY_MS, builder -> builder)));
@@ -116,7 +130,7 @@ public class QuartzNode {
         scheduler.scheduleJob(tick("nothing", "cron",
             cron("0/2 * * * * ?").withMisfireHandlingInstructionDoNothing()));
         scheduler.scheduleJob(of("alone", "one", "alone", simple(EVERY_MS, builder -> builder)));
-        scheduler.scheduleJob(of("alone", "two-slow", "alone", simple(SLOW_MS, builder -> builder)));
+        scheduler.scheduleJob(of(alone, "two-slow", "alone", simple(SLOW_MS, builder -> builder)));
         scheduler.scheduleJob(tick("stopped", "simple", simple(EVERY_MS, builder -> builder)));
         scheduler.pauseTrigger(new TriggerKey("stopped", "simple"));
     }
@@ -175,6 +189,11 @@ public class QuartzNode {
         public void execute(JobExecutionContext context) throws JobExecutionException {
             fired(context);
         }
+    }
+
+    /** The same, another job. */
+    @DisallowConcurrentExecution
+    public static class Apart extends Alone {
     }
 
     /** Runs as long as it is held. */

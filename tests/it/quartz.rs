@@ -2,6 +2,7 @@
 //! While the snapshot is taken no job begins on any node, and however the migration ends every schedule fires again: none
 //! is lost or doubled beyond its misfire rule.
 
+mod claimed;
 mod cluster;
 mod judge;
 mod scene;
@@ -52,6 +53,20 @@ fn schedules_of_a_real_cluster_stand_still_and_misfire_by_their_rules_mariadb() 
         MISFIRING,
         &[(End::Done, Killed::No)],
     );
+}
+
+#[test]
+fn what_a_node_has_claimed_fires_once_postgres() {
+    let network = Network::default();
+    let Some(world) = postgres(&network) else { return };
+    claimed::fires_once(&world, QUICK);
+}
+
+#[test]
+fn what_a_node_has_claimed_fires_once_mariadb() {
+    let Some(maria) = Maria::new() else { return };
+    let network = Network::default();
+    claimed::fires_once(&InMaria::new(&maria, &network), QUICK);
 }
 
 /// However a migration ends; by `cargo xtask quartz`.

@@ -4,9 +4,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use metaferry_domain::schema::Dialect;
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::quartz::plan::PausedBefore;
-use metaferry_metabase::quartz::{ALL_GROUPS_PAUSED, TriggerState};
+use metaferry_metabase::quartz::{ALL_GROUPS_PAUSED, QuartzTable, TriggerState};
 use tokio::io::AsyncWriteExt as _;
 
 const WRITING: &str = "writing to a string cannot fail";
@@ -91,6 +92,31 @@ pub(crate) fn conditions(
         .expect(WRITING);
     }
     Conditions { resumed, unlisted }
+}
+
+/// The state that a paused trigger `t` gets when it runs again: the same as `resume_plan` of the crate `metaferry-metabase`,
+/// in SQL.
+pub(crate) fn resumed_state(dialect: Dialect) -> String {
+    let [jobs, fired, nodes] = [
+        QuartzTable::JobDetails,
+        QuartzTable::FiredTriggers,
+        QuartzTable::SchedulerState,
+    ]
+    .map(|table| table.name(dialect));
+    format!(
+        "CASE WHEN EXISTS (
+                SELECT 1 FROM {jobs} j
+                JOIN {fired} f
+                    ON f.sched_name = j.sched_name AND f.job_group = j.job_group AND f.job_name = j.job_name
+                WHERE j.is_nonconcurrent AND j.sched_name = t.sched_name
+                    AND j.job_group = t.job_group AND j.job_name = t.job_name
+            ) THEN 'BLOCKED' WHEN EXISTS (
+                SELECT 1 FROM {fired} f
+                JOIN {nodes} n ON n.sched_name = f.sched_name AND n.instance_name = f.instance_name
+                WHERE f.sched_name = t.sched_name AND f.trigger_group = t.trigger_group
+                    AND f.trigger_name = t.trigger_name AND f.state = 'ACQUIRED' AND f.sched_time = t.next_fire_time
+            ) THEN 'ACQUIRED' ELSE 'WAITING' END"
+    )
 }
 
 /// Ran before, and is resumed whatever groups were paused. What had ended counts as new when it is there again.

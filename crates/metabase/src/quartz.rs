@@ -244,6 +244,8 @@ pub struct TriggerRow {
     pub concurrency: Concurrency,
     /// State.
     pub state: TriggerState,
+    /// `NEXT_FIRE_TIME`, in milliseconds since 1970.
+    pub next_fire_ms: Option<i64>,
 }
 
 /// A row of `QRTZ_FIRED_TRIGGERS`.
@@ -253,6 +255,10 @@ pub struct FiredRow {
     pub instance: String,
     /// State.
     pub state: FiredState,
+    /// The trigger.
+    pub trigger: TriggerKey,
+    /// `SCHED_TIME`: the time that it is claimed or run for, in milliseconds since 1970. Metabase's schema lets it be NULL.
+    pub scheduled_ms: Option<i64>,
     /// The job; Quartz leaves it NULL while the trigger is only claimed.
     pub job: Option<JobKey>,
 }

@@ -215,6 +215,7 @@ async fn to_resume(
         &triggers(connection).await?,
         &paused_groups(connection).await?,
         &fired(connection).await?,
+        &check_ins(connection).await?,
     ))
 }
 
@@ -258,7 +259,7 @@ async fn triggers(connection: &mut MySqlConnection) -> Result<Vec<TriggerRow>, P
     let read = |error| failed("read Quartz's triggers", error);
     let rows = sqlx::query(
         "SELECT t.trigger_group, t.trigger_name, t.job_group, t.job_name, t.trigger_state,
-             CAST(j.is_nonconcurrent AS SIGNED)
+             CAST(j.is_nonconcurrent AS SIGNED), t.next_fire_time
          FROM QRTZ_TRIGGERS t JOIN QRTZ_JOB_DETAILS j
            ON j.sched_name = t.sched_name AND j.job_group = t.job_group AND j.job_name = t.job_name
          WHERE t.sched_name = ? ORDER BY 1, 2",
@@ -286,6 +287,7 @@ async fn triggers(connection: &mut MySqlConnection) -> Result<Vec<TriggerRow>, P
                     Concurrency::NonConcurrent
                 },
                 state: TriggerState::from_stored(&state).ok_or_else(|| unknown("trigger", &state))?,
+                next_fire_ms: row.try_get(6).map_err(read)?,
             })
         })
         .collect()
@@ -303,7 +305,8 @@ async fn paused_groups(connection: &mut MySqlConnection) -> Result<BTreeSet<Stri
 async fn fired(connection: &mut MySqlConnection) -> Result<Vec<FiredRow>, PortError> {
     let read = |error| failed("read Quartz's fired triggers", error);
     let rows = sqlx::query(
-        "SELECT instance_name, state, job_group, job_name FROM QRTZ_FIRED_TRIGGERS WHERE sched_name = ?",
+        "SELECT instance_name, state, job_group, job_name, trigger_group, trigger_name, sched_time
+         FROM QRTZ_FIRED_TRIGGERS WHERE sched_name = ?",
     )
     .bind(SCHEDULER_NAME)
     .fetch_all(connection)
@@ -317,6 +320,11 @@ async fn fired(connection: &mut MySqlConnection) -> Result<Vec<FiredRow>, PortEr
             Ok(FiredRow {
                 instance: word(row, 0)?,
                 state: FiredState::from_stored(&state).ok_or_else(|| unknown("fired trigger", &state))?,
+                trigger: TriggerKey {
+                    group: word(row, 4)?,
+                    name: word(row, 5)?,
+                },
+                scheduled_ms: row.try_get(6).map_err(read)?,
                 job: group.zip(name).map(|(group, name)| JobKey { group, name }),
             })
         })

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::{ReadOnlyGuard, Scheduler, UndoScript};
+use metaferry_domain::schema::Dialect;
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::quartz::plan::PausedBefore;
 use metaferry_metabase::quartz::{SCHEDULER_NAME, TRIGGER_ACCESS};
@@ -136,17 +137,12 @@ fn scheduler(paused: &PausedBefore) -> String {
     let Conditions { resumed, unlisted } = undo::conditions(paused, "QRTZ_TRIGGERS", literal);
     format!(
         "SELECT lock_name AS held FROM QRTZ_LOCKS WHERE sched_name = {scheduler} AND lock_name = {lock} FOR UPDATE;
-UPDATE QRTZ_TRIGGERS t SET trigger_state = CASE WHEN EXISTS (
-        SELECT 1 FROM QRTZ_JOB_DETAILS j
-        JOIN QRTZ_FIRED_TRIGGERS f
-            ON f.sched_name = j.sched_name AND f.job_group = j.job_group AND f.job_name = j.job_name
-        WHERE j.is_nonconcurrent AND j.sched_name = t.sched_name
-            AND j.job_group = t.job_group AND j.job_name = t.job_name
-    ) THEN 'BLOCKED' ELSE 'WAITING' END
+UPDATE QRTZ_TRIGGERS t SET trigger_state = {resumed_state}
     WHERE t.sched_name = {scheduler} AND t.trigger_state IN ('PAUSED', 'PAUSED_BLOCKED'){resumed};
 SET @metaferry_resumed = ROW_COUNT();
 DELETE g FROM QRTZ_PAUSED_TRIGGER_GRPS g WHERE g.sched_name = {scheduler}{unlisted};\n",
         lock = literal(TRIGGER_ACCESS),
+        resumed_state = undo::resumed_state(Dialect::MySql),
     )
 }
 

@@ -218,6 +218,7 @@ async fn to_resume(
         &triggers(connection).await?,
         &paused_groups(connection).await?,
         &fired(connection).await?,
+        &check_ins(connection).await?,
     ))
 }
 
@@ -256,7 +257,8 @@ async fn lock_triggers(connection: &mut PgConnection) -> Result<(), PortError> {
 async fn triggers(connection: &mut PgConnection) -> Result<Vec<TriggerRow>, PortError> {
     let read = |error| failed("read Quartz's triggers", error);
     let rows = sqlx::query(
-        "SELECT t.trigger_group, t.trigger_name, t.job_group, t.job_name, t.trigger_state, j.is_nonconcurrent
+        "SELECT t.trigger_group, t.trigger_name, t.job_group, t.job_name, t.trigger_state, j.is_nonconcurrent,
+             t.next_fire_time
          FROM qrtz_triggers t JOIN qrtz_job_details j
            ON j.sched_name = t.sched_name AND j.job_group = t.job_group AND j.job_name = t.job_name
          WHERE t.sched_name = $1 ORDER BY 1, 2",
@@ -284,6 +286,7 @@ async fn triggers(connection: &mut PgConnection) -> Result<Vec<TriggerRow>, Port
                     Concurrency::Concurrent
                 },
                 state: TriggerState::from_stored(&state).ok_or_else(|| unknown("trigger", &state))?,
+                next_fire_ms: row.try_get(6).map_err(read)?,
             })
         })
         .collect()
@@ -302,7 +305,8 @@ async fn paused_groups(connection: &mut PgConnection) -> Result<BTreeSet<String>
 async fn fired(connection: &mut PgConnection) -> Result<Vec<FiredRow>, PortError> {
     let read = |error| failed("read Quartz's fired triggers", error);
     let rows = sqlx::query(
-        "SELECT instance_name, state, job_group, job_name FROM qrtz_fired_triggers WHERE sched_name = $1",
+        "SELECT instance_name, state, job_group, job_name, trigger_group, trigger_name, sched_time
+         FROM qrtz_fired_triggers WHERE sched_name = $1",
     )
     .bind(SCHEDULER_NAME)
     .fetch_all(connection)
@@ -316,6 +320,11 @@ async fn fired(connection: &mut PgConnection) -> Result<Vec<FiredRow>, PortError
             Ok(FiredRow {
                 instance: row.try_get(0).map_err(read)?,
                 state: FiredState::from_stored(&state).ok_or_else(|| unknown("fired trigger", &state))?,
+                trigger: TriggerKey {
+                    group: row.try_get(4).map_err(read)?,
+                    name: row.try_get(5).map_err(read)?,
+                },
+                scheduled_ms: row.try_get(6).map_err(read)?,
                 job: group.zip(name).map(|(group, name)| JobKey { group, name }),
             })
         })

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use metaferry_domain::event::SwitchStanding;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::{DeadMansSwitch, ReadOnlyBefore};
+use metaferry_domain::schema::Dialect;
 use metaferry_domain::{Cancellation, PortError};
 use metaferry_metabase::quartz::{ALL_GROUPS_PAUSED, SCHEDULER_NAME, TRIGGER_ACCESS};
 use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
@@ -22,6 +23,7 @@ use super::undo_script::{bumped, literal};
 use crate::error::failed;
 use crate::guard::{Effort, Fence};
 use crate::patience::{GivenUp, PAUSE, Patience};
+use crate::undo;
 
 /// Where Metabase's nodes check in.
 pub(super) const CHECK_INS: &str = "qrtz_scheduler_state";
@@ -264,13 +266,7 @@ fn scheduler() -> String {
                     e.item ->> 'state' AS state
                 FROM jsonb_array_elements(saved.scheduler_before::jsonb -> 'triggers') AS e (item)
             )
-            UPDATE qrtz_triggers t SET trigger_state = CASE WHEN EXISTS (
-                    SELECT 1 FROM qrtz_job_details j
-                    JOIN qrtz_fired_triggers f
-                        ON f.sched_name = j.sched_name AND f.job_group = j.job_group AND f.job_name = j.job_name
-                    WHERE j.is_nonconcurrent AND j.sched_name = t.sched_name
-                        AND j.job_group = t.job_group AND j.job_name = t.job_name
-                ) THEN 'BLOCKED' ELSE 'WAITING' END
+            UPDATE qrtz_triggers t SET trigger_state = {resumed_state}
                 WHERE t.sched_name = {scheduler} AND t.trigger_state IN ('PAUSED', 'PAUSED_BLOCKED')
                 AND NOT EXISTS (SELECT 1 FROM before b WHERE b.trigger_group = t.trigger_group
                     AND b.trigger_name = t.trigger_name AND b.state IN ('PAUSED', 'PAUSED_BLOCKED'))
@@ -283,6 +279,7 @@ fn scheduler() -> String {
                     WHERE t.sched_name = g.sched_name AND t.trigger_group = g.trigger_group
                     AND NOT EXISTS (SELECT 1 FROM {saved})));\n",
         lock = literal(TRIGGER_ACCESS),
+        resumed_state = undo::resumed_state(Dialect::Postgres),
     )
 }
 

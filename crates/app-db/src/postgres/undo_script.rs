@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::{ReadOnlyGuard, Scheduler, UndoScript};
+use metaferry_domain::schema::Dialect;
 use metaferry_domain::{ErrorKind, PortError};
 use metaferry_metabase::quartz::plan::PausedBefore;
 use metaferry_metabase::quartz::{SCHEDULER_NAME, TRIGGER_ACCESS};
@@ -211,13 +212,7 @@ fn scheduler(paused: &PausedBefore) -> String {
     let Conditions { resumed, unlisted } = undo::conditions(paused, "qrtz_triggers", literal);
     format!(
         "        PERFORM 1 FROM qrtz_locks WHERE sched_name = {scheduler} AND lock_name = {lock} FOR UPDATE;
-        UPDATE qrtz_triggers t SET trigger_state = CASE WHEN EXISTS (
-                SELECT 1 FROM qrtz_job_details j
-                JOIN qrtz_fired_triggers f
-                    ON f.sched_name = j.sched_name AND f.job_group = j.job_group AND f.job_name = j.job_name
-                WHERE j.is_nonconcurrent AND j.sched_name = t.sched_name
-                    AND j.job_group = t.job_group AND j.job_name = t.job_name
-            ) THEN 'BLOCKED' ELSE 'WAITING' END
+        UPDATE qrtz_triggers t SET trigger_state = {resumed_state}
             WHERE t.sched_name = {scheduler} AND t.trigger_state IN ('PAUSED', 'PAUSED_BLOCKED'){resumed};
         IF FOUND THEN
             -- Nodes look for themselves as well, within half a minute.
@@ -229,6 +224,7 @@ fn scheduler(paused: &PausedBefore) -> String {
         END IF;
         DELETE FROM qrtz_paused_trigger_grps g WHERE g.sched_name = {scheduler}{unlisted};\n",
         lock = literal(TRIGGER_ACCESS),
+        resumed_state = undo::resumed_state(Dialect::Postgres),
         wake_up = wake_up(),
     )
 }

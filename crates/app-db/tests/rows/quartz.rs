@@ -9,7 +9,7 @@ use metaferry_metabase::quartz::Concurrency::{self, Concurrent, NonConcurrent};
 
 use crate::database::{TestDatabase, raw, token};
 
-/// A trigger with a job of its own. A job that must not overlap and is blocked is running.
+/// A trigger with a job of its own. A job that must not overlap and is blocked is running; what is acquired is claimed.
 pub(crate) async fn add_trigger(
     database: &TestDatabase,
     group: &str,
@@ -27,8 +27,8 @@ pub(crate) async fn add_trigger(
                  is_nonconcurrent, is_update_data, requests_recovery)
              VALUES ('MetabaseScheduler', {job}, 'DEFAULT', 'metabase.Job', true, {nonconcurrent}, false, false);
              INSERT INTO qrtz_triggers (sched_name, trigger_name, trigger_group, job_name, job_group, trigger_state,
-                 trigger_type, start_time)
-             VALUES ('MetabaseScheduler', {name}, {group}, {job}, 'DEFAULT', '{state}', 'CRON', 1)"
+                 trigger_type, start_time, next_fire_time)
+             VALUES ('MetabaseScheduler', {name}, {group}, {job}, 'DEFAULT', '{state}', 'CRON', 1, 1000)"
         ))
         .await;
     if nonconcurrent && state.ends_with("BLOCKED") {
@@ -41,6 +41,15 @@ pub(crate) async fn add_trigger(
             ))
             .await;
     }
+    if state == "ACQUIRED" {
+        database
+            .execute(&format!(
+                "INSERT INTO qrtz_fired_triggers (sched_name, entry_id, trigger_name, trigger_group, instance_name,
+                     fired_time, sched_time, priority, state)
+                 VALUES ('MetabaseScheduler', left({group} || {name}, 95), {name}, {group}, 'n1', 1, 1000, 5, 'ACQUIRED')"
+            ))
+            .await;
+    }
 }
 
 /// Schedules of every kind; another scheduler's, which is none of our business; names that want quoting.
@@ -49,6 +58,10 @@ pub(crate) async fn mixed(database: &TestDatabase) {
         ("DEFAULT", "waiting", "WAITING", Concurrent),
         ("DEFAULT", "blocked", "BLOCKED", NonConcurrent),
         ("DEFAULT", "paused by an operator", "PAUSED", Concurrent),
+        ("DEFAULT", "claimed", "ACQUIRED", Concurrent),
+        ("DEFAULT", "claimed, then released", "ACQUIRED", Concurrent),
+        ("DEFAULT", "claimed, then stored again", "ACQUIRED", Concurrent),
+        ("DEFAULT", "claimed by one then gone", "ACQUIRED", NonConcurrent),
         ("DEFAULT", "in error", "ERROR", Concurrent),
         ("DEFAULT", "complete", "COMPLETE", Concurrent),
         ("it's \\ $metaferry$", "O'Neil \"x\"", "WAITING", NonConcurrent),
@@ -65,7 +78,12 @@ pub(crate) async fn mixed(database: &TestDatabase) {
     }
     database
         .execute(
-            "INSERT INTO qrtz_paused_trigger_grps VALUES ('MetabaseScheduler', 'paused group'), ('Other', 'DEFAULT')",
+            "INSERT INTO qrtz_paused_trigger_grps VALUES ('MetabaseScheduler', 'paused group'), ('Other', 'DEFAULT');
+             INSERT INTO qrtz_scheduler_state VALUES ('MetabaseScheduler', 'n1', 1, 7500), ('MetabaseScheduler', 'n2', 1, 7500);
+             UPDATE qrtz_fired_triggers SET instance_name = 'n2' WHERE trigger_name = 'claimed by one then gone';
+             INSERT INTO qrtz_fired_triggers (sched_name, entry_id, trigger_name, trigger_group, instance_name, fired_time,
+                 sched_time, priority, state)
+             VALUES ('MetabaseScheduler', 'claimed before it was blocked', 'blocked', 'DEFAULT', 'n1', 1, 1000, 5, 'ACQUIRED')",
         )
         .await;
 }
@@ -107,7 +125,8 @@ async fn everything_is_paused_and_then_as_it_was() {
     database.drop().await;
 }
 
-/// What a node does while all groups are paused: it lists the group of a new trigger, and stores it paused.
+/// What a node does while all groups are paused: it lists the group of a new trigger, and stores it paused; it releases what
+/// it has claimed and finds paused. Another node's row goes without its claims, which no Quartz does.
 pub(crate) async fn meanwhile(database: &TestDatabase) {
     add_trigger(database, "new group", "new", "PAUSED", Concurrent).await;
     add_trigger(database, "paused group", "new", "PAUSED", Concurrent).await;
@@ -115,19 +134,31 @@ pub(crate) async fn meanwhile(database: &TestDatabase) {
         .execute(
             "INSERT INTO qrtz_paused_trigger_grps VALUES ('MetabaseScheduler', 'new group');
              DELETE FROM qrtz_fired_triggers WHERE trigger_name = 'blocked';
-             UPDATE qrtz_triggers SET trigger_state = 'PAUSED' WHERE trigger_name = 'blocked'",
+             UPDATE qrtz_triggers SET trigger_state = 'PAUSED' WHERE trigger_name = 'blocked';
+             DELETE FROM qrtz_fired_triggers WHERE trigger_name = 'claimed, then released';
+             UPDATE qrtz_triggers SET next_fire_time = 2000 WHERE trigger_name = 'claimed, then stored again';
+             DELETE FROM qrtz_scheduler_state WHERE instance_name = 'n2'",
         )
         .await;
 }
 
-/// How it is then to be: as if nobody had paused anything.
+/// How it is then to be: as if nobody had paused anything, but that a claim which nobody would ever release is none.
 pub(crate) async fn expect_meanwhile(database: &TestDatabase) {
     let mut states = database.rows(STATES).await;
-    states.retain(|state| state.contains("new|") || state.contains("|blocked|"));
+    let is_of_meanwhile = |state: &String| {
+        ["new|", "|blocked|", "|claimed"]
+            .iter()
+            .any(|part| state.contains(part))
+    };
+    states.retain(is_of_meanwhile);
     assert_eq!(
         states,
         [
             "(DEFAULT|blocked|WAITING)",
+            "(\"DEFAULT|claimed by one then gone|WAITING\")",
+            "(\"DEFAULT|claimed, then released|WAITING\")",
+            "(\"DEFAULT|claimed, then stored again|WAITING\")",
+            "(DEFAULT|claimed|ACQUIRED)",
             "(\"new group|new|WAITING\")",
             "(\"paused group|new|PAUSED\")"
         ]

@@ -1,7 +1,10 @@
 //! Pausing everything and resuming exactly what ran before, as lists of row changes. Both are decided from rows
 //! read under the `TRIGGER_ACCESS` lock and applied in the same transaction, as Quartz's own `pauseAll` and `resumeAll` do.
 
-use super::{ALL_GROUPS_PAUSED, Concurrency, FiredRow, JobKey, TriggerKey, TriggerRow, TriggerState};
+use super::{
+    ALL_GROUPS_PAUSED, Concurrency, FiredRow, FiredState, JobKey, TriggerKey, TriggerRow, TriggerState,
+};
+use metaferry_domain::quiesce::CheckIn;
 use std::collections::BTreeSet;
 
 /// What was paused before we paused everything. Save it durably before the pause is applied; it is all that
@@ -149,15 +152,16 @@ pub fn resume_plan(
     triggers: &[TriggerRow],
     paused_groups: &BTreeSet<String>,
     fired: &[FiredRow],
+    check_ins: &[CheckIn],
 ) -> ResumePlan {
-    let fired_jobs: BTreeSet<&JobKey> = fired.iter().filter_map(|row| row.job.as_ref()).collect();
+    let held = Held::new(fired, check_ins);
     let states = triggers
         .iter()
         .filter(|row| row.state.is_paused() && !stays_paused(before, &row.key))
         .map(|row| StateChange {
             key: row.key.clone(),
             from: vec![row.state],
-            to: resumed_state(row, &fired_jobs),
+            to: held.resumed_state(row),
         })
         .collect();
     let delete_groups = paused_groups
@@ -193,10 +197,39 @@ fn stays_listed(before: &PausedBefore, group: &str, triggers: &[TriggerRow]) -> 
     before.groups.contains(group) || listed_by_quartz()
 }
 
-/// As `resumeAll` decides it: blocked while the job runs and must not run twice.
-fn resumed_state(row: &TriggerRow, fired_jobs: &BTreeSet<&JobKey>) -> TriggerState {
-    match row.concurrency {
-        Concurrency::NonConcurrent if fired_jobs.contains(&row.job) => TriggerState::Blocked,
-        Concurrency::NonConcurrent | Concurrency::Concurrent => TriggerState::Waiting,
+/// What nodes hold while triggers are paused.
+struct Held<'a> {
+    jobs: BTreeSet<&'a JobKey>,
+    /// Triggers with the times that they are claimed for.
+    claims: BTreeSet<(&'a TriggerKey, i64)>,
+}
+
+impl<'a> Held<'a> {
+    fn new(fired: &'a [FiredRow], check_ins: &[CheckIn]) -> Self {
+        // What a node claimed that is no longer listed is released only when the next one starts.
+        let is_listed = |instance: &String| check_ins.iter().any(|check_in| check_in.node == *instance);
+        Self {
+            jobs: fired.iter().filter_map(|row| row.job.as_ref()).collect(),
+            claims: (fired.iter())
+                .filter(|row| row.state == FiredState::Acquired && is_listed(&row.instance))
+                .filter_map(|row| Some((&row.trigger, row.scheduled_ms?)))
+                .collect(),
+        }
+    }
+
+    /// As `resumeAll` decides it: blocked while the job runs and must not run twice. Otherwise than there a claim stays one:
+    /// its node fires or releases it, or Quartz does for a dead node. Both go by the trigger's key alone, so that they would
+    /// take another node's claim for it, and the trigger could fire twice for one time. A claim for another time is of the
+    /// trigger as it was before somebody stored it again, and would bring that back.
+    fn resumed_state(&self, row: &TriggerRow) -> TriggerState {
+        let is_claimed = || {
+            row.next_fire_ms
+                .is_some_and(|next_ms| self.claims.contains(&(&row.key, next_ms)))
+        };
+        match row.concurrency {
+            Concurrency::NonConcurrent if self.jobs.contains(&row.job) => TriggerState::Blocked,
+            Concurrency::NonConcurrent | Concurrency::Concurrent if is_claimed() => TriggerState::Acquired,
+            Concurrency::NonConcurrent | Concurrency::Concurrent => TriggerState::Waiting,
+        }
     }
 }

@@ -37,7 +37,7 @@ impl Rows {
     }
 
     fn resume(&mut self, before: &PausedBefore) {
-        let plan = resume_plan(before, &self.list(), &self.groups, &self.fired);
+        let plan = resume_plan(before, &self.list(), &self.groups, &self.fired, &nodes());
         for change in plan.states {
             let row = self.triggers.get_mut(&change.key).unwrap();
             assert!(change.from.contains(&row.state));
@@ -62,7 +62,7 @@ impl Rows {
 
     /// Quartz ending every run.
     fn end_runs(&mut self) {
-        self.fired.clear();
+        self.fired.retain(|row| row.state == FiredState::Acquired);
         for row in self.triggers.values_mut() {
             row.state = match row.state {
                 TriggerState::Blocked => TriggerState::Waiting,
@@ -72,13 +72,38 @@ impl Rows {
         }
     }
 
-    /// A claim is dropped as soon as the node looks again.
-    fn drop_claims(&mut self) {
+    /// A node releasing what it has claimed, as it does with what it finds paused.
+    fn release_claims(&mut self) {
+        self.fired.retain(|row| row.state == FiredState::Executing);
         for row in self.triggers.values_mut() {
             if row.state == TriggerState::Acquired {
                 row.state = TriggerState::Waiting;
             }
         }
+    }
+}
+
+/// The node that does everything here, listed.
+const NODE: &str = "n1";
+/// When everything is to fire next.
+const NEXT_MS: i64 = 1_700_000_000_000;
+
+fn nodes() -> [CheckIn; 1] {
+    [CheckIn {
+        node: NODE.to_owned(),
+        last_ms: 1,
+        interval_ms: CHECKIN_INTERVAL_MS.unsigned_abs(),
+    }]
+}
+
+/// What the node has claimed, or runs.
+fn fired(row: &TriggerRow, state: FiredState) -> FiredRow {
+    FiredRow {
+        instance: NODE.to_owned(),
+        state,
+        trigger: row.key.clone(),
+        scheduled_ms: row.next_fire_ms,
+        job: (state == FiredState::Executing).then(|| row.job.clone()),
     }
 }
 
@@ -99,10 +124,11 @@ fn row(group: &str, name: &str, state: TriggerState, concurrency: Concurrency) -
         job,
         concurrency,
         state,
+        next_fire_ms: Some(NEXT_MS),
     }
 }
 
-/// Any schedule that Quartz can be in. A job of a blocked trigger runs, and only of those.
+/// Any schedule that Quartz can be in. A job of a blocked trigger runs, and only of those; what is acquired is claimed.
 fn schedule() -> impl Strategy<Value = Rows> {
     let state = prop::sample::select(TriggerState::ALL.to_vec());
     let trigger = ((0..4u8), (0..6u8), state);
@@ -125,12 +151,9 @@ fn schedule() -> impl Strategy<Value = Rows> {
         }
         for row in rows.triggers.values() {
             if row.concurrency == Concurrency::NonConcurrent {
-                let state = FiredState::Executing;
-                rows.fired.push(FiredRow {
-                    instance: "n1".to_owned(),
-                    state,
-                    job: Some(row.job.clone()),
-                });
+                rows.fired.push(fired(row, FiredState::Executing));
+            } else if row.state == TriggerState::Acquired {
+                rows.fired.push(fired(row, FiredState::Acquired));
             }
         }
         // Group 4 stands for the marker.
@@ -169,20 +192,19 @@ proptest! {
         after.pause();
         after.resume(&before);
         prop_assert!(
-            resume_plan(&before, &after.list(), &after.groups, &after.fired).is_empty(),
+            resume_plan(&before, &after.list(), &after.groups, &after.fired, &nodes()).is_empty(),
             "a second resume changes something"
         );
-        let mut expected = rows;
-        expected.drop_claims();
-        prop_assert_eq!(after, expected);
+        prop_assert_eq!(after, rows);
     }
 
     /// The same happens with and without the pause in between; the outcome is the same.
     #[test]
-    fn triggers_stored_and_jobs_ended_meanwhile_end_as_without_us(
+    fn what_is_stored_ends_and_is_released_meanwhile_is_as_without_us(
         rows in schedule(),
         added in prop::collection::vec((0..5u8, 6..9u8), 0..4),
         ends in any::<bool>(),
+        releases in any::<bool>(),
     ) {
         let meanwhile = |rows: &mut Rows| {
             for (group, name) in &added {
@@ -190,6 +212,9 @@ proptest! {
             }
             if ends {
                 rows.end_runs();
+            }
+            if releases {
+                rows.release_claims();
             }
         };
         let before = rows.now();
@@ -199,7 +224,6 @@ proptest! {
         with_us.resume(&before);
         let mut without_us = rows;
         meanwhile(&mut without_us);
-        without_us.drop_claims();
         prop_assert_eq!(with_us, without_us);
     }
 
@@ -229,6 +253,60 @@ fn a_trigger_that_ran_in_a_paused_group_runs_again() {
     assert_eq!(rows, expected);
 }
 
+/// A trigger whose claim was a node's still was given back as waiting: the next node claimed it as well, and both fired it.
+#[test]
+fn what_a_node_has_claimed_is_its_claim_still() {
+    let concurrent = row("g", "t", TriggerState::Acquired, Concurrency::Concurrent);
+    let alone = row("g", "t", TriggerState::Acquired, Concurrency::NonConcurrent);
+    let claim = || fired(&concurrent, FiredState::Acquired);
+    let of_nobody = FiredRow {
+        instance: "gone".to_owned(),
+        ..claim()
+    };
+    let for_another_time = FiredRow {
+        scheduled_ms: Some(NEXT_MS + 1),
+        ..claim()
+    };
+    let of_another = FiredRow {
+        trigger: key("other", "t"),
+        ..claim()
+    };
+    let runs = || fired(&concurrent, FiredState::Executing);
+    for (trigger, fired, expected) in [
+        (&concurrent, vec![claim()], TriggerState::Acquired),
+        (&alone, vec![claim()], TriggerState::Acquired),
+        (&concurrent, vec![runs(), claim()], TriggerState::Acquired),
+        (&alone, vec![runs(), claim()], TriggerState::Blocked),
+        (&concurrent, vec![runs()], TriggerState::Waiting),
+        (&concurrent, vec![of_nobody], TriggerState::Waiting),
+        (&concurrent, vec![for_another_time], TriggerState::Waiting),
+        (&concurrent, vec![of_another], TriggerState::Waiting),
+    ] {
+        let mut rows = Rows {
+            triggers: BTreeMap::from([(trigger.key.clone(), trigger.clone())]),
+            groups: BTreeSet::new(),
+            fired,
+        };
+        let before = rows.now();
+        rows.pause();
+        rows.resume(&before);
+        assert_eq!(rows.triggers[&trigger.key].state, expected, "{:?}", rows.fired);
+    }
+    // What never fires again has no time, and a claim whose row does not tell one is for none.
+    let ends = TriggerRow {
+        next_fire_ms: None,
+        state: TriggerState::Paused,
+        ..concurrent.clone()
+    };
+    let untold = FiredRow {
+        scheduled_ms: None,
+        ..claim()
+    };
+    let before = paused_now(std::slice::from_ref(&concurrent), &BTreeSet::new());
+    let plan = resume_plan(&before, &[ends], &BTreeSet::new(), &[untold], &nodes());
+    assert_eq!(plan.states[0].to, TriggerState::Waiting);
+}
+
 #[test]
 fn what_somebody_else_resumed_is_not_paused_again() {
     let mut rows = Rows {
@@ -244,7 +322,7 @@ fn what_somebody_else_resumed_is_not_paused_again() {
     rows.pause();
     rows.groups.clear();
     rows.triggers.get_mut(&key("g", "t")).unwrap().state = TriggerState::Waiting;
-    assert!(resume_plan(&before, &rows.list(), &rows.groups, &rows.fired).is_empty());
+    assert!(resume_plan(&before, &rows.list(), &rows.groups, &rows.fired, &nodes()).is_empty());
 }
 
 #[test]
@@ -349,8 +427,11 @@ fn only_running_jobs_of_nodes_that_may_live_are_waited_for() {
     ]);
     let fired = |instance: &str, state| FiredRow {
         instance: instance.to_owned(),
-        state,
         job: None,
+        ..fired(
+            &row("g", "t", TriggerState::Paused, Concurrency::Concurrent),
+            state,
+        )
     };
     let rows = [
         fired("live", FiredState::Executing),
