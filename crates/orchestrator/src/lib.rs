@@ -18,7 +18,9 @@ mod waiting;
 mod watch;
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metaferry_domain::PortError;
 use metaferry_domain::event::Canceller;
@@ -38,6 +40,9 @@ pub use recover::{Orphan, Recovery, orphans};
 pub use run::{Ended, View};
 
 use running::Running;
+
+/// How long a cancel waits for the row before the migration of this process is asked to stop.
+const ROW_FIRST_MAX: Duration = Duration::from_millis(500);
 
 /// Begins, cancels and recovers migrations of one app DB. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -83,9 +88,18 @@ impl Orchestrator {
     /// # Errors
     /// If the app DB cannot be reached; the migration of this process is asked to stop all the same.
     pub async fn cancel(&self, by: Canceller) -> Result<u64, PortError> {
-        // First: the row may be kept locked by somebody.
+        let mut cancelling = pin!(self.ports.rows.cancel_all());
+        let cancelled = tokio::select! {
+            biased;
+            cancelled = &mut cancelling => Some(cancelled),
+            () = self.ports.clock.sleep(ROW_FIRST_MAX) => None,
+        };
+        // After the row, so that it is told who ended it; unless somebody keeps that locked.
         self.interrupt(by).await;
-        self.ports.rows.cancel_all().await
+        match cancelled {
+            Some(cancelled) => cancelled,
+            None => cancelling.await,
+        }
     }
 
     /// Asks the migration that this process steers to stop, and no other.

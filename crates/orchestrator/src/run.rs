@@ -29,12 +29,13 @@ use crate::ports::{Ports, Settings};
 use crate::watch::{SIGNALS_MAX, Signal};
 
 /// How often what could not be undone is tried again before it is left to whoever recovers. With the waits between
-/// them these are about an hour.
-const UNDO_ROUNDS_MAX: u32 = 12;
+/// them, and in each of them, these are about an hour.
+const UNDO_ROUNDS_MAX: u32 = 45;
 /// Before the first of these rounds; doubles with each.
 const UNDO_WAIT_MIN: Duration = Duration::from_secs(10);
-/// Between the last ones.
-const UNDO_WAIT_MAX: Duration = Duration::from_secs(600);
+/// Between the last ones: so long users may still not write after whoever was in the way is gone.
+const UNDO_WAIT_MAX: Duration = Duration::from_secs(60);
+const UNDO_DOUBLINGS_MAX: u32 = 8;
 /// How long an ended driver waits until people were told.
 const NOTICES_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -245,7 +246,7 @@ impl Driver {
             return None;
         }
         let wait = UNDO_WAIT_MIN
-            .saturating_mul(1 << self.undo_rounds)
+            .saturating_mul(1 << self.undo_rounds.min(UNDO_DOUBLINGS_MAX))
             .min(UNDO_WAIT_MAX);
         self.undo_rounds += 1;
         tracing::warn!(
