@@ -118,7 +118,7 @@ pub(crate) enum Busy {
 /// Was it refused because of others, for now?
 pub(crate) fn busy(error: &sqlx::Error) -> Option<Busy> {
     match (mysql_number(error), sql_state(error).as_deref()) {
-        (Some(1205), _) => Some(Busy::InUse {
+        (Some(1205 | 3572), _) => Some(Busy::InUse {
             find: "by SHOW FULL PROCESSLIST",
         }),
         (Some(1213), _) | (None, Some("40P01")) => Some(Busy::Deadlock),

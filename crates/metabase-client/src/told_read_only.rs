@@ -356,12 +356,14 @@ impl ReadOnlyGuard for ToldReadOnly {
                 Ok(())
             }
             Behind::AppDb(guard) => {
-                if is_ours
-                    && self.value().await?.as_ref() == Some(&before.ours)
-                    && let Err(error) = self
-                        .set(token, before.value.as_deref(), PUT_BACK_MAX, &wanted)
-                        .await
-                {
+                let put_back = match self.value().await {
+                    Ok(now) if is_ours && now.as_ref() == Some(&before.ours) => {
+                        let set = self.set(token, before.value.as_deref(), PUT_BACK_MAX, &wanted);
+                        set.await.map(drop)
+                    }
+                    looked => looked.map(drop),
+                };
+                if let Err(error) = put_back {
                     if error.kind == ErrorKind::Precondition {
                         return Err(error);
                     }

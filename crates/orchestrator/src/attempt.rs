@@ -76,7 +76,7 @@ pub(crate) async fn attempt(
 }
 
 async fn retried(performance: &Performance, effect: Effect, befores: &Befores) -> Result<Fact, PortError> {
-    let policy = if undoes(effect) {
+    let policy = if undoes(effect) || waits_for_the_app_db(effect) {
         RetryPolicy::undo()
     } else {
         RetryPolicy::default()
@@ -167,6 +167,16 @@ fn has_its_own_retries(effect: Effect) -> bool {
         | Effect::WriteProgress
         | Effect::ReleaseLease => false,
     }
+}
+
+/// Each try of these waits a moment only for whoever has a table to himself; a cancel is heard between them. Before anything
+/// is begun somebody waits to be told.
+fn waits_for_the_app_db(effect: Effect) -> bool {
+    let waits_only = matches!(
+        effect,
+        Effect::StoreUndoScript | Effect::AwaitReadOnly | Effect::AwaitRunningJobs
+    );
+    waits_only || (answer_max(effect).is_some() && effect != Effect::AcquireLease)
 }
 
 /// Does this effect undo, or write how an attempt ended? Then a cancel does not stop it.

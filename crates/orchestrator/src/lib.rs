@@ -18,7 +18,6 @@ mod waiting;
 mod watch;
 
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,18 +87,18 @@ impl Orchestrator {
     /// # Errors
     /// If the app DB cannot be reached; the migration of this process is asked to stop all the same.
     pub async fn cancel(&self, by: Canceller) -> Result<u64, PortError> {
-        let mut cancelling = pin!(self.ports.rows.cancel_all());
-        let cancelled = tokio::select! {
-            biased;
-            cancelled = &mut cancelling => Some(cancelled),
-            () = self.ports.clock.sleep(ROW_FIRST_MAX) => None,
-        };
-        // After the row, so that it is told who ended it; unless somebody keeps that locked.
+        // After the row, so that it is told who ended it; unless somebody keeps that locked. Whoever asked may be gone by then.
+        let telling = tokio::spawn({
+            let (this, by) = (self.clone(), by.clone());
+            async move {
+                this.ports.clock.sleep(ROW_FIRST_MAX).await;
+                this.interrupt(by).await;
+            }
+        });
+        let cancelled = self.ports.rows.cancel_all().await;
+        telling.abort();
         self.interrupt(by).await;
-        match cancelled {
-            Some(cancelled) => cancelled,
-            None => cancelling.await,
-        }
+        cancelled
     }
 
     /// Asks the migration that this process steers to stop, and no other.

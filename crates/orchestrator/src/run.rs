@@ -28,9 +28,9 @@ use crate::perform::millis;
 use crate::ports::{Ports, Settings};
 use crate::watch::{SIGNALS_MAX, Signal};
 
-/// How often what could not be undone is tried again before it is left to whoever recovers. With the waits between
-/// them, and in each of them, these are about an hour.
-const UNDO_ROUNDS_MAX: u32 = 45;
+/// How often what could not be undone is tried again before it is left to whoever recovers. The waits between them are
+/// about an hour.
+const UNDO_ROUNDS_MAX: u32 = 60;
 /// Before the first of these rounds; doubles with each.
 const UNDO_WAIT_MIN: Duration = Duration::from_secs(10);
 /// Between the last ones: so long users may still not write after whoever was in the way is gone.

@@ -188,7 +188,7 @@ pub(super) async fn ended<T>(
 }
 
 /// Refused at once, because somebody else has it: MariaDB and MySQL say so by different numbers.
-fn is_locked(error: &sqlx::Error) -> bool {
+pub(super) fn is_locked(error: &sqlx::Error) -> bool {
     matches!(mysql_number(error), Some(1205 | 3572))
 }
 

@@ -1,5 +1,7 @@
 //! The rows of `cloud_migration`, exactly in Metabase's shape and under its guard.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use metaferry_domain::lease::FencingToken;
 use metaferry_domain::migration::{Phase, RowId};
@@ -8,12 +10,17 @@ use metaferry_domain::{Cancellation, PortError};
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
-use super::app_db::{MySqlAppDb, commit, ended};
+use super::app_db::{MySqlAppDb, commit, ended, is_locked};
 use super::connect::text;
 use super::ddl_session::{end_statement, session_of};
 use crate::error::failed;
 use crate::own_rows::{RawMigrationRow, i32_id, not_cancelled, not_written};
 use crate::patience::while_wanted;
+
+/// How often a cancel looks whether the row is let go, and the pause after each look: a second in all. Whoever asks for it again
+/// and again must not fill the pool.
+const CANCEL_LOOKS: u32 = 10;
+const CANCEL_EVERY: Duration = Duration::from_millis(100);
 
 /// What every query of a row selects, in this order.
 const COLUMNS: &str = "id, external_id, upload_url, state, CAST(progress AS SIGNED), \
@@ -100,14 +107,34 @@ impl MigrationRows for MySqlAppDb {
     }
 
     async fn cancel_all(&self) -> Result<u64, PortError> {
-        sqlx::query(
-            "UPDATE cloud_migration SET state = 'cancelled', updated_at = SYSDATE(6)
-             WHERE state NOT IN ('done', 'error', 'cancelled')",
-        )
-        .execute(&self.pool)
-        .await
-        .map(|done| done.rows_affected())
-        .map_err(not_cancelled)
+        let mut looks = 0;
+        loop {
+            let mut transaction = self.begin().await?;
+            let locked = sqlx::query(
+                "SELECT id FROM cloud_migration WHERE state NOT IN ('done', 'error', 'cancelled') FOR UPDATE NOWAIT",
+            )
+            .execute(&mut *transaction)
+            .await;
+            looks += 1;
+            match locked {
+                Err(error) if is_locked(&error) && looks < CANCEL_LOOKS => {
+                    drop(transaction);
+                    tokio::time::sleep(CANCEL_EVERY).await;
+                    continue;
+                }
+                Err(error) => return Err(not_cancelled(error)),
+                Ok(_) => {}
+            }
+            let done = sqlx::query(
+                "UPDATE cloud_migration SET state = 'cancelled', updated_at = SYSDATE(6)
+                 WHERE state NOT IN ('done', 'error', 'cancelled')",
+            )
+            .execute(&mut *transaction)
+            .await
+            .map_err(not_cancelled)?;
+            commit(transaction, "cancel in cloud_migration").await?;
+            return Ok(done.rows_affected());
+        }
     }
 }
 

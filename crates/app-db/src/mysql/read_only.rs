@@ -271,7 +271,7 @@ impl MySqlAppDb {
         cancel: &Cancellation,
     ) -> Result<Option<Duration>, PortError> {
         if let Switch::Back(before) = switch
-            && self.is_not_ours(token, before).await?
+            && self.is_back(token, before).await?
         {
             return Ok(None);
         }
@@ -282,8 +282,8 @@ impl MySqlAppDb {
         ended(transaction, done, "write the setting read-only-mode").await
     }
 
-    /// Whether the setting is not ours for sure, and nothing is to be put back: whoever keeps it locked is not waited for.
-    async fn is_not_ours(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<bool, PortError> {
+    /// Whether nothing is to be put back for sure: whoever keeps the setting locked is not waited for.
+    async fn is_back(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<bool, PortError> {
         if self.switched == Switched::ByMetabase {
             return Ok(false);
         }
@@ -294,7 +294,7 @@ impl MySqlAppDb {
         // Before others begin: it keeps the fence.
         let _ = transaction.rollback().await;
         match now {
-            Ok(now) => Ok(now.as_ref() != Some(&before.ours)),
+            Ok(now) => Ok(now.as_ref() != Some(&before.ours) || now == before.value),
             // The whole table is somebody's.
             Err(error) if error.kind == ErrorKind::Unavailable => Ok(false),
             Err(error) => Err(error),

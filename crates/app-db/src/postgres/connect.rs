@@ -132,6 +132,10 @@ impl PostgresServer {
                 let schema = schema.clone();
                 Box::pin(async move { set_up(connection, schema.as_deref()).await.map(|_| ()) })
             })
+            // The driver does not know of a transaction whose beginning nobody waited for; the next statement would be in it.
+            .after_release(|connection, _| {
+                Box::pin(async move { sqlx::raw_sql("ROLLBACK").execute(connection).await.map(|_| true) })
+            })
             .connect_with(self.options.clone())
             .await
             .map_err(|error| self.refused(error))

@@ -108,7 +108,7 @@ impl ReadOnlyGuard for PostgresAppDb {
 
     async fn nodes(&self) -> Result<NodeEvidence, PortError> {
         let look = |error| failed("list the connections to the app DB", error);
-        let mut connection = self.pool.acquire().await.map_err(look)?;
+        let mut connection = self.glance().await?;
         // Of other users' sessions we may not see the kind: then it is taken for a client; nor the host: then each user
         // counts as one.
         let hosts: Vec<String> = sqlx::query_scalar(
@@ -267,8 +267,8 @@ impl PostgresAppDb {
         cancel: &Cancellation,
     ) -> Result<Option<Duration>, PortError> {
         const WHAT: &str = "write the setting read-only-mode";
-        if let Switch::Back(before) = switch
-            && self.is_not_ours(token, before).await?
+        if let Switch::Back(_) = switch
+            && self.is_back(token, switch).await?
         {
             return Ok(None);
         }
@@ -286,30 +286,28 @@ impl PostgresAppDb {
         }
     }
 
-    /// Whether the setting is not ours for sure, and nothing is to be put back: whoever keeps it locked is not waited for.
-    async fn is_not_ours(&self, token: FencingToken, before: &ReadOnlyBefore) -> Result<bool, PortError> {
+    /// Whether nothing is to be put back for sure: whoever keeps the setting locked is not waited for.
+    async fn is_back(&self, token: FencingToken, switch: &Switch<'_>) -> Result<bool, PortError> {
         if self.switched == Switched::ByMetabase {
             return Ok(false);
         }
         let Some(mut transaction) = self.alone(token).await? else {
             return Ok(false);
         };
-        let is_not_ours = match setting(&mut transaction, READ_ONLY_MODE, "").await {
-            Ok(now) => now.as_ref() != Some(&before.ours),
+        let is_back = match setting(&mut transaction, READ_ONLY_MODE, "").await {
+            Ok(now) => !switch.changes(now.as_deref()),
             // The whole table is somebody's.
             Err(error) if error.kind == ErrorKind::Unavailable => false,
             Err(error) => return Err(error),
         };
-        if is_not_ours {
-            Changed::ReadOnlyRestored
-                .record(&self.own, &mut transaction)
-                .await?;
+        if is_back {
+            self.note(&mut transaction, switch).await?;
             commit(transaction, "write down that nothing must be put back").await?;
         } else {
             // Before others begin: it keeps the lease's row.
             let _ = transaction.rollback().await;
         }
-        Ok(is_not_ours)
+        Ok(is_back)
     }
 
     /// Writes it under the locks of both rows; answers how long it must wait for the clock before, having written nothing
@@ -319,10 +317,13 @@ impl PostgresAppDb {
         connection: &mut PgConnection,
         switch: &Switch<'_>,
     ) -> Result<Option<Duration>, PortError> {
-        let now = setting(connection, READ_ONLY_MODE, " FOR UPDATE").await?;
-        switch.admit(now.as_deref())?;
+        setting(connection, READ_ONLY_MODE, " FOR UPDATE").await?;
         // Its lock, before the lease's row is written to: renewing the lease would wait for whoever has this one.
         setting(connection, LAST_UPDATED, " FOR UPDATE").await?;
+        // Only now: a row that was just being inserted is not waited for by the first of them, and by this one it is, as Metabase
+        // writes both.
+        let now = setting(connection, READ_ONLY_MODE, " FOR UPDATE").await?;
+        switch.admit(now.as_deref())?;
         match column_obstacle(connection).await? {
             Some(refused) if switch.changes(now.as_deref()) => return Err(refused),
             // Metabase's API has switched; the dead man's switch could not put it back rightly.

@@ -79,6 +79,34 @@ async fn progress_that_cannot_be_written_does_not_hold_up_a_cancel() {
     cancel_is_heard(&world, &node).await;
 }
 
+/// Somebody keeps it locked: who asks is answered later, and the worker hears of it all the same.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_cannot_be_cancelled_does_not_hold_up_a_cancel() {
+    let world = World::new(1);
+    let node = Node::new(&world);
+    let begun = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&begun);
+    world.strike(move |strike| match strike.call {
+        Call::CancelAll => Fault::Slow(AN_HOUR),
+        Call::PutPart => {
+            seen.store(true, Ordering::Relaxed);
+            Fault::Slow(Duration::from_secs(600))
+        }
+        _ => Fault::Nothing,
+    });
+    node.orchestrator.start().await.unwrap();
+    while !begun.load(Ordering::Relaxed) {
+        world.pass(Duration::from_secs(1)).await;
+    }
+    let asked_ms = world.now_ms();
+    let orchestrator = node.orchestrator.clone();
+    let asking = tokio::spawn(async move { orchestrator.cancel(Canceller::Interrupt).await });
+    let ended = node.orchestrator.ended().await.unwrap();
+    assert!(world.now_ms() - asked_ms < 2_000, "{ended:?}");
+    assert_eq!(row_says(&world), Some(Phase::Cancelled));
+    asking.abort();
+}
+
 async fn cancel_is_heard(world: &World, node: &Node) {
     let asked_ms = world.now_ms();
     let cancelled = node.orchestrator.cancel(Canceller::Interrupt).await;
