@@ -60,8 +60,8 @@ impl PostgresAppDb {
         Self { guard_max, ..self }
     }
 
-    /// The same, where Metabase itself is asked to switch the setting: what it has not committed yet is waited for when it is
-    /// put back.
+    /// The same, where Metabase itself is asked to switch the setting: while it has one of the two rows locked it is waited for
+    /// when that is put back.
     #[must_use]
     pub fn switched_by_metabase(self) -> Self {
         Self {

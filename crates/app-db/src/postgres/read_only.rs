@@ -320,8 +320,7 @@ impl PostgresAppDb {
         setting(connection, READ_ONLY_MODE, " FOR UPDATE").await?;
         // Its lock, before the lease's row is written to: renewing the lease would wait for whoever has this one.
         setting(connection, LAST_UPDATED, " FOR UPDATE").await?;
-        // Only now: a row that was just being inserted is not waited for by the first of them, and by this one it is, as Metabase
-        // writes both.
+        // Only now: a row that Metabase is inserting is seen by nobody before it has written the other one too, and committed.
         let now = setting(connection, READ_ONLY_MODE, " FOR UPDATE").await?;
         switch.admit(now.as_deref())?;
         match column_obstacle(connection).await? {

@@ -167,6 +167,37 @@ async fn a_worker_without_its_lease_leaves_the_next_ones_switch_alone() {
     database.drop().await;
 }
 
+/// It proves the lease once it has the row.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_the_row_keeps_nobody_from_the_lease_and_writes_nothing_once_it_is_lost() {
+    let Some(database) = TestDatabase::app_db().await else {
+        return;
+    };
+    let app_db = database.open().await;
+    let first = token(&app_db).await;
+    let new = NewMigrationRow {
+        external_id: "a".to_owned(),
+        upload_url: "https://store.example/a".to_owned(),
+    };
+    let row = app_db.insert(first, &new, &Cancellation::new()).await.unwrap();
+    let mut other = database.connect().await;
+    raw(&mut other, "BEGIN; SELECT 1 FROM cloud_migration FOR UPDATE").await;
+    let writing = tokio::spawn({
+        let app_db = app_db.clone();
+        async move { app_db.update_guarded(first, row.id, Phase::Setup, 1).await }
+    });
+    database.until_one_waits("query LIKE '%cloud_migration%'").await;
+    database.expire().await;
+    let taken = tokio::time::timeout(Duration::from_secs(5), app_db.acquire("second", 60_000)).await;
+    assert!(taken.expect("nobody is waited for").unwrap().token > first);
+    raw(&mut other, "ROLLBACK").await;
+    let refused = writing.await.unwrap().unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Precondition, "{refused:?}");
+    let state = database.one("SELECT state FROM cloud_migration").await;
+    assert_eq!(state.as_deref(), Some("init"));
+    database.drop().await;
+}
+
 #[tokio::test]
 async fn a_cancel_by_plain_sql_wins() {
     let Some(database) = TestDatabase::app_db().await else {
