@@ -8,8 +8,8 @@ use metaferry_domain::effect::Effect;
 use metaferry_domain::migration::Phase;
 
 use super::judge::broken;
-use super::metaferry;
 use super::place::{OnMaria, OnPostgres, Place};
+use super::{LEASE_SECONDS, metaferry};
 use crate::app_db::{Process, signal};
 use crate::mariadb::Maria;
 
@@ -44,12 +44,15 @@ fn a_stop_is_heard_while_a_guarded_table_is_kept_in_use_mariadb() {
 fn a_stop_is_heard_while_a_row_is_kept_locked_postgres() {
     let Some(place) = OnPostgres::new() else { return };
     is_heard_at_a_row(&place);
+    costs_no_lease(&place);
 }
 
 #[test]
 fn a_stop_is_heard_while_a_row_is_kept_locked_mariadb() {
     let Some(maria) = Maria::new() else { return };
-    is_heard_at_a_row(&OnMaria::new(&maria));
+    let place = OnMaria::new(&maria);
+    is_heard_at_a_row(&place);
+    costs_no_lease(&place);
 }
 
 fn is_heard_at_a_table(place: &dyn Place, effect: &str, strength: &str, table: &str) {
@@ -143,6 +146,36 @@ fn is_undone_while_its_row_is_locked(place: &dyn Place) {
         assert_eq!(broken(place, &before), [""; 0], "{strength}");
         place.forget();
     }
+}
+
+/// Every look at the row kept a connection, until there was none to renew the lease by.
+fn costs_no_lease(place: &dyn Place) {
+    let before = place.as_it_is();
+    let mut migrate = migrate(place, "flag");
+    migrate.env("METAFERRY_FAULT", "InsertRow:delay");
+    let mut migrating = Process(migrate.spawn().unwrap());
+    place
+        .shore()
+        .wait_for("it is about to insert", || has_begun(place, "insert_row"));
+    let kept = place.keep_whole("cloud_migration");
+    place
+        .shore()
+        .wait_for("it waits for the table", || place.waits_for_a_row());
+    signal("INT", migrating.0.id());
+    let since = Instant::now();
+    place.shore().wait_for("it waits for longer than a lease", || {
+        since.elapsed() > 2 * Duration::from_secs(LEASE_SECONDS)
+    });
+    assert_eq!(migrating.0.try_wait().unwrap(), None, "it has given up");
+    drop(kept);
+    let mut status = None;
+    place.shore().wait_for("it ends", || {
+        status = migrating.0.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), Some(130));
+    assert_eq!(broken(place, &before), [""; 0]);
+    place.forget();
 }
 
 fn migrate(place: &dyn Place, strength: &str) -> Command {

@@ -70,6 +70,9 @@ pub(super) trait Place: Sync {
     /// Another session's transaction that keeps locked what `effect` writes; it ends with what is answered.
     fn keep_locked(&self, effect: Effect) -> Box<dyn Kept + '_>;
 
+    /// Another session has all of that table to itself, until what is answered ends.
+    fn keep_whole(&self, table: &str) -> Box<dyn Kept + '_>;
+
     /// Whether somebody waits for it.
     fn waits_for_a_row(&self) -> bool;
 
@@ -211,6 +214,11 @@ impl Place for OnPostgres {
         }))
     }
 
+    fn keep_whole(&self, table: &str) -> Box<dyn Kept + '_> {
+        let lock = format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+        Box::new(self.0.keep_locked(&lock))
+    }
+
     fn waits_for_a_row(&self) -> bool {
         let waiting = "SELECT count(*) FROM pg_stat_activity
              WHERE datname = current_database() AND application_name = 'metaferry' AND wait_event_type = 'Lock'";
@@ -342,6 +350,10 @@ impl Place for OnMaria<'_> {
             Effect::InsertRow => "SELECT * FROM cloud_migration FOR UPDATE",
             other => row_of(other),
         }))
+    }
+
+    fn keep_whole(&self, table: &str) -> Box<dyn Kept + '_> {
+        Box::new(self.database.hold(&format!("LOCK TABLES {table} WRITE")))
     }
 
     fn waits_for_a_row(&self) -> bool {
