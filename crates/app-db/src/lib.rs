@@ -19,6 +19,7 @@ mod row_names;
 mod sql;
 pub mod sqlite;
 mod still;
+mod transaction;
 mod twins;
 mod undo;
 mod uninstall;

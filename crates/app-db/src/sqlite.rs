@@ -151,7 +151,3 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(|_| ())
 }
-
-async fn commit(transaction: Transaction<'static, Sqlite>, what: &str) -> Result<(), PortError> {
-    transaction.commit().await.map_err(|error| failed(what, error))
-}

@@ -171,27 +171,7 @@ impl MySqlAppDb {
     }
 }
 
-/// Ends a transaction: what failed in it is taken back before that is told, so that whoever looks next is alone.
-pub(super) async fn ended<T>(
-    transaction: Transaction<'static, MySql>,
-    done: Result<T, PortError>,
-    what: &str,
-) -> Result<T, PortError> {
-    match done {
-        Ok(value) => commit(transaction, what).await.map(|()| value),
-        Err(error) => {
-            // Without an answer the session is lost, and the server takes it back.
-            let _ = transaction.rollback().await;
-            Err(error)
-        }
-    }
-}
-
 /// Refused at once, because somebody else has it: MariaDB and MySQL say so by different numbers.
 pub(super) fn is_locked(error: &sqlx::Error) -> bool {
     matches!(mysql_number(error), Some(1205 | 3572))
-}
-
-pub(super) async fn commit(transaction: Transaction<'static, MySql>, what: &str) -> Result<(), PortError> {
-    transaction.commit().await.map_err(|error| failed(what, error))
 }

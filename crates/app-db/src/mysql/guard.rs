@@ -8,7 +8,7 @@ use metaferry_domain::lease::FencingToken;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use sqlx::{MySqlConnection, MySqlPool};
 
-use super::app_db::{MySqlAppDb, commit};
+use super::app_db::MySqlAppDb;
 use super::connect::{close, database, quoted, session, text};
 use super::ddl_session::{DdlSession, GENTLE, Waits};
 use super::guard_session::GuardSession;
@@ -18,6 +18,7 @@ use super::still_tables;
 use crate::error::{failed, mysql_number};
 use crate::guard::{Effort, Fence, MAKE_MAX, Removal, Standing};
 use crate::patience::{GivenUp, Patience};
+use crate::transaction::commit;
 
 /// From when on it waits for who has a table in use while triggers are taken away.
 const GENTLE_REMOVAL: Waits = Waits::OnceBusyFor(Duration::from_secs(2));

@@ -7,10 +7,11 @@ use metaferry_domain::migration::MigrationId;
 use metaferry_domain::ports::{JournalRecord, JournalStore, JournalTimes, MigrationSummary};
 use sqlx::{AssertSqlSafe, Row};
 
-use super::app_db::{MySqlAppDb, NOW_MICROS, commit};
+use super::app_db::{MySqlAppDb, NOW_MICROS};
 use super::connect::text;
 use crate::error::failed;
 use crate::own_rows::{database_token, journal_times, migration_id, same_entry};
+use crate::transaction::commit;
 
 #[async_trait]
 impl JournalStore for MySqlAppDb {

@@ -6,10 +6,11 @@ use metaferry_domain::lease::{HeldLease, Lease};
 use metaferry_domain::ports::LeaseStore;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::app_db::{MySqlAppDb, NOW_MICROS, commit};
+use super::app_db::{MySqlAppDb, NOW_MICROS};
 use super::connect::text;
 use crate::error::failed;
 use crate::own_rows::{self, database_token, held_by, lease_is_lost};
+use crate::transaction::commit;
 use crate::worker::tell_ended;
 
 #[async_trait]

@@ -10,12 +10,13 @@ use metaferry_domain::{Cancellation, PortError};
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
-use super::app_db::{MySqlAppDb, commit, ended, is_locked};
+use super::app_db::{MySqlAppDb, is_locked};
 use super::connect::text;
 use super::ddl_session::{end_statement, session_of};
 use crate::error::failed;
 use crate::own_rows::{RawMigrationRow, i32_id, not_cancelled, not_written};
 use crate::patience::while_wanted;
+use crate::transaction::{commit, ended};
 
 /// How often a cancel looks whether the row is let go, and the pause after each look: a second in all. Whoever asks for it again
 /// and again must not fill the pool.

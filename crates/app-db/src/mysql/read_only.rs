@@ -13,7 +13,7 @@ use metaferry_metabase::read_only::ReadOnlyMode;
 use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, READ_ONLY_MODE};
 use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 
-use super::app_db::{MySqlAppDb, NOW_MICROS, ended};
+use super::app_db::{MySqlAppDb, NOW_MICROS};
 use super::connect::text;
 use super::ddl_session::{end_statement, session_of};
 use super::scheduler::check_ins;
@@ -22,6 +22,7 @@ use crate::error::failed;
 use crate::guard::{Effort, Fence, Switched};
 use crate::nodes::{self, lately};
 use crate::patience::{pause, while_wanted};
+use crate::transaction::ended;
 
 /// What switching does to the row of [`READ_ONLY_MODE`].
 enum Switch<'a> {

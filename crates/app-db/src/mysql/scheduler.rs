@@ -19,11 +19,12 @@ use metaferry_metabase::quartz::{
 use sqlx::mysql::MySqlRow;
 use sqlx::{MySqlConnection, Row};
 
-use super::app_db::{MySqlAppDb, commit, ended};
+use super::app_db::MySqlAppDb;
 use super::connect::text;
 use super::ddl_session::{end_statement, session_of};
 use crate::error::{failed, mysql_number};
 use crate::patience::while_wanted;
+use crate::transaction::{commit, ended};
 use crate::waking;
 
 /// Looks at the nodes that are kept; the first and the latest decide.

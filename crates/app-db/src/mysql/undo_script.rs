@@ -12,13 +12,14 @@ use metaferry_metabase::quartz::plan::PausedBefore;
 use metaferry_metabase::quartz::{SCHEDULER_NAME, TRIGGER_ACCESS};
 use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
 
-use super::app_db::{MySqlAppDb, commit};
+use super::app_db::MySqlAppDb;
 use super::connect::{database, quoted};
 use super::guard;
 use super::guard_triggers::Trigger;
 use super::read_only::column_obstacle;
 use super::scheduler::{MySqlQuartz, exists, wake_up};
 use crate::error::failed;
+use crate::transaction::commit;
 use crate::undo::{self, Conditions};
 
 /// Writes `undo.sql` into a folder and keeps the same text in the app DB.

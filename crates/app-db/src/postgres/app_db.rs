@@ -207,23 +207,3 @@ impl PostgresAppDb {
         }
     }
 }
-
-/// Ends a transaction: what failed in it is taken back before that is told, so that whoever looks next is alone.
-pub(super) async fn ended<T>(
-    transaction: Transaction<'static, Postgres>,
-    done: Result<T, PortError>,
-    what: &str,
-) -> Result<T, PortError> {
-    match done {
-        Ok(value) => commit(transaction, what).await.map(|()| value),
-        Err(error) => {
-            // Without an answer the session is lost, and the server takes it back.
-            let _ = transaction.rollback().await;
-            Err(error)
-        }
-    }
-}
-
-pub(super) async fn commit(transaction: Transaction<'static, Postgres>, what: &str) -> Result<(), PortError> {
-    transaction.commit().await.map_err(|error| failed(what, error))
-}

@@ -6,7 +6,7 @@ use metaferry_domain::lease::FencingToken;
 use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 
-use super::app_db::{PostgresAppDb, commit};
+use super::app_db::PostgresAppDb;
 use super::guard_triggers::{Found, GuardedTable, ON_ROWS, definitions, guarded_tables, is_ours};
 use super::own_tables::OwnTables;
 use super::triggers;
@@ -14,6 +14,7 @@ use super::undo_script::literal;
 use crate::error::failed;
 use crate::guard::{Effort, Fence, MAKE_MAX, Removal, Standing};
 use crate::patience::{PAUSE, Patience};
+use crate::transaction::commit;
 
 /// Whether tables are guarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

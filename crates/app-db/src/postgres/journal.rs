@@ -7,9 +7,10 @@ use metaferry_domain::migration::MigrationId;
 use metaferry_domain::ports::{JournalRecord, JournalStore, JournalTimes, MigrationSummary};
 use sqlx::Row;
 
-use super::app_db::{PostgresAppDb, commit};
+use super::app_db::PostgresAppDb;
 use crate::error::failed;
 use crate::own_rows::{database_token, journal_times, migration_id, same_entry};
+use crate::transaction::commit;
 
 #[async_trait]
 impl JournalStore for PostgresAppDb {

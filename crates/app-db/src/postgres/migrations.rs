@@ -8,11 +8,12 @@ use metaferry_domain::{Cancellation, PortError};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::app_db::{PostgresAppDb, commit, ended};
+use super::app_db::PostgresAppDb;
 use super::triggers::{end_statement, session_of};
 use crate::error::failed;
 use crate::own_rows::{RawMigrationRow, i32_id, not_cancelled, not_written};
 use crate::patience::while_wanted;
+use crate::transaction::{commit, ended};
 
 /// What every query of a row selects, in this order.
 const COLUMNS: &str = "id, external_id, upload_url, state, progress, \

@@ -13,7 +13,7 @@ use metaferry_metabase::read_only::ReadOnlyMode;
 use metaferry_metabase::settings::{Bump, DatabaseNow, LAST_UPDATED, READ_ONLY_MODE};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::app_db::{PostgresAppDb, commit, ended};
+use super::app_db::PostgresAppDb;
 use super::guard::{Guarded, guard_obstacle};
 use super::scheduler::check_ins;
 use super::stillness::Stillness;
@@ -23,6 +23,7 @@ use crate::error::failed;
 use crate::guard::{Effort, Fence, Switched};
 use crate::nodes::{self, lately};
 use crate::patience::{pause, while_wanted};
+use crate::transaction::{commit, ended};
 
 /// What switching does to the row of [`READ_ONLY_MODE`].
 enum Switch<'a> {

@@ -17,12 +17,13 @@ use metaferry_metabase::quartz::{
 };
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::app_db::{LOCK_TIMEOUT, PostgresAppDb, commit, ended};
+use super::app_db::{LOCK_TIMEOUT, PostgresAppDb};
 use super::switch::{CHECK_INS, Changed};
 use super::triggers::{end_statement, session_of};
 use super::undo_script::literal;
 use crate::error::{failed, sql_state};
 use crate::patience::while_wanted;
+use crate::transaction::{commit, ended};
 use crate::waking;
 
 /// Looks at the nodes that are kept; the first and the latest decide.

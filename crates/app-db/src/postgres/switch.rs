@@ -15,7 +15,7 @@ use metaferry_metabase::quartz::{ALL_GROUPS_PAUSED, SCHEDULER_NAME, TRIGGER_ACCE
 use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
-use super::app_db::{PostgresAppDb, commit};
+use super::app_db::PostgresAppDb;
 use super::own_tables::OwnTables;
 use super::scheduler::wake_up;
 use super::triggers;
@@ -23,6 +23,7 @@ use super::undo_script::{bumped, literal};
 use crate::error::failed;
 use crate::guard::{Effort, Fence};
 use crate::patience::{GivenUp, PAUSE, Patience};
+use crate::transaction::commit;
 use crate::undo;
 
 /// Where Metabase's nodes check in.

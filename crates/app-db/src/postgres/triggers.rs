@@ -6,12 +6,13 @@ use std::time::Duration;
 use metaferry_domain::{Cancellation, PortError};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
-use super::app_db::{PostgresAppDb, commit};
+use super::app_db::PostgresAppDb;
 use super::connect::quoted;
 use super::own_tables::OwnTables;
 use crate::error::failed;
 use crate::guard::Fence;
 use crate::patience::{GivenUp, PAUSE, Patience};
+use crate::transaction::commit;
 
 /// The longest that one try waits for a table's lock.
 pub(super) const LOCK_WAIT_MS: u32 = 800;

@@ -11,7 +11,7 @@ use metaferry_metabase::quartz::plan::PausedBefore;
 use metaferry_metabase::quartz::{SCHEDULER_NAME, TRIGGER_ACCESS};
 use metaferry_metabase::settings::{LAST_UPDATED, READ_ONLY_MODE};
 
-use super::app_db::{PostgresAppDb, commit};
+use super::app_db::PostgresAppDb;
 use super::connect::quoted;
 use super::guard_triggers::is_ours;
 use super::own_tables::OwnTables;
@@ -19,6 +19,7 @@ use super::read_only::column_obstacle;
 use super::scheduler::{PostgresQuartz, wake_up};
 use super::switch::TRIGGER as SWITCH;
 use crate::error::failed;
+use crate::transaction::commit;
 use crate::undo::{self, Conditions};
 
 /// Writes `undo.sql` into a folder and keeps the same text in the app DB.

@@ -5,10 +5,11 @@ use metaferry_domain::lease::FencingToken;
 use metaferry_domain::ports::LeaseStore as _;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
-use super::app_db::{PostgresAppDb, commit};
+use super::app_db::PostgresAppDb;
 use super::connect::quoted;
 use crate::error::failed;
 use crate::guard::{Effort, Fence};
+use crate::transaction::commit;
 use crate::uninstall::{UNINSTALL, claim, still_there};
 
 /// Where sessions are listed.

@@ -7,9 +7,10 @@ use metaferry_domain::migration::MigrationId;
 use metaferry_domain::ports::{JournalRecord, JournalStore, MigrationSummary};
 use sqlx::Row;
 
-use super::{NOW_MS, SqliteState, commit};
+use super::{NOW_MS, SqliteState};
 use crate::error::failed;
 use crate::own_rows::{database_token, migration_id, same_entry};
+use crate::transaction::commit;
 
 #[async_trait]
 impl JournalStore for SqliteState {

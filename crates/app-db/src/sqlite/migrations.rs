@@ -8,9 +8,10 @@ use metaferry_domain::{Cancellation, PortError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::{NOW_MS, SqliteState, commit};
+use super::{NOW_MS, SqliteState};
 use crate::error::failed;
 use crate::own_rows::{RawMigrationRow, not_written};
+use crate::transaction::commit;
 
 /// What every query of a row selects, in this order.
 const COLUMNS: &str = "id, external_id, upload_url, state, progress, created_at_ms, updated_at_ms";
