@@ -129,6 +129,19 @@ pub(crate) fn busy(error: &sqlx::Error) -> Option<Busy> {
     }
 }
 
+/// A failure of `what` on tables of our own, for which the user needs the rights that `needs` names; they are not what is
+/// wrong where others use one of the tables.
+pub(crate) fn failed_on_own_tables(what: &str, needs: &str, error: sqlx::Error) -> PortError {
+    match busy(&error) {
+        Some(Busy::InUse { find }) => PortError::new(
+            ErrorKind::Unavailable,
+            format!("{what}: other sessions keep one of them in use; find them {find} and end them, or wait for them"),
+        )
+        .because(error),
+        Some(Busy::Deadlock) | None => failed(format!("{what}: {needs}"), error),
+    }
+}
+
 /// MariaDB documentation, "MariaDB Error Code Reference"; MySQL's numbers are the same below 1900.
 fn kind_of_mysql(number: u16) -> ErrorKind {
     match number {

@@ -4,7 +4,7 @@
 use metaferry_domain::{ErrorKind, PortError};
 use sqlx::{MySqlConnection, MySqlPool};
 
-use crate::error::{failed, mysql_number};
+use crate::error::{failed_on_own_tables, mysql_number};
 
 /// How long another process that makes them is waited for.
 const WAIT_SECONDS: u32 = 15;
@@ -119,8 +119,9 @@ async fn version(connection: &mut MySqlConnection) -> Result<usize, PortError> {
 }
 
 fn create(error: sqlx::Error) -> PortError {
-    failed(
-        "create Metaferry's own tables in the app DB: the user needs CREATE and INSERT on Metabase's database",
+    failed_on_own_tables(
+        "create Metaferry's own tables in the app DB",
+        "the user needs CREATE and INSERT on Metabase's database",
         error,
     )
 }

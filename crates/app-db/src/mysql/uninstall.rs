@@ -5,7 +5,7 @@ use metaferry_domain::{Cancellation, ErrorKind, PortError};
 use sqlx::{AssertSqlSafe, MySqlPool};
 
 use super::app_db::MySqlAppDb;
-use crate::error::failed;
+use crate::error::failed_on_own_tables;
 use crate::guard::{Effort, Fence, Standing};
 use crate::uninstall::{UNINSTALL, claim, still_there};
 
@@ -44,8 +44,9 @@ impl MySqlAppDb {
 
     async fn remove(&self, fence: Fence) -> Result<Vec<String>, PortError> {
         let fails = |error| {
-            failed(
-                "remove Metaferry's own tables: the user needs DROP on them",
+            failed_on_own_tables(
+                "remove Metaferry's own tables",
+                "the user needs DROP on them",
                 error,
             )
         };
